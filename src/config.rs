@@ -1,0 +1,61 @@
+//! The user's git configuration, as far as it concerns us: read by one `git config`.
+
+use std::collections::HashMap;
+
+use crate::error::{Error, Result};
+use crate::git::{Git, Running, split_nul};
+
+const KEYS: &str =
+    r"^(user\.(name|email)|latch\..*|core\.(sharedrepository|ignorecase|attributesfile))$";
+
+/// Values of git's configuration, the last of each key.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    values: HashMap<String, String>,
+}
+
+impl Config {
+    /// Reads the configuration that git would use.
+    pub fn read(git: &Git) -> Result<Self> {
+        Self::finish(Self::start(git)?)
+    }
+
+    /// Starts to read; what does not need it can go on meanwhile.
+    pub fn start(git: &Git) -> Result<Running> {
+        git.start(&["config", "--null", "--get-regexp", KEYS])
+    }
+
+    /// Waits for what [`Config::start`] began.
+    pub fn finish(running: Running) -> Result<Self> {
+        let output = match running.finish() {
+            Ok(output) => output,
+            // Exit status 1 without a word: no such key.
+            Err(Error::Git { problem, .. }) if problem.starts_with("exit status") => Vec::new(),
+            Err(e) => return Err(e),
+        };
+        let mut values = HashMap::new();
+        for item in split_nul(&output) {
+            let text = String::from_utf8_lossy(item);
+            // A key without a value is git's short form of "true".
+            let (key, value) = text.split_once('\n').unwrap_or((&text, "true"));
+            values.insert(key.to_owned(), value.to_owned());
+        }
+        Ok(Config { values })
+    }
+
+    /// The value of a key, written in lower case; empty ones count as absent.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.values
+            .get(key)
+            .map(String::as_str)
+            .filter(|v| !v.is_empty())
+    }
+
+    /// Whether a key is true, by git's words for it.
+    #[must_use]
+    pub fn is_true(&self, key: &str) -> bool {
+        self.get(key)
+            .is_some_and(|v| matches!(v.to_ascii_lowercase().as_str(), "true" | "yes" | "on" | "1"))
+    }
+}

@@ -1,0 +1,260 @@
+//! The one error of the library.
+//!
+//! Every variant names the path, the file or the holder it is about; advice is separate data ([`Error::hint`]), and so
+//! is the word that scripts read ([`Error::code`]). Text is lower case, without a full stop, user's data in backticks.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::path::quoted;
+
+/// The crate's result.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// The word for what went wrong, as it stands in `error.code` and in refusals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Code {
+    /// Another holder has the path.
+    Held,
+    /// The path may only be edited under a lock of one's own.
+    Required,
+    /// The policy does not let this person do it.
+    Forbidden,
+    /// The path has changes that nobody else has yet.
+    Unpushed,
+    /// Wrong arguments.
+    BadUsage,
+    /// A path that cannot be locked or does not exist.
+    BadPath,
+    /// The policy file does not parse.
+    BadPolicy,
+    /// Nobody said who "I" am.
+    NoIdentity,
+    /// Not inside a git repository.
+    NotARepository,
+    /// This repository, file system or platform cannot do it.
+    Unsupported,
+    /// The lease was mine and is gone.
+    Lost,
+    /// The path is not locked by me.
+    NotHeld,
+    /// Remote or server cannot be reached.
+    Unreachable,
+    /// Remote or server said no.
+    Refused,
+    /// Input, output or corrupt state.
+    Io,
+    /// The guard is taken or the race was lost too often; nothing changed.
+    Busy,
+}
+
+impl Code {
+    /// The word as it is written in JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Code::Held => "held",
+            Code::Required => "required",
+            Code::Forbidden => "forbidden",
+            Code::Unpushed => "unpushed",
+            Code::BadUsage => "bad_usage",
+            Code::BadPath => "bad_path",
+            Code::BadPolicy => "bad_policy",
+            Code::NoIdentity => "no_identity",
+            Code::NotARepository => "not_a_repository",
+            Code::Unsupported => "unsupported",
+            Code::Lost => "lost",
+            Code::NotHeld => "not_held",
+            Code::Unreachable => "unreachable",
+            Code::Refused => "refused",
+            Code::Io => "io",
+            Code::Busy => "busy",
+        }
+    }
+}
+
+/// What can go wrong. Refusals ("held by another") are not errors but outcomes of the operations.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The call makes no sense.
+    #[error("{problem}")]
+    BadUsage {
+        /// What is wrong with it.
+        problem: String,
+        /// The next step.
+        hint: Option<String>,
+    },
+    /// A path that cannot be locked, or that names nothing.
+    #[error("cannot use path {}: {problem}", quoted(path.as_bytes()))]
+    BadPath {
+        /// The path as it was given.
+        path: String,
+        /// Why it cannot be used.
+        problem: String,
+        /// The next step.
+        hint: Option<String>,
+    },
+    /// The policy file is broken.
+    #[error("{}:{line}: {problem}", file.display())]
+    BadPolicy {
+        /// The policy file.
+        file: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong there.
+        problem: String,
+    },
+    /// Neither `--as` nor environment nor configuration says who I am.
+    #[error("nobody said who you are: neither `latch.owner` nor `user.email` is set")]
+    NoIdentity,
+    /// There is no git repository here.
+    #[error("not in a git repository: {}", quoted_path(path))]
+    NotARepository {
+        /// Where it was looked for.
+        path: PathBuf,
+        /// Git's own words.
+        detail: String,
+    },
+    /// This place cannot do it.
+    #[error("{problem}")]
+    Unsupported {
+        /// What cannot be done, and where.
+        problem: String,
+        /// The next step.
+        hint: Option<String>,
+    },
+    /// Something else stands where `.locks` or the lock directory belongs.
+    #[error("{} is in the way: {problem}", quoted_path(path))]
+    InTheWay {
+        /// What stands there.
+        path: PathBuf,
+        /// What it is instead.
+        problem: String,
+    },
+    /// The guard stayed taken.
+    #[error("another git-latch command keeps the lock directory busy: {holder}")]
+    Busy {
+        /// What the guard's holder wrote into it: `pid host command since`.
+        holder: String,
+        /// The guard file.
+        guard: PathBuf,
+    },
+    /// An operating system error, with what was being done to which path.
+    #[error("cannot {action} {}", quoted_path(path))]
+    Io {
+        /// The verb.
+        action: &'static str,
+        /// The path it was done to.
+        path: PathBuf,
+        /// The system's word.
+        #[source]
+        source: io::Error,
+    },
+    /// State of ours that does not parse.
+    #[error("{} is damaged: {problem}", quoted_path(path))]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The `git` command failed.
+    #[error("`git {command}` failed: {problem}")]
+    Git {
+        /// The subcommand and its first arguments.
+        command: String,
+        /// Its own words, or its exit status.
+        problem: String,
+    },
+}
+
+/// A file's path between backticks, safe to print.
+fn quoted_path(path: &Path) -> String {
+    quoted(path.as_os_str().as_encoded_bytes())
+}
+
+impl Error {
+    /// An I/O error with its path; `action` completes "cannot … `path`".
+    pub fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Error::Io {
+            action,
+            path,
+            source,
+        }
+    }
+
+    /// A path that cannot be used, without a hint.
+    pub(crate) fn bad_path(path: impl Into<String>, problem: impl Into<String>) -> Self {
+        Error::BadPath {
+            path: path.into(),
+            problem: problem.into(),
+            hint: None,
+        }
+    }
+
+    /// Wrong use with a next step.
+    pub(crate) fn bad_usage(problem: impl Into<String>, hint: impl Into<String>) -> Self {
+        Error::BadUsage {
+            problem: problem.into(),
+            hint: Some(hint.into()),
+        }
+    }
+
+    /// The word for scripts.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            Error::BadUsage { .. } => Code::BadUsage,
+            Error::BadPath { .. } => Code::BadPath,
+            Error::BadPolicy { .. } => Code::BadPolicy,
+            Error::NoIdentity => Code::NoIdentity,
+            Error::NotARepository { .. } => Code::NotARepository,
+            Error::Unsupported { .. } | Error::InTheWay { .. } => Code::Unsupported,
+            Error::Busy { .. } => Code::Busy,
+            Error::Io { .. } | Error::Corrupt { .. } | Error::Git { .. } => Code::Io,
+        }
+    }
+
+    /// The next step, where there is one to name.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Error::BadUsage { hint, .. }
+            | Error::BadPath { hint, .. }
+            | Error::Unsupported { hint, .. } => hint.clone(),
+            Error::BadPolicy { .. } => {
+                Some("mend that line; `git latch help init` tells where the keys are".into())
+            }
+            Error::NoIdentity => Some("git config --global user.email you@example.com".into()),
+            Error::NotARepository { .. } => {
+                Some("change into a repository, or name one with `-C DIR`".into())
+            }
+            Error::InTheWay { .. } => Some("move it away, then run `git latch init`".into()),
+            Error::Busy { guard, .. } => Some(format!(
+                "nothing was changed; try again, or see who holds {}",
+                quoted_path(guard)
+            )),
+            Error::Io { source, path, .. } => io_hint(source, path),
+            Error::Corrupt { .. } => {
+                Some("`git latch doctor` shows what is wrong and how to mend it".into())
+            }
+            Error::Git { .. } => None,
+        }
+    }
+}
+
+/// What helps against the system errors people really meet.
+fn io_hint(source: &io::Error, path: &Path) -> Option<String> {
+    match source.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            Some(format!("free some space on the file system of {}; nothing was changed", quoted_path(path)))
+        }
+        io::ErrorKind::PermissionDenied => {
+            Some("mend its permissions; repositories used by several accounts want `core.sharedRepository`".into())
+        }
+        io::ErrorKind::ReadOnlyFilesystem => Some("the file system is mounted read-only; nothing was changed".into()),
+        _ => None,
+    }
+}

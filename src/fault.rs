@@ -1,0 +1,46 @@
+//! Fault points: named steps at which a test build kills or halts itself. Release builds have none.
+//!
+//! `GIT_LATCH_FAULT=NAME` kills the process with `SIGKILL` when it comes to the step NAME. `GIT_LATCH_FAULT=NAME=DIR`
+//! makes it halt there: it creates `DIR/reached` and goes on when `DIR/go` exists.
+
+/// A step at which a test may stop this process.
+#[cfg(not(debug_assertions))]
+#[inline]
+pub(crate) fn point(_name: &str) {}
+
+/// A step at which a test may stop this process.
+#[cfg(debug_assertions)]
+pub(crate) fn point(name: &str) {
+    use std::sync::LazyLock;
+    static FAULT: LazyLock<Option<String>> =
+        LazyLock::new(|| std::env::var("GIT_LATCH_FAULT").ok());
+    let Some(fault) = FAULT.as_deref() else {
+        return;
+    };
+    match fault.split_once('=') {
+        None if fault == name => kill_myself(),
+        Some((step, directory)) if step == name => halt(std::path::Path::new(directory)),
+        _ => {}
+    }
+}
+
+#[cfg(all(debug_assertions, unix))]
+fn kill_myself() {
+    let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+}
+
+#[cfg(all(debug_assertions, not(unix)))]
+fn kill_myself() {
+    std::process::abort();
+}
+
+#[cfg(debug_assertions)]
+fn halt(directory: &std::path::Path) {
+    // Errors mean that the test is over: there is nobody left to wait for.
+    if std::fs::write(directory.join("reached"), "").is_err() {
+        return;
+    }
+    while directory.exists() && !directory.join("go").exists() {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+}

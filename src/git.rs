@@ -1,0 +1,238 @@
+//! The `git` command: the only file that spawns it.
+//!
+//! Index, differences, attributes and configuration are read through `git` itself: it reads every index format and
+//! every repository extension, and is several times faster than libgit2 on large indexes.
+
+use std::ffi::{OsStr, OsString};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use crate::error::{Error, Result};
+
+/// The variables by which git says which repository it is in (`git rev-parse --local-env-vars`).
+const LOCAL_VARIABLES: [&str; 11] = [
+    "GIT_DIR",
+    "GIT_WORK_TREE",
+    "GIT_INDEX_FILE",
+    "GIT_COMMON_DIR",
+    "GIT_PREFIX",
+    "GIT_NAMESPACE",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_SHALLOW_FILE",
+    "GIT_GRAFT_FILE",
+    "GIT_CEILING_DIRECTORIES",
+];
+
+/// How to run `git` for one repository.
+#[derive(Clone, Debug)]
+#[expect(clippy::struct_field_names, reason = "`git_dir` is git's own term")]
+pub struct Git {
+    directory: PathBuf,
+    /// What the caller's environment says about the repository is passed on, or taken away.
+    inherits: bool,
+    /// Given where the environment names the repository by a path that may be relative.
+    git_dir: Option<PathBuf>,
+    work_tree: Option<PathBuf>,
+}
+
+impl Git {
+    /// Runs in `directory`, with the variables of the surrounding git (in a hook, say) if `inherits`.
+    #[must_use]
+    pub fn new(directory: &Path, inherits: bool) -> Self {
+        Git {
+            directory: directory.to_owned(),
+            inherits,
+            git_dir: None,
+            work_tree: None,
+        }
+    }
+
+    /// Names the repository by absolute paths, where the environment names it at all.
+    #[must_use]
+    pub fn in_repository(self, git_dir: &Path, work_tree: Option<&Path>) -> Self {
+        Git {
+            git_dir: Some(git_dir.to_owned()),
+            work_tree: work_tree.map(Path::to_owned),
+            ..self
+        }
+    }
+
+    fn command<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Command {
+        let mut command = Command::new("git");
+        command.args(arguments).current_dir(&self.directory);
+        if !self.inherits {
+            for variable in LOCAL_VARIABLES {
+                command.env_remove(variable);
+            }
+        } else if let (Some(git_dir), true) = (&self.git_dir, std::env::var_os("GIT_DIR").is_some())
+        {
+            command.env("GIT_DIR", git_dir);
+            if let Some(work_tree) = &self.work_tree {
+                command.env("GIT_WORK_TREE", work_tree);
+            }
+        }
+        // Reading must not take `index.lock` from the user's own git.
+        command.env("LC_ALL", "C").env("GIT_OPTIONAL_LOCKS", "0");
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    /// Runs git and gives its standard output.
+    ///
+    /// # Errors
+    /// [`Error::Git`] with its own words where it fails.
+    pub fn output<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Result<Vec<u8>> {
+        let output = self.run(arguments)?;
+        if output.status.success() {
+            Ok(output.stdout)
+        } else {
+            Err(failure(arguments, &output))
+        }
+    }
+
+    /// Runs git, whatever its exit status.
+    pub fn run<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Result<Output> {
+        self.command(arguments)
+            .output()
+            .map_err(|e| not_started(arguments, &e))
+    }
+
+    /// Starts git; [`Running::finish`] gives its output. Two that do not need each other run side by side.
+    pub fn start<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Result<Running> {
+        let child = self
+            .command(arguments)
+            .spawn()
+            .map_err(|e| not_started(arguments, &e))?;
+        Ok(Running {
+            child,
+            arguments: arguments.iter().map(|a| a.as_ref().to_owned()).collect(),
+        })
+    }
+
+    /// Runs git with `input` on its standard input and gives its standard output.
+    pub fn output_with_input<S: AsRef<OsStr>>(
+        &self,
+        arguments: &[S],
+        input: Vec<u8>,
+    ) -> Result<Vec<u8>> {
+        let mut command = self.command(arguments);
+        let mut child = command
+            .stdin(Stdio::piped())
+            .spawn()
+            .map_err(|e| not_started(arguments, &e))?;
+        let mut stdin = child.stdin.take().expect("standard input was asked for");
+        // Its own thread: git may answer before it has read everything, and both pipes would fill up.
+        let writer = std::thread::spawn(move || stdin.write_all(&input));
+        let output = child
+            .wait_with_output()
+            .map_err(|e| not_started(arguments, &e))?;
+        let written = writer.join().expect("writing to a pipe does not panic");
+        if !output.status.success() {
+            return Err(failure(arguments, &output));
+        }
+        match written {
+            Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(not_started(arguments, &e)),
+            _ => Ok(output.stdout),
+        }
+    }
+
+    /// Runs `first | second` with `input` on the first one's standard input and gives the second one's output.
+    pub fn pipeline<S: AsRef<OsStr>>(
+        &self,
+        first: &[S],
+        input: Vec<u8>,
+        second: &[S],
+    ) -> Result<Vec<u8>> {
+        let mut source = self
+            .command(first)
+            .stdin(Stdio::piped())
+            .spawn()
+            .map_err(|e| not_started(first, &e))?;
+        let mut stdin = source.stdin.take().expect("standard input was asked for");
+        let between = source.stdout.take().expect("standard output was asked for");
+        let writer = std::thread::spawn(move || drop(stdin.write_all(&input)));
+        let output = self
+            .command(second)
+            .stdin(between)
+            .output()
+            .map_err(|e| not_started(second, &e))?;
+        let source = source
+            .wait_with_output()
+            .map_err(|e| not_started(first, &e))?;
+        writer.join().expect("writing to a pipe does not panic");
+        if !source.status.success() {
+            return Err(failure(first, &source));
+        }
+        if output.status.success() {
+            Ok(output.stdout)
+        } else {
+            Err(failure(second, &output))
+        }
+    }
+}
+
+/// A git that was started.
+#[derive(Debug)]
+pub struct Running {
+    child: Child,
+    arguments: Vec<OsString>,
+}
+
+impl Running {
+    /// Waits for its end and gives its standard output.
+    pub fn finish(self) -> Result<Vec<u8>> {
+        let output = self
+            .child
+            .wait_with_output()
+            .map_err(|e| not_started(&self.arguments, &e))?;
+        if output.status.success() {
+            Ok(output.stdout)
+        } else {
+            Err(failure(&self.arguments, &output))
+        }
+    }
+}
+
+/// What git was asked to do, without what goes on for pages.
+fn shown<S: AsRef<OsStr>>(arguments: &[S]) -> String {
+    let words: Vec<_> = arguments
+        .iter()
+        .take(4)
+        .map(|a| a.as_ref().to_string_lossy().into_owned())
+        .collect();
+    words.join(" ")
+}
+
+fn failure<S: AsRef<OsStr>>(arguments: &[S], output: &Output) -> Error {
+    let words = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    let problem = if words.is_empty() {
+        output.status.to_string()
+    } else {
+        words
+    };
+    Error::Git {
+        command: shown(arguments),
+        problem,
+    }
+}
+
+fn not_started<S: AsRef<OsStr>>(arguments: &[S], error: &io::Error) -> Error {
+    let problem = match error.kind() {
+        io::ErrorKind::NotFound => "the `git` command is not on the PATH".to_owned(),
+        _ => error.to_string(),
+    };
+    Error::Git {
+        command: shown(arguments),
+        problem,
+    }
+}
+
+/// The parts of a NUL-separated output, without the empty one after the last.
+pub fn split_nul(output: &[u8]) -> impl Iterator<Item = &[u8]> {
+    output.split(|b| *b == 0).filter(|part| !part.is_empty())
+}

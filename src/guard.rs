@@ -1,0 +1,160 @@
+//! The guard: our own short mutual exclusion, an OS file lock. The only file that names `fs2`.
+//!
+//! A guard is held from reading to publishing and never while anything is spawned, awaited or sent. Users never see it,
+//! except in the error that says who keeps it. The kernel releases it when its holder dies.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+
+use crate::error::{Error, Result};
+
+/// How long a command waits for the guard before it says who keeps it.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The longest pause between two tries.
+const LONGEST_PAUSE: Duration = Duration::from_millis(20);
+
+/// The right to change what the guard protects, until it is dropped.
+#[must_use = "the guard is released as soon as it is dropped"]
+#[derive(Debug)]
+pub(crate) struct Guard {
+    file: File,
+    path: PathBuf,
+}
+
+impl Guard {
+    /// Takes the guard, waiting up to ten seconds.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] with what its holder wrote, [`Error::Unsupported`] where the file system has no locks.
+    pub(crate) fn take(path: &Path, note: &str) -> Result<Self> {
+        let since = Instant::now();
+        let mut pause = Duration::from_micros(200);
+        loop {
+            if let Some(guard) = Self::try_take(path, note)? {
+                return Ok(guard);
+            }
+            if since.elapsed() >= patience() {
+                return Err(Error::Busy {
+                    holder: holder(path),
+                    guard: path.to_owned(),
+                });
+            }
+            // Differs by process, so that those started together do not march in step.
+            let jitter = Duration::from_micros(u64::from(std::process::id() % 7) * 50);
+            thread::sleep(pause + jitter);
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Takes the guard if nobody has it.
+    pub(crate) fn try_take(path: &Path, note: &str) -> Result<Option<Self>> {
+        let file = open(path)?;
+        match fs2::FileExt::try_lock_exclusive(&file) {
+            Ok(()) => {}
+            Err(e) if e.raw_os_error() == fs2::lock_contended_error().raw_os_error() => {
+                return Ok(None);
+            }
+            Err(e) => return Err(no_locks(path, e)),
+        }
+        // Somebody may have replaced the file between open and lock: then this lock protects nothing.
+        if !is_same_file(&file, path) {
+            return Ok(None);
+        }
+        let mut guard = Guard {
+            file,
+            path: path.to_owned(),
+        };
+        guard.write_note(note)?;
+        Ok(Some(guard))
+    }
+
+    /// Says who holds it, for those who wait.
+    fn write_note(&mut self, note: &str) -> Result<()> {
+        let written = self
+            .file
+            .set_len(0)
+            .and_then(|()| self.file.rewind())
+            .and_then(|()| self.file.write_all(note.as_bytes()));
+        written.map_err(Error::io("write to the guard", &self.path))
+    }
+
+    /// The moment by the file system's own clock: when the note was written into the guard.
+    pub(crate) fn file_system_now(&self) -> Result<DateTime<Utc>> {
+        let modified = self.file.metadata().and_then(|m| m.modified());
+        modified
+            .map(DateTime::from)
+            .map_err(Error::io("read the time of", &self.path))
+    }
+}
+
+/// How long to wait for the guard; tests of the error do not want to wait ten seconds.
+fn patience() -> Duration {
+    #[cfg(debug_assertions)]
+    if let Some(millis) = std::env::var("GIT_LATCH_PATIENCE_MS")
+        .ok()
+        .and_then(|v| v.parse().ok())
+    {
+        return Duration::from_millis(millis);
+    }
+    PATIENCE
+}
+
+fn open(path: &Path) -> Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, crate::store::files::NO_FOLLOW);
+    options
+        .open(path)
+        .map_err(Error::io("open the guard", path))
+}
+
+#[cfg(unix)]
+fn is_same_file(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    match (file.metadata(), std::fs::symlink_metadata(path)) {
+        (Ok(a), Ok(b)) => (a.dev(), a.ino()) == (b.dev(), b.ino()),
+        _ => false,
+    }
+}
+
+#[cfg(not(unix))]
+fn is_same_file(_file: &File, path: &Path) -> bool {
+    // An open file cannot be replaced there.
+    path.exists()
+}
+
+fn no_locks(path: &Path, error: io::Error) -> Error {
+    if error.kind() == io::ErrorKind::Interrupted {
+        return Error::Io {
+            action: "lock the guard",
+            path: path.to_owned(),
+            source: error,
+        };
+    }
+    Error::Unsupported {
+        problem: format!(
+            "the file system of `{}` has no file locks: {error}",
+            path.display()
+        ),
+        hint: Some("keep the repository on a local disk".into()),
+    }
+}
+
+/// What the guard's holder wrote into it.
+pub(crate) fn holder(path: &Path) -> String {
+    let mut note = String::new();
+    let read = File::open(path).and_then(|f| f.take(400).read_to_string(&mut note));
+    match read {
+        Ok(n) if n > 0 => format!(
+            "held by process {}",
+            crate::path::escaped(note.trim().as_bytes())
+        ),
+        _ => "its holder left no name".into(),
+    }
+}

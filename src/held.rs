@@ -1,0 +1,296 @@
+//! `held.toml`: the leases taken in this working tree, so that their loss is noticed.
+//!
+//! A lease is entered before it is published and confirmed after: an entry that is not confirmed and has no lock belongs
+//! to a command that was killed and never said "locked", and is dropped without a word. A confirmed one whose lock is
+//! gone or another's is *lost*: its holder hears of it, and it stays listed until they lock or unlock the path, or for a
+//! week.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::guard::Guard;
+use crate::lease::rival;
+use crate::lock::{LeaseId, Lock};
+use crate::path::{Claim, Kind, RepoPath};
+use crate::store::{Sharing, files};
+use crate::time::rfc3339;
+use crate::view::{Entry, Me, Standing, View};
+
+/// How long a loss stays listed.
+const REMEMBERED: TimeDelta = TimeDelta::days(7);
+
+/// One lease that was taken here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// The path, as it was locked.
+    pub path: String,
+    /// A file or a directory.
+    pub kind: Kind,
+    /// The acquisition.
+    pub lease: LeaseId,
+    /// The owner id it was taken under.
+    pub owner: String,
+    /// The workspace it was taken in.
+    pub workspace: String,
+    /// When it ends if it is not renewed again; absent for never.
+    pub expires_at: Option<String>,
+    /// Whether its command has said "locked".
+    pub confirmed: bool,
+    /// When its loss was noticed.
+    pub lost_at: Option<String>,
+}
+
+impl Held {
+    fn of(lock: &Lock, confirmed: bool) -> Self {
+        Held {
+            path: lock.path.to_string(),
+            kind: lock.kind,
+            lease: lock.lease.clone(),
+            owner: lock.owner.id.clone(),
+            workspace: lock.owner.workspace.clone().unwrap_or_default(),
+            expires_at: lock.expires_at().map(rfc3339),
+            confirmed,
+            lost_at: None,
+        }
+    }
+
+    /// What it occupies; `None` where somebody has written nonsense into the file.
+    #[must_use]
+    pub fn claim(&self) -> Option<Claim> {
+        RepoPath::new(self.path.as_str())
+            .ok()
+            .map(|path| Claim::new(&path, self.kind))
+    }
+}
+
+/// How a lease came to be lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// Its time was over.
+    Expired,
+    /// Somebody took the path while it lived.
+    Stolen,
+    /// Somebody removed the lock while it lived.
+    Removed,
+}
+
+impl Cause {
+    /// The word of JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Cause::Expired => "expired",
+            Cause::Stolen => "stolen",
+            Cause::Removed => "removed",
+        }
+    }
+}
+
+/// A lease that is not mine any more.
+#[derive(Clone, Debug)]
+pub struct Loss {
+    /// The path.
+    pub path: String,
+    /// The lease.
+    pub lease: LeaseId,
+    /// Who has the path now, if anybody.
+    pub by: Option<Entry>,
+    /// When it was lost, or, where nobody can tell, when that was noticed.
+    pub at: DateTime<Utc>,
+    /// How.
+    pub cause: Cause,
+    /// Whether it is told for the first time.
+    pub is_news: bool,
+}
+
+/// The record of one working tree.
+#[derive(Clone, Debug)]
+pub struct HeldFile {
+    path: PathBuf,
+    sharing: Sharing,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Content {
+    #[serde(default)]
+    lease: Vec<Held>,
+}
+
+impl HeldFile {
+    /// The record in a working tree's git directory.
+    #[must_use]
+    pub fn of(git_dir: &Path, sharing: Sharing) -> Self {
+        HeldFile {
+            path: git_dir.join("latch").join("held.toml"),
+            sharing,
+        }
+    }
+
+    /// The leases listed.
+    pub fn read(&self) -> Result<Vec<Held>> {
+        match fs::read_to_string(&self.path) {
+            Ok(text) => toml::from_str::<Content>(&text)
+                .map(|content| content.lease)
+                .map_err(|e| Error::Corrupt {
+                    path: self.path.clone(),
+                    problem: e.message().to_owned(),
+                }),
+            Err(e) if files::is_absent(&e) => Ok(Vec::new()),
+            Err(e) => Err(Error::io("read", &self.path)(e)),
+        }
+    }
+
+    /// Enters leases that are about to be published.
+    pub fn enter(&self, locks: &[&Lock]) -> Result<()> {
+        self.put(locks, false)
+    }
+
+    /// Confirms leases that are published, or renewed.
+    pub fn confirm(&self, locks: &[&Lock]) -> Result<()> {
+        self.put(locks, true)
+    }
+
+    fn put(&self, locks: &[&Lock], confirmed: bool) -> Result<()> {
+        // A lease bound to a process has its process to notice the loss, and ends with it without anybody's doing.
+        let locks: Vec<&Lock> = locks
+            .iter()
+            .copied()
+            .filter(|lock| lock.process.is_none())
+            .collect();
+        if locks.is_empty() {
+            return Ok(());
+        }
+        let keys: std::collections::HashSet<_> = locks.iter().map(|lock| lock.path.key()).collect();
+        self.update(|held| {
+            held.retain(|h| h.claim().is_some_and(|claim| !keys.contains(&claim.key)));
+            held.extend(locks.iter().map(|lock| Held::of(lock, confirmed)));
+        })
+    }
+
+    /// Strikes leases off: given back, or their loss is known.
+    pub fn strike(&self, is_over: impl Fn(&Held) -> bool) -> Result<()> {
+        if self.read()?.iter().any(&is_over) {
+            self.update(|held| held.retain(|h| !is_over(h)))?;
+        }
+        Ok(())
+    }
+
+    fn update(&self, change: impl FnOnce(&mut Vec<Held>)) -> Result<()> {
+        let directory = self.path.parent().unwrap_or(&self.path);
+        files::create_directories(directory, self.sharing)?;
+        let _guard = Guard::take(&directory.join("held.guard"), "")?;
+        // A record that does not parse must not stand in the way of locking: what it listed is not noticed any more.
+        let mut content = Content {
+            lease: self.read().unwrap_or_default(),
+        };
+        change(&mut content.lease);
+        let text = toml::to_string(&content).expect("strings and words are TOML");
+        files::replace(&self.path, text.as_bytes(), self.sharing)
+    }
+
+    /// What was lost of the leases listed, judged against a view of their claims. Marks news as told.
+    pub fn losses(&self, view: &View, me: &Me) -> Result<Vec<Loss>> {
+        let held = self.read()?;
+        let judged: Vec<(&Held, Fate)> = held.iter().map(|h| (h, fate(h, view, me))).collect();
+        let changed = judged.iter().any(|(h, fate)| match fate {
+            Fate::Lives => !h.confirmed || h.lost_at.is_some(),
+            Fate::Never => true,
+            Fate::Lost(loss) => loss.is_news || view.now - loss.at > REMEMBERED,
+        });
+        if changed {
+            let now = rfc3339(view.now);
+            let fates: std::collections::HashMap<LeaseId, &Fate> =
+                judged.iter().map(|(h, f)| (h.lease.clone(), f)).collect();
+            let updated = self.update(|held| {
+                held.retain_mut(|h| match fates.get(&h.lease) {
+                    Some(Fate::Never) => false,
+                    Some(Fate::Lost(loss)) if view.now - loss.at > REMEMBERED => false,
+                    Some(Fate::Lost(loss)) => {
+                        h.lost_at.get_or_insert_with(|| match loss.cause {
+                            Cause::Removed => now.clone(),
+                            Cause::Expired | Cause::Stolen => rfc3339(loss.at),
+                        });
+                        true
+                    }
+                    Some(Fate::Lives) => {
+                        h.confirmed = true;
+                        h.lost_at = None;
+                        true
+                    }
+                    None => true,
+                });
+            });
+            // In a repository that cannot be written to, the same news is told again.
+            if let Err(error) = updated {
+                tracing::debug!(%error, "what was told is not recorded");
+            }
+        }
+        Ok(judged
+            .into_iter()
+            .filter_map(|(_, fate)| match fate {
+                Fate::Lost(loss) => Some(*loss),
+                _ => None,
+            })
+            .collect())
+    }
+}
+
+/// What became of a lease.
+enum Fate {
+    /// It is there.
+    Lives,
+    /// Its command was killed before it published: it never was.
+    Never,
+    /// It is gone.
+    Lost(Box<Loss>),
+}
+
+fn fate(held: &Held, view: &View, me: &Me) -> Fate {
+    let Some(claim) = held.claim() else {
+        return Fate::Never;
+    };
+    let own = view
+        .covering(&claim.key)
+        .find(|e| e.lock().is_some_and(|l| l.lease == held.lease));
+    if own.is_some_and(|e| view.standing(e) == Standing::Live) {
+        return Fate::Lives;
+    }
+    // A copy of the working tree brings the original's record along.
+    if (!held.confirmed && own.is_none()) || Some(&held.workspace) != me.owner.workspace.as_ref() {
+        return Fate::Never;
+    }
+    let by = rival(view, me, &claim).cloned();
+    let parse = |text: &String| {
+        DateTime::parse_from_rfc3339(text)
+            .ok()
+            .map(|at| at.with_timezone(&Utc))
+    };
+    let ended = held.expires_at.as_ref().and_then(parse);
+    let taken = by
+        .as_ref()
+        .and_then(Entry::lock)
+        .map(|lock| lock.acquired_at);
+    let noticed = held.lost_at.as_ref().and_then(parse);
+    let (cause, at) = match (taken, ended) {
+        (Some(taken), Some(ended)) if ended <= taken => (Cause::Expired, ended),
+        (Some(taken), _) => (Cause::Stolen, taken),
+        (None, Some(ended)) if own.is_some() || ended <= noticed.unwrap_or(view.now) => {
+            (Cause::Expired, ended)
+        }
+        (None, _) => (Cause::Removed, noticed.unwrap_or(view.now)),
+    };
+    let at = at.min(view.now);
+    let loss = Loss {
+        path: held.path.clone(),
+        lease: held.lease.clone(),
+        by,
+        at,
+        cause,
+        is_news: held.lost_at.is_none(),
+    };
+    Fate::Lost(Box::new(loss))
+}

@@ -1,0 +1,515 @@
+//! Acquire, renew, release, steal, sweep: decisions over a view. Pure.
+//!
+//! Each function looks at a [`View`] and says what should change and what to tell the caller; a store applies the
+//! changes or runs the decision again on a newer view. No function here reads a clock, a disk or the environment.
+
+use std::collections::BTreeSet;
+
+use crate::error::{Code, Error, Result};
+use crate::lock::{LeaseId, Lock, Process};
+use crate::path::{Claim, Kind, Place, RepoPath};
+use crate::time::Ttl;
+use crate::view::{Entry, Me, Standing, View};
+
+/// One step of a change. A store applies all steps of a change or none.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// A lock of a new lease appears, in place of whatever lay there.
+    Acquire(Box<Lock>),
+    /// The same lease gets a new heartbeat; nothing else changes.
+    Renew(Box<Lock>),
+    /// What lies there goes.
+    Remove {
+        /// Where it lies.
+        place: Place,
+        /// Whether it was still live: taking it away must be undone if the change stops half way.
+        was_live: bool,
+    },
+}
+
+impl Change {
+    /// The place that has a lock after this step.
+    #[must_use]
+    pub fn fills(&self) -> Option<Place> {
+        match self {
+            Change::Acquire(lock) | Change::Renew(lock) => lock.claim().place(),
+            Change::Remove { .. } => None,
+        }
+    }
+}
+
+/// Whether another's live lock may be replaced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Steal {
+    /// No: refuse.
+    No,
+    /// Yes. Another person's lock wants the request's reason; one's own in another workspace does not.
+    Yes,
+}
+
+/// What becomes of several paths of which some are not free.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Several {
+    /// All or nothing.
+    Together,
+    /// Take what is free.
+    Partial,
+}
+
+/// Who may use force, by the policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Force {
+    /// Everybody.
+    Anyone,
+    /// These owner ids and their agents.
+    Only(Vec<String>),
+}
+
+impl Force {
+    /// Whether this owner may use force.
+    #[must_use]
+    pub fn allows(&self, me: &Me) -> bool {
+        match self {
+            Force::Anyone => true,
+            Force::Only(ids) => ids
+                .iter()
+                .any(|id| crate::lock::is_or_below(&me.owner.id, id)),
+        }
+    }
+}
+
+/// One path to take.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// The path, in the index's spelling.
+    pub path: RepoPath,
+    /// A file, or a directory with everything below it.
+    pub kind: Kind,
+    /// The lease it gets if it is acquired: chosen once per invocation, so that a decision that runs again is the same.
+    pub lease: LeaseId,
+}
+
+/// A request for paths.
+#[derive(Clone, Debug)]
+pub struct Request<'a> {
+    /// The paths, no key twice.
+    pub wanted: Vec<Wanted>,
+    /// Who asks.
+    pub me: &'a Me,
+    /// Why, in the holder's words.
+    pub reason: Option<String>,
+    /// How long.
+    pub ttl: Ttl,
+    /// The process whose end is the lease's end.
+    pub process: Option<Process>,
+    /// Whether others' locks may be replaced.
+    pub steal: Steal,
+    /// What becomes of several paths of which some are not free.
+    pub several: Several,
+    /// Who may replace others' locks.
+    pub force: &'a Force,
+}
+
+/// How a path came to be held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was free.
+    Acquired,
+    /// It was mine: the same lease, with a new heartbeat.
+    Renewed,
+    /// It was another's.
+    Stolen,
+}
+
+impl Outcome {
+    /// The word of JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Outcome::Acquired => "acquired",
+            Outcome::Renewed => "renewed",
+            Outcome::Stolen => "stolen",
+        }
+    }
+}
+
+/// A path that is held now.
+#[derive(Clone, Debug)]
+pub struct Taken {
+    /// The lock.
+    pub lock: Lock,
+    /// How it came about.
+    pub outcome: Outcome,
+    /// The live locks it replaced.
+    pub displaced: Vec<Entry>,
+}
+
+/// A path that was refused.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    /// The path as it was asked for.
+    pub path: RepoPath,
+    /// Why.
+    pub code: Code,
+    /// Whose lock stands against it.
+    pub holder: Option<Entry>,
+    /// Whether the holder is another living process of mine.
+    pub in_progress: bool,
+}
+
+impl Refusal {
+    fn by(path: &RepoPath, code: Code, holder: &Entry) -> Self {
+        Refusal {
+            path: path.clone(),
+            code,
+            holder: Some(holder.clone()),
+            in_progress: false,
+        }
+    }
+}
+
+/// What a request comes to.
+#[derive(Clone, Debug, Default)]
+pub struct Acquired {
+    /// What is held now.
+    pub locked: Vec<Taken>,
+    /// What was refused.
+    pub refused: Vec<Refusal>,
+}
+
+/// Takes paths: free or expired → take; mine → renew; another's → refuse, or replace by [`Steal::Yes`].
+///
+/// # Errors
+/// [`Code::BadUsage`] when another person's lock would be stolen without a reason.
+pub fn acquire(view: &View, request: &Request<'_>) -> Result<(Vec<Change>, Acquired)> {
+    let mut answer = Acquired::default();
+    let mut changes = Changes::default();
+    for wanted in &request.wanted {
+        match acquire_one(view, request, wanted, &mut changes)? {
+            Ok(taken) => answer.locked.push(taken),
+            Err(refusal) => answer.refused.push(*refusal),
+        }
+    }
+    if !answer.refused.is_empty() && request.several == Several::Together {
+        answer.locked.clear();
+        return Ok((Vec::new(), answer));
+    }
+    Ok((changes.finish(), answer))
+}
+
+/// The steps of a change, each place removed once only.
+#[derive(Default)]
+struct Changes {
+    steps: Vec<Change>,
+    removed: BTreeSet<Place>,
+}
+
+impl Changes {
+    fn remove(&mut self, entry: &Entry, was_live: bool) {
+        if self.removed.insert(entry.place.clone()) {
+            self.steps.push(Change::Remove {
+                place: entry.place.clone(),
+                was_live,
+            });
+        }
+    }
+
+    /// The steps, without removals from places that get a lock in the same change: replacing leaves no gap, and a
+    /// removal after it would take the new lock away.
+    fn finish(self) -> Vec<Change> {
+        let filled: BTreeSet<Place> = self.steps.iter().filter_map(Change::fills).collect();
+        let keeps =
+            |step: &Change| !matches!(step, Change::Remove { place, .. } if filled.contains(place));
+        self.steps.into_iter().filter(keeps).collect()
+    }
+}
+
+fn acquire_one(
+    view: &View,
+    request: &Request<'_>,
+    wanted: &Wanted,
+    changes: &mut Changes,
+) -> Result<Result<Taken, Box<Refusal>>> {
+    let claim = Claim::new(&wanted.path, wanted.kind);
+    let place = claim.place();
+    let mut mine = None;
+    let mut in_the_way = Vec::new();
+    let mut over = Vec::new();
+    for entry in view.overlapping(&claim) {
+        match view.standing(entry) {
+            Standing::Expired => over.push(entry),
+            // Expired for its owner: a new lease takes its place.
+            Standing::Grace if request.me.has(entry) => over.push(entry),
+            _ if request.me.is_in_progress(entry) => {
+                let refusal = Refusal {
+                    in_progress: true,
+                    ..Refusal::by(&wanted.path, Code::Held, entry)
+                };
+                return Ok(Err(Box::new(refusal)));
+            }
+            _ if request.me.has(entry) && entry.claim == claim => mine = Some(entry),
+            // My own may nest; a file and a directory of one key may not.
+            _ if request.me.has(entry) && entry.claim.key != claim.key => {}
+            _ => in_the_way.push(entry),
+        }
+    }
+    if let Some(refusal) = refuse(request, &wanted.path, &in_the_way)? {
+        return Ok(Err(Box::new(refusal)));
+    }
+    for entry in over {
+        changes.remove(entry, false);
+    }
+    let displaced: Vec<Entry> = in_the_way.into_iter().cloned().collect();
+    for entry in displaced
+        .iter()
+        .filter(|e| Some(&e.place) != place.as_ref())
+    {
+        changes.remove(entry, true);
+    }
+    let outcome = match (mine, displaced.is_empty()) {
+        (Some(_), true) => Outcome::Renewed,
+        (_, true) => Outcome::Acquired,
+        (_, false) => Outcome::Stolen,
+    };
+    let lock = match mine.and_then(Entry::lock) {
+        Some(held) => renewed(view, held, Some(request.ttl)),
+        None => fresh(view, request, wanted),
+    };
+    let step = Box::new(lock.clone());
+    changes.steps.push(if mine.is_some() {
+        Change::Renew(step)
+    } else {
+        Change::Acquire(step)
+    });
+    Ok(Ok(Taken {
+        lock,
+        outcome,
+        displaced,
+    }))
+}
+
+/// Whether what stands in the way means a no.
+fn refuse(
+    request: &Request<'_>,
+    path: &RepoPath,
+    in_the_way: &[&Entry],
+) -> Result<Option<Refusal>> {
+    for entry in in_the_way {
+        let Some(lock) = entry.lock() else {
+            // Nobody can tell whom it would be stolen from: `unlock --force` is the deliberate step.
+            return Ok(Some(Refusal::by(path, Code::Held, entry)));
+        };
+        if request.steal == Steal::No || request.me.owns(lock) {
+            return Ok(Some(Refusal::by(path, Code::Held, entry)));
+        }
+        if request.me.owner.is_person_of(&lock.owner) {
+            continue;
+        }
+        if !request.force.allows(request.me) {
+            return Ok(Some(Refusal::by(path, Code::Forbidden, entry)));
+        }
+        if request.reason.is_none() {
+            return Err(Error::bad_usage(
+                format!("stealing `{path}` from {} needs a reason", lock.owner),
+                "say why, for its holder to read: `--steal -m REASON`",
+            ));
+        }
+    }
+    Ok(None)
+}
+
+fn fresh(view: &View, request: &Request<'_>, wanted: &Wanted) -> Lock {
+    let now = crate::time::to_millis(view.now);
+    Lock {
+        path: wanted.path.clone(),
+        kind: wanted.kind,
+        lease: wanted.lease.clone(),
+        seq: view.next_seq(),
+        reason: request.reason.clone(),
+        acquired_at: now,
+        heartbeat_at: now,
+        ttl: request.ttl,
+        owner: request.me.owner.clone(),
+        process: request.process.clone(),
+    }
+}
+
+/// The lock with a new heartbeat, and never with a shorter life than it had.
+fn renewed(view: &View, held: &Lock, ttl: Option<Ttl>) -> Lock {
+    let now = crate::time::to_millis(view.now);
+    let longer = ttl.filter(|ttl| match (ttl.end_from(now), held.expires_at()) {
+        (Some(new), Some(old)) => new >= old,
+        (new, _) => new.is_none(),
+    });
+    Lock {
+        heartbeat_at: now,
+        ttl: longer.unwrap_or(held.ttl),
+        ..held.clone()
+    }
+}
+
+/// A lease to renew: the claim it was taken on, and its id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Renewal {
+    /// What it occupies.
+    pub claim: Claim,
+    /// The acquisition.
+    pub lease: LeaseId,
+}
+
+/// What becomes of leases that should go on.
+#[derive(Clone, Debug, Default)]
+pub struct Renewed {
+    /// They live on.
+    pub renewed: Vec<Lock>,
+    /// They are lost: expired, gone, another lease, or in conflict with a live lock. With whoever has the path now.
+    pub lost: Vec<(Renewal, Option<Entry>)>,
+}
+
+/// Gives leases a new heartbeat. A renewal is a decision too: what is expired for its owner, gone, another's or in
+/// conflict with another's live lock is lost.
+#[must_use]
+pub fn renew(view: &View, me: &Me, leases: &[Renewal], ttl: Option<Ttl>) -> (Vec<Change>, Renewed) {
+    let mut answer = Renewed::default();
+    let mut changes = Vec::new();
+    for renewal in leases {
+        let still = view.covering(&renewal.claim.key).find(|e| {
+            e.claim == renewal.claim
+                && e.lock()
+                    .is_some_and(|l| l.lease == renewal.lease && me.owns(l))
+        });
+        let rival = rival(view, me, &renewal.claim);
+        match still
+            .filter(|e| rival.is_none() && view.standing(e) == Standing::Live)
+            .and_then(Entry::lock)
+        {
+            Some(held) => {
+                let lock = renewed(view, held, ttl);
+                changes.push(Change::Renew(Box::new(lock.clone())));
+                answer.renewed.push(lock);
+            }
+            None => answer.lost.push((renewal.clone(), rival.cloned())),
+        }
+    }
+    (changes, answer)
+}
+
+/// A live lock of somebody else that cannot stand beside one of mine on this claim.
+///
+/// An unreadable lock is no rival: while mine lived nobody could take the path, so it is damage, not a successor.
+#[must_use]
+pub fn rival<'a>(view: &'a View, me: &Me, claim: &'a Claim) -> Option<&'a Entry> {
+    view.overlapping(claim).find(|e| {
+        e.lock().is_some_and(|lock| !me.owns(lock)) && view.standing(e) != Standing::Expired
+    })
+}
+
+/// What to give back.
+#[derive(Clone, Debug)]
+pub enum Release<'a> {
+    /// The lock on this path, whatever its kind.
+    Path(&'a RepoPath),
+    /// This lease, wherever it lies.
+    Lease(&'a str),
+}
+
+/// Whether others' locks, and locks in the hands of a living process, may be removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Insist {
+    /// No.
+    No,
+    /// Yes (`--force`).
+    Yes,
+}
+
+/// What becomes of one thing to give back.
+#[derive(Clone, Debug)]
+pub enum Released {
+    /// It is free now; this was it.
+    Free(Entry),
+    /// It was mine, but its time was over already.
+    Lost(Entry),
+    /// It is not mine; whose it is, if it is anybody's.
+    NotMine(Option<Entry>),
+    /// It is mine, in the hands of another living process.
+    InProgress(Entry),
+    /// The policy does not let me remove it.
+    Forbidden(Entry),
+}
+
+/// Gives one lock back. A late owner never removes a successor's lock: only what is mine, or what `insist` says.
+#[must_use]
+pub fn release(
+    view: &View,
+    me: &Me,
+    what: &Release<'_>,
+    insist: Insist,
+    force: &Force,
+) -> (Vec<Change>, Released) {
+    let (found, covering) = find(view, me, what);
+    let Some(entry) = found.filter(|e| view.standing(e) != Standing::Expired || me.has(e)) else {
+        return (Vec::new(), Released::NotMine(covering.cloned()));
+    };
+    let removal = |was_live| {
+        vec![Change::Remove {
+            place: entry.place.clone(),
+            was_live,
+        }]
+    };
+    if me.has(entry) {
+        if me.is_in_progress(entry) && insist == Insist::No {
+            return (Vec::new(), Released::InProgress(entry.clone()));
+        }
+        return match view.standing(entry) {
+            Standing::Live => (removal(true), Released::Free(entry.clone())),
+            Standing::Grace | Standing::Expired => (removal(false), Released::Lost(entry.clone())),
+        };
+    }
+    let is_mine_elsewhere = entry
+        .lock()
+        .is_some_and(|lock| me.owner.is_person_of(&lock.owner));
+    match insist {
+        Insist::No => (Vec::new(), Released::NotMine(Some(entry.clone()))),
+        Insist::Yes if is_mine_elsewhere || force.allows(me) => {
+            (removal(true), Released::Free(entry.clone()))
+        }
+        Insist::Yes => (Vec::new(), Released::Forbidden(entry.clone())),
+    }
+}
+
+/// The entry meant, and the live lock that covers the path instead, if it is another.
+fn find<'a>(view: &'a View, me: &Me, what: &Release<'_>) -> (Option<&'a Entry>, Option<&'a Entry>) {
+    let counts = |e: &Entry| view.standing(e) != Standing::Expired;
+    match what {
+        Release::Path(path) => {
+            let key = path.key();
+            let (own, above): (Vec<&Entry>, Vec<&Entry>) =
+                view.covering(&key).partition(|e| e.claim.key == key);
+            let found = own.into_iter().max_by_key(|e| (me.has(e), counts(e)));
+            (found, above.into_iter().find(|e| counts(e)))
+        }
+        Release::Lease(id) => (
+            view.entries()
+                .find(|e| e.lock().is_some_and(|l| l.lease.as_str() == *id)),
+            None,
+        ),
+    }
+}
+
+/// Removes what has expired.
+#[must_use]
+pub fn sweep(view: &View) -> (Vec<Change>, Vec<Entry>) {
+    let over: Vec<Entry> = view
+        .entries()
+        .filter(|e| view.standing(e) == Standing::Expired)
+        .cloned()
+        .collect();
+    let changes = over
+        .iter()
+        .map(|e| Change::Remove {
+            place: e.place.clone(),
+            was_live: false,
+        })
+        .collect();
+    (changes, over)
+}

@@ -1,0 +1,24 @@
+//! Leases on paths for any git repository.
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")
+)]
+
+pub mod config;
+pub mod error;
+mod fault;
+pub mod git;
+mod guard;
+pub mod held;
+pub mod identity;
+pub mod lease;
+pub mod lock;
+pub mod path;
+mod pattern;
+pub mod policy;
+pub mod process;
+pub mod repo;
+pub mod store;
+pub mod time;
+pub mod view;
+pub mod workspace;

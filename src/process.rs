@@ -1,0 +1,187 @@
+//! Whether the process a lease is bound to still lives.
+//!
+//! Three answers, and *unknown* is not dead: only the same boot, the same pid namespace and the kernel's word make a
+//! process dead. On systems other than Linux every answer but "unbound" is unknown, and time decides.
+
+use crate::lock::{Liveness, Process};
+
+/// This process, as a lease can be bound to it. Elsewhere than on Linux it proves nothing to others.
+#[must_use]
+pub fn current() -> Process {
+    let pid = std::process::id();
+    #[cfg(target_os = "linux")]
+    if let Some(here) = linux::Here::look()
+        && let Some(started) = linux::started_and_state(pid).map(|(started, _)| started)
+    {
+        return Process {
+            pid,
+            started: here.since_boot(started),
+            boot: here.boot,
+            pidns: here.pidns,
+        };
+    }
+    Process {
+        pid,
+        started: 0,
+        boot: String::new(),
+        pidns: 0,
+    }
+}
+
+/// What is known of a process from here.
+#[must_use]
+pub fn liveness(process: Option<&Process>) -> Liveness {
+    let Some(process) = process else {
+        return Liveness::Unbound;
+    };
+    #[cfg(target_os = "linux")]
+    return linux::liveness(process);
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = process;
+        Liveness::Unknown
+    }
+}
+
+#[cfg(target_os = "linux")]
+mod linux {
+    use std::fs;
+    use std::os::unix::fs::MetadataExt as _;
+
+    use rustix::io::Errno;
+    use rustix::process::Pid;
+
+    use super::{Liveness, Process};
+
+    /// The boot and the pid namespace this process is in; `None` where `/proc` shows another namespace than ours.
+    pub(super) struct Here {
+        pub(super) boot: String,
+        pub(super) pidns: u64,
+        /// Ticks by which this time namespace's boot clock is ahead of the host's (`time_namespaces(7)`).
+        offset: i64,
+    }
+
+    impl Here {
+        pub(super) fn look() -> Option<Self> {
+            let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id")
+                .ok()?
+                .trim()
+                .to_owned();
+            let pidns = fs::metadata("/proc/self/ns/pid").ok()?.ino();
+            Some(Here {
+                boot,
+                pidns,
+                offset: boot_clock_offset(),
+            })
+        }
+
+        /// A start time as the host's boot clock counts it.
+        pub(super) fn since_boot(&self, started: u64) -> u64 {
+            started.saturating_add_signed(-self.offset)
+        }
+    }
+
+    /// `/proc/self/timens_offsets` has a line `boottime SECONDS NANOSECONDS`; start times are shown with it added.
+    fn boot_clock_offset() -> i64 {
+        let offsets = fs::read_to_string("/proc/self/timens_offsets").unwrap_or_default();
+        let line = offsets.lines().find_map(|l| l.strip_prefix("boottime"));
+        let seconds: i64 = line
+            .and_then(|l| l.split_whitespace().next()?.parse().ok())
+            .unwrap_or(0);
+        // USER_HZ is 100 in the interface of every Linux that Rust runs on.
+        seconds * 100
+    }
+
+    /// Field 22 (start time, in ticks since boot) and field 3 (state) of `/proc/PID/stat`, proc(5). The second field,
+    /// the command's name, may hold anything: the fields are counted from the last parenthesis.
+    pub(super) fn started_and_state(pid: u32) -> Option<(u64, char)> {
+        let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+        let text = String::from_utf8_lossy(&stat);
+        let mut fields = text.rsplit_once(')')?.1.split_whitespace();
+        let state = fields.next()?.chars().next()?;
+        Some((fields.nth(18)?.parse().ok()?, state))
+    }
+
+    /// Whether `/proc` numbers processes as this pid namespace does: in a container it may be another one's.
+    fn proc_is_ours() -> bool {
+        fs::read_link("/proc/self")
+            .is_ok_and(|link| link.to_str() == Some(&std::process::id().to_string()))
+    }
+
+    pub(super) fn liveness(process: &Process) -> Liveness {
+        let Some(here) = Here::look() else {
+            return Liveness::Unknown;
+        };
+        if process.boot != here.boot || process.pidns != here.pidns {
+            return Liveness::Unknown;
+        }
+        let Some(pid) = i32::try_from(process.pid).ok().and_then(Pid::from_raw) else {
+            return Liveness::Unknown;
+        };
+        let seen = if proc_is_ours() {
+            started_and_state(process.pid)
+        } else {
+            None
+        };
+        match seen {
+            Some((_, 'Z' | 'X')) => Liveness::Dead,
+            Some((started, _)) if here.since_boot(started) == process.started => Liveness::Alive,
+            Some(_) => Liveness::Dead,
+            // Hidden (`hidepid`), or a foreign `/proc`: the kernel still knows whether anybody has the number.
+            None => match rustix::process::test_kill_process(pid) {
+                Err(Errno::SRCH) => Liveness::Dead,
+                _ => Liveness::Unknown,
+            },
+        }
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_is_alive_and_its_number_alone_proves_nothing() {
+        let me = current();
+        assert_eq!(liveness(Some(&me)), Liveness::Alive);
+        assert_eq!(
+            liveness(Some(&Process {
+                started: me.started + 1,
+                ..me.clone()
+            })),
+            Liveness::Dead
+        );
+        assert_eq!(
+            liveness(Some(&Process {
+                pidns: me.pidns + 1,
+                ..me.clone()
+            })),
+            Liveness::Unknown
+        );
+        assert_eq!(
+            liveness(Some(&Process {
+                boot: "another".into(),
+                ..me
+            })),
+            Liveness::Unknown
+        );
+        assert_eq!(liveness(None), Liveness::Unbound);
+    }
+
+    #[test]
+    fn a_zombie_is_dead() {
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let (started, _) = linux::started_and_state(child.id()).unwrap();
+        let process = Process {
+            pid: child.id(),
+            started,
+            ..current()
+        };
+        // Not reaped: it stays a zombie, which still answers to its number.
+        while linux::started_and_state(child.id()).unwrap().1 != 'Z' {
+            std::thread::yield_now();
+        }
+        assert_eq!(liveness(Some(&process)), Liveness::Dead);
+        child.wait().unwrap();
+    }
+}

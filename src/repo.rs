@@ -1,0 +1,156 @@
+//! The repository we stand in: where it is. The only file that names `git2`.
+//!
+//! libgit2 finds a repository in microseconds, but cannot open every kind (reftable, SHA-256, what git itself may refuse
+//! as somebody else's): where it fails, `git rev-parse` has the last word, and its words are the error.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use git2::{Repository, RepositoryOpenFlags};
+
+use crate::error::{Error, Result};
+use crate::git::Git;
+
+/// One working tree of a repository, or a bare repository.
+#[derive(Clone, Debug)]
+pub struct Repo {
+    root: Option<PathBuf>,
+    git_dir: PathBuf,
+    common_dir: PathBuf,
+    inherits: bool,
+}
+
+impl Repo {
+    /// The repository around a directory, whatever the environment says.
+    ///
+    /// # Errors
+    /// [`Error::NotARepository`] with git's own words.
+    pub fn discover(directory: &Path) -> Result<Self> {
+        let found = Repository::open_ext(directory, RepositoryOpenFlags::empty(), &[] as &[&OsStr]);
+        Self::new(found, directory, false)
+    }
+
+    /// The repository that git itself would use here: `GIT_DIR` and its like are honoured, as in a hook.
+    ///
+    /// # Errors
+    /// [`Error::NotARepository`] with git's own words.
+    pub fn from_environment(directory: &Path) -> Result<Self> {
+        Self::new(Repository::open_from_env(), directory, true)
+    }
+
+    fn new(
+        found: Result<Repository, git2::Error>,
+        directory: &Path,
+        inherits: bool,
+    ) -> Result<Self> {
+        match found {
+            Ok(repository) => {
+                let root = repository.workdir().map(canonical).transpose()?;
+                let (git_dir, common_dir) = (
+                    canonical(repository.path())?,
+                    canonical(repository.commondir())?,
+                );
+                Ok(Repo {
+                    root,
+                    git_dir,
+                    common_dir,
+                    inherits,
+                })
+            }
+            Err(error) => {
+                tracing::debug!(%error, "libgit2 does not open it, asking git");
+                Self::ask_git(directory, inherits)
+            }
+        }
+    }
+
+    fn ask_git(directory: &Path, inherits: bool) -> Result<Self> {
+        let git = Git::new(directory, inherits);
+        let ask = |what: &[&str]| -> Result<Vec<PathBuf>> {
+            let output = git.output(&[&["rev-parse", "--path-format=absolute"], what].concat())?;
+            Ok(output
+                .split(|b| *b == b'\n')
+                .filter(|l| !l.is_empty())
+                .map(crate::path::bytes_to_path)
+                .collect())
+        };
+        let dirs =
+            ask(&["--git-dir", "--git-common-dir"]).map_err(|e| not_a_repository(directory, e))?;
+        let [git_dir, common_dir] = dirs.as_slice() else {
+            return Err(Error::NotARepository {
+                path: directory.to_owned(),
+                detail: "git named no directory".into(),
+            });
+        };
+        let root = ask(&["--show-toplevel"])
+            .ok()
+            .and_then(|mut lines| lines.pop());
+        Ok(Repo {
+            root: root.as_deref().map(canonical).transpose()?,
+            git_dir: canonical(git_dir)?,
+            common_dir: canonical(common_dir)?,
+            inherits,
+        })
+    }
+
+    /// The top of the working tree.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] in a bare repository.
+    pub fn root(&self) -> Result<&Path> {
+        self.root.as_deref().ok_or_else(|| Error::Unsupported {
+            problem: format!(
+                "`{}` is a bare repository: there are no files to lock here",
+                self.git_dir.display()
+            ),
+            hint: Some(
+                "run the command in a working tree (`git clone` or `git worktree add` makes one)"
+                    .into(),
+            ),
+        })
+    }
+
+    /// Whether there is no working tree.
+    #[must_use]
+    pub fn is_bare(&self) -> bool {
+        self.root.is_none()
+    }
+
+    /// The working tree's own git directory.
+    #[must_use]
+    pub fn git_dir(&self) -> &Path {
+        &self.git_dir
+    }
+
+    /// The git directory that all working trees of the repository share.
+    #[must_use]
+    pub fn common_dir(&self) -> &Path {
+        &self.common_dir
+    }
+
+    /// Git, run at the top of the working tree.
+    #[must_use]
+    pub fn git(&self) -> Git {
+        self.git_in(self.root.as_deref().unwrap_or(&self.git_dir))
+    }
+
+    /// Git, run in a directory of the working tree.
+    #[must_use]
+    pub fn git_in(&self, directory: &Path) -> Git {
+        Git::new(directory, self.inherits).in_repository(&self.git_dir, self.root.as_deref())
+    }
+}
+
+fn canonical(path: &Path) -> Result<PathBuf> {
+    path.canonicalize().map_err(Error::io("find", path))
+}
+
+fn not_a_repository(directory: &Path, error: Error) -> Error {
+    match error {
+        Error::Git { problem, .. } => Error::NotARepository {
+            path: directory.to_owned(),
+            detail: problem,
+        },
+        other => other,
+    }
+}

@@ -1,0 +1,201 @@
+//! The few ways in which the lock directory is read and written.
+//!
+//! Reading never follows a link, never blocks on a pipe and never reads more than a lock file may have. Writing goes
+//! through a temporary file and one `link` or `rename`, so that readers never see half a file.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, Utc};
+use tempfile::NamedTempFile;
+
+use super::mode::Sharing;
+use crate::error::{Error, Result};
+use crate::lock::MAX_BYTES;
+
+/// Open flags that refuse a symbolic link at the end of the path and do not wait for a pipe's other end.
+#[cfg(unix)]
+pub(crate) const NO_FOLLOW: i32 = {
+    let flags = rustix::fs::OFlags::NOFOLLOW.union(rustix::fs::OFlags::NONBLOCK);
+    #[expect(
+        clippy::cast_possible_wrap,
+        reason = "open flags are small positive numbers in every ABI"
+    )]
+    let bits = flags.bits() as i32;
+    bits
+};
+
+/// What was found where a lock may lie.
+pub(crate) struct Found {
+    /// Its bytes, or why it is no lock file at all.
+    pub(crate) bytes: Result<Vec<u8>, String>,
+    /// When it was last written, by the file system's clock.
+    pub(crate) modified: Option<DateTime<Utc>>,
+}
+
+/// Reads a lock file. `None`: nothing is there, and nothing can be.
+pub(crate) fn read(path: &Path) -> Result<Option<Found>> {
+    let file = match open(path) {
+        Ok(file) => file,
+        Err(e) if is_absent(&e) => return Ok(None),
+        Err(e) => return odd(path, e),
+    };
+    let meta = file.metadata().map_err(Error::io("read", path))?;
+    let modified = meta.modified().ok().map(DateTime::from);
+    if !meta.is_file() {
+        let what = if meta.is_dir() {
+            "it is a directory"
+        } else {
+            "it is no regular file"
+        };
+        return Ok(Some(Found {
+            bytes: Err(what.into()),
+            modified,
+        }));
+    }
+    let mut bytes = Vec::with_capacity(1024);
+    file.take(MAX_BYTES as u64 + 1)
+        .read_to_end(&mut bytes)
+        .map_err(Error::io("read", path))?;
+    Ok(Some(Found {
+        bytes: Ok(bytes),
+        modified,
+    }))
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, NO_FOLLOW);
+    options.open(path)
+}
+
+/// A path that cannot be opened: a link or a socket is no lock, anything else is an error and never "not there".
+fn odd(path: &Path, error: io::Error) -> Result<Option<Found>> {
+    let meta = match fs::symlink_metadata(path) {
+        Ok(meta) => meta,
+        Err(e) if is_absent(&e) => return Ok(None),
+        Err(_) => return Err(Error::io("read", path)(error)),
+    };
+    let what = match meta.file_type() {
+        kind if kind.is_symlink() => "it is a symbolic link",
+        kind if !kind.is_file() && !kind.is_dir() => "it is no regular file",
+        _ => return Err(Error::io("read", path)(error)),
+    };
+    Ok(Some(Found {
+        bytes: Err(what.into()),
+        modified: meta.modified().ok().map(DateTime::from),
+    }))
+}
+
+/// Whether an error means that nothing is there: the three by which a missing mirror directory, a file in its place
+/// or a name longer than the file system takes show themselves.
+pub(crate) fn is_absent(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::InvalidFilename
+    )
+}
+
+/// Whether a directory is there; anything else in its place is an error.
+pub(crate) fn is_directory(path: &Path) -> Result<bool> {
+    match fs::symlink_metadata(path) {
+        Ok(meta) if meta.is_dir() => Ok(true),
+        Ok(meta) => {
+            let what = if meta.is_symlink() {
+                "a symbolic link"
+            } else {
+                "a file"
+            };
+            Err(Error::InTheWay {
+                path: path.to_owned(),
+                problem: format!("it is {what} instead of a directory"),
+            })
+        }
+        Err(e) if is_absent(&e) => Ok(false),
+        Err(e) => Err(Error::io("read", path)(e)),
+    }
+}
+
+/// Creates a directory and those above it that are missing; gives the directories whose entries changed.
+pub(crate) fn create_directories(path: &Path, sharing: Sharing) -> Result<Vec<PathBuf>> {
+    if is_directory(path)? {
+        return Ok(Vec::new());
+    }
+    let Some(parent) = path.parent() else {
+        return Ok(Vec::new());
+    };
+    let mut changed = create_directories(parent, sharing)?;
+    match fs::create_dir(path) {
+        Ok(()) => sharing
+            .adjust_directory(path)
+            .map_err(Error::io("set the mode of", path))?,
+        // Two first commands at once.
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(e) => return Err(Error::io("create", path)(e)),
+    }
+    changed.push(parent.to_owned());
+    Ok(changed)
+}
+
+/// A temporary file with these bytes, of the mode that a plain file would have.
+pub(crate) fn stage(directory: &Path, bytes: &[u8], sharing: Sharing) -> Result<NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix("new-").suffix(".tmp");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        builder.permissions(fs::Permissions::from_mode(0o666));
+    }
+    let mut file = builder
+        .tempfile_in(directory)
+        .map_err(Error::io("create a file in", directory))?;
+    file.write_all(bytes)
+        .map_err(Error::io("write to", file.path()))?;
+    sharing
+        .adjust_file(file.path())
+        .map_err(Error::io("set the mode of", file.path()))?;
+    Ok(file)
+}
+
+/// Replaces a small file of ours, not synced: what it says can be lost, but not be torn.
+pub(crate) fn replace(path: &Path, bytes: &[u8], sharing: Sharing) -> Result<()> {
+    let directory = path.parent().unwrap_or(path);
+    let staged = stage(directory, bytes, sharing)?;
+    staged
+        .persist(path)
+        .map(drop)
+        .map_err(|e| Error::io("write", path)(e.error))
+}
+
+/// Makes a directory's entries durable.
+pub(crate) fn sync_directory(path: &Path) -> Result<()> {
+    // Windows has no way to sync a directory, and orders its metadata itself.
+    if cfg!(windows) {
+        return Ok(());
+    }
+    File::open(path)
+        .and_then(|d| d.sync_all())
+        .map_err(Error::io("sync", path))
+}
+
+/// Removes a file, or a directory that stands in its place and is empty. Not being there is no error.
+pub(crate) fn remove(path: &Path) -> Result<()> {
+    let outcome = match fs::remove_file(path) {
+        Err(e)
+            if matches!(
+                e.kind(),
+                io::ErrorKind::IsADirectory | io::ErrorKind::PermissionDenied
+            ) =>
+        {
+            fs::remove_dir(path).map_err(|_| e)
+        }
+        other => other,
+    };
+    match outcome {
+        Err(e) if !is_absent(&e) => Err(Error::io("remove", path)(e)),
+        _ => Ok(()),
+    }
+}

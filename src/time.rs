@@ -1,0 +1,242 @@
+//! Time as the library sees it: a clock that is handed in, lengths of leases, time stamps of the lock file.
+//!
+//! Nothing here asks the system for the time, except [`SystemClock`], which callers pass on purpose.
+
+use std::fmt;
+use std::str::FromStr;
+
+use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+
+/// Where an operation that runs on gets its time from.
+pub trait Clock: Sync {
+    /// The present moment.
+    fn now(&self) -> DateTime<Utc>;
+}
+
+/// The system's clock.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> DateTime<Utc> {
+        DateTime::from(std::time::SystemTime::now())
+    }
+}
+
+/// A clock that stands still: what a test or a replay passes.
+impl Clock for DateTime<Utc> {
+    fn now(&self) -> DateTime<Utc> {
+        *self
+    }
+}
+
+/// The moment at the resolution of the lock file: whole milliseconds.
+#[must_use]
+pub fn to_millis(moment: DateTime<Utc>) -> DateTime<Utc> {
+    moment.trunc_subsecs(3)
+}
+
+/// RFC 3339 in UTC with exactly three decimals, as in lock files and JSON.
+#[must_use]
+pub fn rfc3339(moment: DateTime<Utc>) -> String {
+    moment.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
+}
+
+/// A length of time in policies and on the command line: a whole number and `s`, `m`, `h` or `d`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Length {
+    seconds: u32,
+}
+
+impl Length {
+    /// A length of that many seconds. About 136 years are the most there can be.
+    #[must_use]
+    pub const fn from_secs(seconds: u32) -> Self {
+        Length { seconds }
+    }
+
+    /// The length in seconds.
+    #[must_use]
+    pub fn as_secs(self) -> u64 {
+        u64::from(self.seconds)
+    }
+
+    /// The length as the time library's difference.
+    #[must_use]
+    pub fn as_delta(self) -> TimeDelta {
+        TimeDelta::seconds(i64::from(self.seconds))
+    }
+}
+
+impl FromStr for Length {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let form = || {
+            format!(
+                "`{text}` is no length of time: a whole number and s, m, h or d is, such as `90s` or `24h`"
+            )
+        };
+        let unit = text.chars().next_back().ok_or_else(form)?;
+        let factor: u64 = match unit {
+            's' => 1,
+            'm' => 60,
+            'h' => 3600,
+            'd' => 86_400,
+            _ => return Err(form()),
+        };
+        let digits = &text[..text.len() - 1];
+        if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+            return Err(form());
+        }
+        let too_long = || format!("`{text}` is too long: 100 years (36500d) is the most");
+        let count: u64 = digits.parse().map_err(|_| too_long())?;
+        let seconds = count
+            .checked_mul(factor)
+            .filter(|s| *s <= 36_500 * 86_400)
+            .ok_or_else(too_long)?;
+        u32::try_from(seconds)
+            .map(Length::from_secs)
+            .map_err(|_| too_long())
+    }
+}
+
+impl fmt::Display for Length {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // "24h" stays "24h": a day is what people call a lease that ends tomorrow, not "1d".
+        match self.seconds {
+            0 => f.write_str("0s"),
+            s if s % 86_400 == 0 && s > 86_400 => write!(f, "{}d", s / 86_400),
+            s if s % 3600 == 0 => write!(f, "{}h", s / 3600),
+            s if s % 60 == 0 => write!(f, "{}m", s / 60),
+            s => write!(f, "{s}s"),
+        }
+    }
+}
+
+impl TryFrom<String> for Length {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<Length> for String {
+    fn from(length: Length) -> String {
+        length.to_string()
+    }
+}
+
+/// How long a lease lives after its last heartbeat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Ttl {
+    /// That long, one second at least.
+    For(Length),
+    /// It does not expire by time.
+    Never,
+}
+
+impl Ttl {
+    /// The life in seconds, `None` for ever.
+    #[must_use]
+    pub fn as_secs(self) -> Option<u64> {
+        match self {
+            Ttl::For(length) => Some(length.as_secs()),
+            Ttl::Never => None,
+        }
+    }
+
+    /// When a life that began at `from` ends, `None` for never.
+    #[must_use]
+    pub fn end_from(self, from: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        match self {
+            Ttl::For(length) => from.checked_add_signed(length.as_delta()),
+            Ttl::Never => None,
+        }
+    }
+}
+
+impl FromStr for Ttl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "never" {
+            return Ok(Ttl::Never);
+        }
+        let length: Length = text.parse()?;
+        if length.as_secs() == 0 {
+            return Err(format!(
+                "a ttl of `{text}` would expire at once: `1s` is the least"
+            ));
+        }
+        Ok(Ttl::For(length))
+    }
+}
+
+impl fmt::Display for Ttl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Ttl::For(length) => length.fmt(f),
+            Ttl::Never => f.write_str("never"),
+        }
+    }
+}
+
+impl TryFrom<String> for Ttl {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<Ttl> for String {
+    fn from(ttl: Ttl) -> String {
+        ttl.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_read_back_as_they_are_written() {
+        for text in ["0s", "1s", "90s", "3m", "24h", "14d", "36500d"] {
+            assert_eq!(text.parse::<Length>().unwrap().to_string(), text);
+        }
+        assert_eq!("1d".parse::<Length>().unwrap().to_string(), "24h");
+    }
+
+    #[test]
+    fn nonsense_is_no_length() {
+        for text in [
+            "",
+            "5",
+            "h",
+            "-1h",
+            "+1h",
+            "1.5h",
+            "1 h",
+            "1w",
+            "1H",
+            "99999999999999999999d",
+            "36501d",
+            "é",
+            "５m",
+        ] {
+            assert!(text.parse::<Length>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_ttl_lives_at_least_a_second() {
+        assert!("0s".parse::<Ttl>().is_err());
+        assert_eq!("never".parse::<Ttl>().unwrap(), Ttl::Never);
+        assert!(Ttl::Never > "36500d".parse::<Ttl>().unwrap());
+    }
+}

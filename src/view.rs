@@ -1,0 +1,280 @@
+//! What a store shows at one moment, and how each lock in it stands. Pure.
+//!
+//! A view is the only thing the decisions of [`crate::lease`] look at. It may hold expired locks: [`View::standing`] is
+//! the one place that says which of them still count, so every reader enforces expiry in the same way.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+use chrono::{DateTime, Utc};
+
+use crate::lock::{Liveness, Lock, Owner, grace};
+use crate::path::{Claim, Key, Kind, Place};
+use crate::time::{Length, Ttl};
+
+/// What of the policy bears on the life of a lease.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    /// The life of a lease where none is asked for; unreadable locks live that long too.
+    pub ttl: Ttl,
+    /// The longest life that may be asked for.
+    pub max_ttl: Ttl,
+    /// How far the clocks of two machines may differ.
+    pub clock_skew: Length,
+}
+
+/// How a lock stands at the view's moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It counts for everybody.
+    Live,
+    /// Its owner has stopped trusting it; others still honour it.
+    Grace,
+    /// It is over.
+    Expired,
+}
+
+/// What lies in one place of the lock directory.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Where it lies.
+    pub place: Place,
+    /// What it occupies, by its place.
+    pub claim: Claim,
+    /// When the store last wrote it, by the store's own clock.
+    pub stored_at: Option<DateTime<Utc>>,
+    /// The lock, or why it is none.
+    pub content: Content,
+}
+
+/// A lock, or something that stands where a lock should and blocks all the same.
+#[derive(Clone, Debug)]
+pub enum Content {
+    /// A valid lock.
+    Lock {
+        /// The record.
+        lock: Box<Lock>,
+        /// What is known of its process.
+        life: Liveness,
+    },
+    /// Torn, oversized, of another format, or in a place not its own.
+    Unreadable {
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+impl Entry {
+    /// The lock, if it is a valid one.
+    #[must_use]
+    pub fn lock(&self) -> Option<&Lock> {
+        match &self.content {
+            Content::Lock { lock, .. } => Some(lock),
+            Content::Unreadable { .. } => None,
+        }
+    }
+
+    /// The path to show: the lock's own, or the one its place stands for, with a `/` only where it is unreadable.
+    #[must_use]
+    pub fn shown_path(&self) -> String {
+        match self.lock() {
+            Some(lock) => lock.path.to_string(),
+            None if self.claim.key == Key::root() => ".".into(),
+            None => crate::path::escaped(self.claim.key.as_bytes()),
+        }
+    }
+
+    /// Whether it is bound to a process that is known to run.
+    #[must_use]
+    pub fn is_bound_to_living(&self) -> bool {
+        matches!(
+            self.content,
+            Content::Lock {
+                life: Liveness::Alive,
+                ..
+            }
+        )
+    }
+
+    /// The last sign of life that counts, at `now`.
+    ///
+    /// A heartbeat in the future is not damage: it counts from when the store first had it.
+    fn last_sign(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+        let stored = self.stored_at.map_or(now, |at| at.min(now));
+        match self.lock() {
+            Some(lock) if lock.heartbeat_at <= now => lock.heartbeat_at,
+            _ => stored,
+        }
+    }
+
+    /// How long it lives after its last sign of life.
+    fn ttl(&self, terms: &Terms) -> Ttl {
+        self.lock().map_or(terms.ttl, |lock| lock.ttl)
+    }
+}
+
+/// What a store shows, with what is needed to judge it.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// The number of the last change.
+    pub seq: u64,
+    /// The moment of the reading, by this machine's clock.
+    pub now: DateTime<Utc>,
+    /// The moment by the store's own clock, where it has one and was asked: the second witness of a takeover.
+    pub store_now: Option<DateTime<Utc>>,
+    /// What of the policy bears on expiry.
+    pub terms: Terms,
+    entries: BTreeMap<Key, Vec<Entry>>,
+}
+
+impl View {
+    /// A view of these entries.
+    #[must_use]
+    pub fn new(seq: u64, now: DateTime<Utc>, terms: Terms, entries: Vec<Entry>) -> Self {
+        let mut by_key: BTreeMap<Key, Vec<Entry>> = BTreeMap::new();
+        for entry in entries {
+            by_key
+                .entry(entry.claim.key.clone())
+                .or_default()
+                .push(entry);
+        }
+        View {
+            seq,
+            now,
+            store_now: None,
+            terms,
+            entries: by_key,
+        }
+    }
+
+    /// The number the next change gets: one more than the last, or the milliseconds since 1970, whichever is larger.
+    #[must_use]
+    pub fn next_seq(&self) -> u64 {
+        let millis = u64::try_from(self.now.timestamp_millis()).unwrap_or_default();
+        millis.max(self.seq + 1)
+    }
+
+    /// Every entry, expired ones too, by key.
+    pub fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.values().flatten()
+    }
+
+    /// Every entry that still counts for others.
+    pub fn live(&self) -> impl Iterator<Item = &Entry> {
+        self.entries()
+            .filter(|e| self.standing(e) != Standing::Expired)
+    }
+
+    /// Every entry, expired ones too, that cannot have another holder than `claim` has.
+    pub fn overlapping<'a>(&'a self, claim: &'a Claim) -> impl Iterator<Item = &'a Entry> {
+        let below = (claim.kind == Kind::Directory)
+            .then(|| self.below(&claim.key))
+            .into_iter()
+            .flatten();
+        self.covering(&claim.key).chain(below)
+    }
+
+    /// Every entry, expired ones too, that holds this key: on it, or a directory's above it.
+    pub fn covering(&self, key: &Key) -> impl Iterator<Item = &Entry> {
+        let own = self.entries.get(key).into_iter().flatten();
+        let above: Vec<&Entry> = key
+            .ancestors()
+            .filter_map(|k| self.entries.get(&k))
+            .flatten()
+            .filter(|e| e.claim.kind == Kind::Directory)
+            .collect();
+        own.chain(above)
+    }
+
+    /// Every entry strictly below a key.
+    fn below<'a>(&'a self, key: &'a Key) -> impl Iterator<Item = &'a Entry> {
+        self.entries
+            .range::<Key, _>((Bound::Excluded(key), Bound::Unbounded))
+            .take_while(move |(k, _)| k.as_bytes().starts_with(key.as_bytes()))
+            .filter(move |(k, _)| key.is_above(k))
+            .flat_map(|(_, entries)| entries)
+    }
+
+    /// How an entry stands.
+    ///
+    /// A takeover by time wants two witnesses: where the view was read for a change (`store_now`), an entry counts as
+    /// expired only if the store's own clock, too, has left its last writing behind by ttl and grace.
+    #[must_use]
+    pub fn standing(&self, entry: &Entry) -> Standing {
+        match entry.content {
+            Content::Lock {
+                life: Liveness::Dead,
+                ..
+            } => return Standing::Expired,
+            Content::Lock {
+                life: Liveness::Alive,
+                ..
+            } => return Standing::Live,
+            _ => {}
+        }
+        let ttl = entry.ttl(&self.terms);
+        let Some(end) = ttl.end_from(entry.last_sign(self.now)) else {
+            return Standing::Live;
+        };
+        if self.now < end {
+            return Standing::Live;
+        }
+        let grace = grace(ttl, self.terms.clock_skew);
+        let store_agrees = match (self.store_now, entry.stored_at) {
+            (Some(now), Some(at)) => ttl.end_from(at).is_some_and(|end| now >= end + grace),
+            _ => true,
+        };
+        if self.now >= end + grace && store_agrees {
+            Standing::Expired
+        } else {
+            Standing::Grace
+        }
+    }
+
+    /// When a live entry ends by time, for its owner; `None` for never.
+    #[must_use]
+    pub fn ends_at(&self, entry: &Entry) -> Option<DateTime<Utc>> {
+        entry.ttl(&self.terms).end_from(entry.last_sign(self.now))
+    }
+
+    /// How far a heartbeat lies in the future, where that is more than clocks may differ.
+    #[must_use]
+    pub fn clock_difference(&self, entry: &Entry) -> Option<chrono::TimeDelta> {
+        let ahead = entry.lock()?.heartbeat_at - self.now;
+        (ahead > self.terms.clock_skew.as_delta()).then_some(ahead)
+    }
+}
+
+/// Who asks: the owner that this invocation's locks get, and the leases it was started under.
+#[derive(Clone, Debug)]
+pub struct Me {
+    /// My id, name, host and workspace.
+    pub owner: Owner,
+    /// Leases of the `run` this invocation was started by (`GIT_LATCH_LEASE`): bound to a living process, but not
+    /// another one's work.
+    pub inside: Vec<String>,
+}
+
+impl Me {
+    /// Whether a lock is mine: my id, in my workspace or in none.
+    #[must_use]
+    pub fn owns(&self, lock: &Lock) -> bool {
+        lock.owner.id == self.owner.id
+            && (lock.owner.workspace.is_none() || lock.owner.workspace == self.owner.workspace)
+    }
+
+    /// Whether an entry is a lock of mine.
+    #[must_use]
+    pub fn has(&self, entry: &Entry) -> bool {
+        entry.lock().is_some_and(|lock| self.owns(lock))
+    }
+
+    /// Whether a lock of mine is in the hands of another living process of mine.
+    #[must_use]
+    pub fn is_in_progress(&self, entry: &Entry) -> bool {
+        let inside = entry
+            .lock()
+            .is_some_and(|lock| self.inside.iter().any(|l| l == lock.lease.as_str()));
+        self.has(entry) && entry.is_bound_to_living() && !inside
+    }
+}
