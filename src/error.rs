@@ -132,6 +132,12 @@ pub enum Error {
         /// What it is instead.
         problem: String,
     },
+    /// There is no lock of that lease.
+    #[error("no lock has the lease {}", quoted(lease.as_bytes()))]
+    NoSuchLease {
+        /// The lease's id, as it was given.
+        lease: String,
+    },
     /// The guard stayed taken.
     #[error("another git-latch command keeps the lock directory busy: {holder}")]
     Busy {
@@ -212,6 +218,7 @@ impl Error {
             Error::NoIdentity => Code::NoIdentity,
             Error::NotARepository { .. } => Code::NotARepository,
             Error::Unsupported { .. } | Error::InTheWay { .. } => Code::Unsupported,
+            Error::NoSuchLease { .. } => Code::NotHeld,
             Error::Busy { .. } => Code::Busy,
             Error::Io { .. } | Error::Corrupt { .. } | Error::Git { .. } => Code::Io,
         }
@@ -239,6 +246,9 @@ impl Error {
             Error::Io { source, path, .. } => io_hint(source, path),
             Error::Corrupt { .. } => {
                 Some("`git latch doctor` shows what is wrong and how to mend it".into())
+            }
+            Error::NoSuchLease { .. } => {
+                Some("`git latch list --mine --json` shows the leases that are yours".into())
             }
             Error::Git { .. } => None,
         }

@@ -58,7 +58,11 @@ fn host_name(variable: &dyn Fn(&str) -> Option<String>) -> String {
 ///
 /// # Errors
 /// [`Error::NoIdentity`], or [`Error::BadUsage`] for an id that no lock file could hold.
-pub fn owner(environment: &Environment, config: &Config, workspace: &str) -> Result<Owner> {
+pub fn owner(
+    environment: &Environment,
+    config: &Config,
+    workspace: Option<String>,
+) -> Result<Owner> {
     let configured = config
         .get("latch.owner")
         .or(config.get("user.email"))
@@ -92,7 +96,7 @@ pub fn owner(environment: &Environment, config: &Config, workspace: &str) -> Res
         id,
         name: printable(&name),
         host: printable(&environment.host),
-        workspace: Some(workspace.to_owned()),
+        workspace,
     })
 }
 

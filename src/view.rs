@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::lock::{Liveness, Lock, Owner, grace};
 use crate::path::{Claim, Key, Kind, Place};
@@ -94,6 +94,25 @@ impl Entry {
                 ..
             }
         )
+    }
+
+    /// When it ends by time, for its owner; `None` for never.
+    #[must_use]
+    pub fn ends_at(&self, now: DateTime<Utc>, terms: &Terms) -> Option<DateTime<Utc>> {
+        self.ttl(terms).end_from(self.last_sign(now))
+    }
+
+    /// When it is over for everybody, by time; `None` for never.
+    #[must_use]
+    pub fn over_at(&self, now: DateTime<Utc>, terms: &Terms) -> Option<DateTime<Utc>> {
+        Some(self.ends_at(now, terms)? + grace(self.ttl(terms), terms.clock_skew))
+    }
+
+    /// How far its heartbeat lies in the future, where that is more than clocks may differ.
+    #[must_use]
+    pub fn clock_difference(&self, now: DateTime<Utc>, terms: &Terms) -> Option<TimeDelta> {
+        let ahead = self.lock()?.heartbeat_at - now;
+        (ahead > terms.clock_skew.as_delta()).then_some(ahead)
     }
 
     /// The last sign of life that counts, at `now`.
@@ -229,19 +248,6 @@ impl View {
         } else {
             Standing::Grace
         }
-    }
-
-    /// When a live entry ends by time, for its owner; `None` for never.
-    #[must_use]
-    pub fn ends_at(&self, entry: &Entry) -> Option<DateTime<Utc>> {
-        entry.ttl(&self.terms).end_from(entry.last_sign(self.now))
-    }
-
-    /// How far a heartbeat lies in the future, where that is more than clocks may differ.
-    #[must_use]
-    pub fn clock_difference(&self, entry: &Entry) -> Option<chrono::TimeDelta> {
-        let ahead = entry.lock()?.heartbeat_at - self.now;
-        (ahead > self.terms.clock_skew.as_delta()).then_some(ahead)
     }
 }
 

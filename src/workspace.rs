@@ -30,6 +30,16 @@ struct Record {
 }
 
 impl Workspace {
+    /// The workspace of a working tree, if it has got an id already: one that has not holds nothing, and reading must
+    /// not leave a trace where nobody uses locks. A copy's id is replaced.
+    pub fn known(git_dir: &Path, host: &str, sharing: Sharing) -> Result<Option<Self>> {
+        if Self::file(git_dir).exists() {
+            Self::of(git_dir, host, sharing).map(Some)
+        } else {
+            Ok(None)
+        }
+    }
+
     /// The workspace of a working tree; a first id is written down, a copy's replaced.
     ///
     /// In a repository that cannot be written to, a workspace without a record gets an id that lasts for this call:

@@ -1,0 +1,116 @@
+//! Taking paths: the targets become a request, the store decides and publishes, the working tree remembers.
+
+use super::Latch;
+use crate::error::{Error, Result};
+use crate::lease::{self, Acquired, Outcome, Request, Several, Steal, Wanted};
+use crate::lock::{LeaseId, check_reason};
+use crate::store::{self, Scope};
+use crate::target::Target;
+use crate::time::{Clock, Ttl};
+
+/// What to take paths with.
+#[derive(Clone, Debug)]
+pub struct LockOptions {
+    /// Why, in the holder's words: at most 500 characters, no control characters.
+    pub reason: Option<String>,
+    /// How long; the policy's ttl where it is not said.
+    pub ttl: Option<Ttl>,
+    /// Whether others' locks may be replaced.
+    pub steal: Steal,
+    /// What becomes of several paths of which some are not free.
+    pub several: Several,
+    /// What else ends the lease.
+    pub bound: Bound,
+}
+
+impl Default for LockOptions {
+    fn default() -> Self {
+        LockOptions {
+            reason: None,
+            ttl: None,
+            steal: Steal::No,
+            several: Several::Together,
+            bound: Bound::ToNothing,
+        }
+    }
+}
+
+/// Whether a lease ends with a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bound {
+    /// It ends by time, or when it is given back.
+    ToNothing,
+    /// It ends with this process at the latest.
+    ToThisProcess,
+}
+
+impl Latch {
+    /// Takes paths, or renews what is mine already.
+    ///
+    /// # Errors
+    /// [`Error::BadUsage`] for a reason or ttl that cannot be, or a steal without a reason; whatever keeps the store from
+    /// changing. Nothing is changed then.
+    pub fn lock(
+        &self,
+        targets: &[Target],
+        options: &LockOptions,
+        clock: &dyn Clock,
+    ) -> Result<Acquired> {
+        self.check(options)?;
+        let me = self.me()?;
+        self.prepare()?;
+        let now = clock.now();
+        let request = Request {
+            wanted: targets
+                .iter()
+                .map(|target| Wanted {
+                    path: target.path.clone(),
+                    kind: target.kind,
+                    lease: LeaseId::generate(now),
+                })
+                .collect(),
+            me: &me,
+            reason: options.reason.clone(),
+            ttl: options.ttl.unwrap_or(self.terms().ttl),
+            process: match options.bound {
+                Bound::ToNothing => None,
+                Bound::ToThisProcess => Some(crate::process::current()),
+            },
+            steal: options.steal.clone(),
+            several: options.several,
+            force: &self.policy.force,
+        };
+        let scope = Scope::Claims(targets.iter().map(Target::claim).collect());
+        let (_, acquired) = store::transact(&self.store, &scope, clock, |view| {
+            let (changes, acquired) = lease::acquire(view, &request)?;
+            // Before it is published: a lease that nobody remembers taking could be lost in silence.
+            let fresh = acquired
+                .locked
+                .iter()
+                .filter(|t| t.outcome != Outcome::Renewed);
+            self.held
+                .enter(&fresh.map(|t| &t.lock).collect::<Vec<_>>())?;
+            Ok((changes, acquired))
+        })?;
+        self.remember(acquired.locked.iter().map(|taken| &taken.lock));
+        self.after_change();
+        Ok(acquired)
+    }
+
+    pub(super) fn check(&self, options: &LockOptions) -> Result<()> {
+        if let Some(reason) = &options.reason {
+            check_reason(reason)
+                .map_err(|problem| Error::bad_usage(problem, "say it in a sentence"))?;
+        }
+        match options.ttl {
+            Some(ttl) if ttl > self.terms().max_ttl => {
+                let max = self.terms().max_ttl;
+                Err(Error::bad_usage(
+                    format!("a ttl of `{ttl}` is over the policy's max_ttl of `{max}`"),
+                    format!("ask for at most `--ttl {max}`, and renew"),
+                ))
+            }
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! One repository with its locks, as a user of the library opens it: where the decisions of [`crate::lease`], the store,
+//! the working tree's record and the policy come together.
+//!
+//! Reading leaves no trace in a repository that does not use locks. What changes something takes the clock as an
+//! argument and says in its answer what was refused; only what could not be done at all is an error.
+
+mod acquire;
+mod release;
+mod renew;
+mod wait;
+
+use std::path::Path;
+use std::sync::OnceLock;
+
+pub use acquire::{Bound, LockOptions};
+pub use release::{Unlocked, What};
+pub use renew::Prolonged;
+pub use wait::Waiting;
+
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::held::{HeldFile, Loss};
+use crate::identity::{self, Environment};
+use crate::lease;
+use crate::link;
+use crate::lock::{Lock, Owner};
+use crate::policy::Policy;
+use crate::repo::Repo;
+use crate::store::{self, LocalStore, LockStore as _, Scope, Sharing};
+use crate::time::Clock;
+use crate::view::{Entry, Me, Terms, View};
+use crate::workspace::Workspace;
+
+/// A repository with its locks.
+#[derive(Debug)]
+pub struct Latch {
+    repo: Repo,
+    config: Config,
+    policy: Policy,
+    environment: Environment,
+    sharing: Sharing,
+    store: LocalStore,
+    held: HeldFile,
+    workspace: OnceLock<Option<Workspace>>,
+}
+
+impl Latch {
+    /// Opens the repository around a directory, whatever `GIT_DIR` says. Changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::NotARepository`], [`Error::BadPolicy`] with file and line, [`Error::Unsupported`] for what this version
+    /// cannot do.
+    pub fn open(directory: &Path, environment: &Environment) -> Result<Self> {
+        Self::of(Repo::discover(directory)?, environment)
+    }
+
+    /// Opens the repository that git itself would use here: `GIT_DIR` and its like are honoured, as in a hook.
+    ///
+    /// # Errors
+    /// As [`Latch::open`].
+    pub fn from_environment(directory: &Path, environment: &Environment) -> Result<Self> {
+        Self::of(Repo::from_environment(directory)?, environment)
+    }
+
+    /// Opens a repository that was found.
+    ///
+    /// # Errors
+    /// As [`Latch::open`].
+    pub fn of(repo: Repo, environment: &Environment) -> Result<Self> {
+        let config = Config::start(&repo.git())?;
+        let policy = Policy::of(repo.root().ok(), repo.common_dir())?;
+        if let Some(remote) = &policy.share_remote {
+            return Err(Error::Unsupported {
+                problem: format!(
+                    "the policy shares locks through `{remote}`, which this version cannot do"
+                ),
+                hint: Some("install a newer git-latch, or take `remote` out of `[share]`".into()),
+            });
+        }
+        let config = Config::finish(config)?;
+        let sharing = Sharing::from_config(config.get("core.sharedrepository").unwrap_or_default());
+        let store = LocalStore::new(
+            repo.common_dir(),
+            policy.terms,
+            &format!("{} git-latch", environment.host),
+        )
+        .with_sharing(sharing)
+        .with_trust_in_shares(config.is_true("latch.trustshare"));
+        Ok(Latch {
+            held: HeldFile::of(repo.git_dir(), sharing),
+            environment: environment.clone(),
+            workspace: OnceLock::new(),
+            repo,
+            config,
+            policy,
+            sharing,
+            store,
+        })
+    }
+
+    /// Where the repository is.
+    #[must_use]
+    pub fn repo(&self) -> &Repo {
+        &self.repo
+    }
+
+    /// The user's configuration, as far as it concerns us.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The team's rules.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// What of the policy bears on the life of a lease.
+    #[must_use]
+    pub fn terms(&self) -> &Terms {
+        &self.policy.terms
+    }
+
+    /// The modes of what is created in the repository.
+    #[must_use]
+    pub fn sharing(&self) -> Sharing {
+        self.sharing
+    }
+
+    /// Where the locks are kept.
+    #[must_use]
+    pub fn store(&self) -> &LocalStore {
+        &self.store
+    }
+
+    /// The record of the leases taken in this working tree.
+    #[must_use]
+    pub fn held(&self) -> &HeldFile {
+        &self.held
+    }
+
+    /// Who I am. The workspace gets its id now, if it has none.
+    ///
+    /// # Errors
+    /// [`Error::NoIdentity`].
+    pub fn me(&self) -> Result<Me> {
+        // Asked first: a command that fails for want of a name leaves no trace.
+        identity::owner(&self.environment, &self.config, None)?;
+        let workspace = match &self.environment.workspace {
+            Some(id) => id.clone(),
+            None => self.own_workspace(Workspace::of)?.unwrap_or_default(),
+        };
+        self.me_in(Some(workspace))
+    }
+
+    /// Who I am, for reading: without a name, or in a workspace that never took a lock, nothing is mine.
+    ///
+    /// # Errors
+    /// Only where an id was given that nobody can have, or the workspace's record cannot be read.
+    pub fn reader(&self) -> Result<Me> {
+        let workspace = match &self.environment.workspace {
+            Some(id) => Some(id.clone()),
+            None => self.own_workspace(Workspace::known)?,
+        };
+        match self.me_in(workspace.clone()) {
+            Err(Error::NoIdentity) => Ok(Me {
+                owner: Owner {
+                    id: String::new(),
+                    name: String::new(),
+                    host: self.environment.host.clone(),
+                    workspace,
+                },
+                inside: Vec::new(),
+            }),
+            other => other,
+        }
+    }
+
+    fn me_in(&self, workspace: Option<String>) -> Result<Me> {
+        Ok(Me {
+            owner: identity::owner(&self.environment, &self.config, workspace)?,
+            inside: self.environment.inside.clone(),
+        })
+    }
+
+    fn own_workspace<W: Into<Option<Workspace>>>(
+        &self,
+        find: impl FnOnce(&Path, &str, Sharing) -> Result<W>,
+    ) -> Result<Option<String>> {
+        if self.workspace.get().is_none_or(Option::is_none) {
+            let found = find(self.repo.git_dir(), &self.environment.host, self.sharing)?.into();
+            if found.is_some() {
+                // Set once only, unless a reader came first and found none.
+                drop(self.workspace.set(found.clone()));
+            }
+            return Ok(found.map(|w| w.id));
+        }
+        Ok(self
+            .workspace
+            .get()
+            .and_then(Option::as_ref)
+            .map(|w| w.id.clone()))
+    }
+
+    /// The workspace this one turned out to be a copy of, and its own new id: told once.
+    #[must_use]
+    pub fn copied_workspace(&self) -> Option<(&str, &str)> {
+        let workspace = self.workspace.get()?.as_ref()?;
+        Some((workspace.copied_from.as_deref()?, &workspace.id))
+    }
+
+    /// Reads a view. Expired locks are in it, and count for nobody: ask [`View::live`] or [`View::standing`].
+    pub fn view(&self, scope: &Scope, clock: &dyn Clock) -> Result<View> {
+        self.store.view(scope, clock)
+    }
+
+    /// Makes `.locks` and the lock directory, where they are missing.
+    ///
+    /// # Errors
+    /// [`Error::InTheWay`] where something else stands in their place.
+    pub fn prepare(&self) -> Result<()> {
+        let root = self.repo.root()?;
+        // Before anything is made: what is in the way is not worked around.
+        if let link::State::Foreign(_) = link::state(root, &self.store.locks())? {
+            return link::ensure(root, self.repo.common_dir(), &self.store.locks());
+        }
+        self.store.prepare()?;
+        link::ensure(root, self.repo.common_dir(), &self.store.locks())
+    }
+
+    /// Makes `.locks` where it is missing in a repository with locks. What stands against it is left for [`Latch::prepare`] to say.
+    pub fn mend_link(&self) {
+        let (Ok(root), locks) = (self.repo.root(), self.store.locks()) else {
+            return;
+        };
+        if locks.is_dir()
+            && let Err(error) = link::ensure(root, self.repo.common_dir(), &locks)
+        {
+            tracing::debug!(%error, "`.locks` is not mended");
+        }
+    }
+
+    /// Notes leases as held here. They are: that the note cannot be written is no reason to say otherwise.
+    fn remember<'a>(&self, locks: impl Iterator<Item = &'a Lock>) {
+        if let Err(error) = self.held.confirm(&locks.collect::<Vec<_>>()) {
+            tracing::warn!(%error, "the working tree's record of its leases is not written");
+        }
+    }
+
+    /// What follows every change: the copy of the lock directory, where there is one, and the policy for branches that
+    /// have none.
+    fn after_change(&self) {
+        let Ok(root) = self.repo.root() else { return };
+        if let Err(error) = link::refresh(root, &self.store.locks()) {
+            tracing::warn!(%error, "the copy of the lock directory is not refreshed");
+        }
+        Policy::remember(root, self.repo.common_dir(), self.sharing);
+    }
+
+    /// Removes what has expired; gives what was removed.
+    pub fn sweep(&self, clock: &dyn Clock) -> Result<Vec<Entry>> {
+        if !self.store.locks().is_dir() {
+            return Ok(Vec::new());
+        }
+        let (_, swept) = store::transact(&self.store, &Scope::All, clock, |view| {
+            Ok(lease::sweep(view))
+        })?;
+        self.after_change();
+        Ok(swept)
+    }
+
+    /// The leases taken in this working tree that are lost, and to whom.
+    pub fn losses(&self, clock: &dyn Clock) -> Result<Vec<Loss>> {
+        let held = self.held.read()?;
+        if held.is_empty() {
+            return Ok(Vec::new());
+        }
+        let claims = held.iter().filter_map(crate::held::Held::claim).collect();
+        let view = self.store.view(&Scope::Claims(claims), clock)?;
+        self.held.losses(&view, &self.reader()?)
+    }
+}
