@@ -5,6 +5,7 @@
 //! gone or another's is *lost*: its holder hears of it, and it stays listed until they lock or unlock the path, or for a
 //! week.
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -15,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::guard::Guard;
 use crate::lease::rival;
 use crate::lock::{LeaseId, Lock};
-use crate::path::{Claim, Kind, RepoPath};
+use crate::path::{Claim, Key, Kind, RepoPath};
 use crate::store::{Sharing, files};
 use crate::time::rfc3339;
 use crate::view::{Entry, Me, Standing, View};
@@ -56,6 +57,12 @@ impl Held {
             confirmed,
             lost_at: None,
         }
+    }
+
+    /// Whether I took it, here. Several owners may work in one tree: two agents, say.
+    #[must_use]
+    pub fn is_of(&self, me: &Me) -> bool {
+        self.owner == me.owner.id && Some(&self.workspace) == me.owner.workspace.as_ref()
     }
 
     /// What it occupies; `None` where somebody has written nonsense into the file.
@@ -164,9 +171,15 @@ impl HeldFile {
         if locks.is_empty() {
             return Ok(());
         }
-        let keys: std::collections::HashSet<_> = locks.iter().map(|lock| lock.path.key()).collect();
+        let taken: HashSet<(Key, &str)> = locks
+            .iter()
+            .map(|lock| (lock.path.key(), lock.owner.id.as_str()))
+            .collect();
         self.update(|held| {
-            held.retain(|h| h.claim().is_some_and(|claim| !keys.contains(&claim.key)));
+            held.retain(|h| {
+                let known = h.claim().map(|claim| (claim.key, h.owner.as_str()));
+                known.is_some_and(|known| !taken.contains(&known))
+            });
             held.extend(locks.iter().map(|lock| Held::of(lock, confirmed)));
         })
     }
@@ -197,6 +210,7 @@ impl HeldFile {
         let held = self.read()?;
         let judged: Vec<(&Held, Fate)> = held.iter().map(|h| (h, fate(h, view, me))).collect();
         let changed = judged.iter().any(|(h, fate)| match fate {
+            Fate::NotAsked => false,
             Fate::Lives => !h.confirmed || h.lost_at.is_some(),
             Fate::Never => true,
             Fate::Lost(loss) => loss.is_news || view.now - loss.at > REMEMBERED,
@@ -221,7 +235,7 @@ impl HeldFile {
                         h.lost_at = None;
                         true
                     }
-                    None => true,
+                    Some(Fate::NotAsked) | None => true,
                 });
             });
             // In a repository that cannot be written to, the same news is told again.
@@ -241,6 +255,8 @@ impl HeldFile {
 
 /// What became of a lease.
 enum Fate {
+    /// It is another's who works in this tree, and theirs to ask about.
+    NotAsked,
     /// It is there.
     Lives,
     /// Its command was killed before it published: it never was.
@@ -253,14 +269,16 @@ fn fate(held: &Held, view: &View, me: &Me) -> Fate {
     let Some(claim) = held.claim() else {
         return Fate::Never;
     };
+    if !held.is_of(me) {
+        return Fate::NotAsked;
+    }
     let own = view
         .covering(&claim.key)
         .find(|e| e.lock().is_some_and(|l| l.lease == held.lease));
     if own.is_some_and(|e| view.standing(e) == Standing::Live) {
         return Fate::Lives;
     }
-    // A copy of the working tree brings the original's record along.
-    if (!held.confirmed && own.is_none()) || Some(&held.workspace) != me.owner.workspace.as_ref() {
+    if !held.confirmed && own.is_none() {
         return Fate::Never;
     }
     let by = rival(view, me, &claim).cloned();

@@ -190,7 +190,11 @@ impl Latch {
     ) -> Result<Option<String>> {
         if self.workspace.get().is_none_or(Option::is_none) {
             let found = find(self.repo.git_dir(), &self.environment.host, self.sharing)?.into();
-            if found.is_some() {
+            if let Some(workspace) = &found {
+                if workspace.copied_from.is_some() {
+                    // The copied record lists the original's leases.
+                    self.held.strike(|_| true)?;
+                }
                 // Set once only, unless a reader came first and found none.
                 drop(self.workspace.set(found.clone()));
             }

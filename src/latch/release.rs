@@ -145,9 +145,7 @@ impl Latch {
         for (path, came_to) in paths.into_iter().zip(released) {
             let key = path.key();
             let was_mine = held.iter().any(|h| {
-                h.confirmed
-                    && Some(&h.workspace) == me.owner.workspace.as_ref()
-                    && h.claim().is_some_and(|claim| claim.key == key)
+                h.confirmed && h.is_of(me) && h.claim().is_some_and(|claim| claim.key == key)
             });
             let (code, holder, in_progress) = match came_to {
                 Released::Free(entry) => {
@@ -175,7 +173,7 @@ impl Latch {
             });
         }
         self.held
-            .strike(|h| h.claim().is_none_or(|claim| over.contains(&claim.key)))
+            .strike(|h| h.is_of(me) && h.claim().is_none_or(|claim| over.contains(&claim.key)))
     }
 
     /// Gives back what `with_lock` or `run` acquired, and only that: by lease, so that a successor's lock stays.

@@ -104,8 +104,7 @@ impl Latch {
             let lost = || {
                 held.iter().find_map(|h| {
                     let claim = h.claim().filter(|c| c.key == key)?;
-                    let is_here = h.confirmed && Some(&h.workspace) == me.owner.workspace.as_ref();
-                    is_here.then(|| (claim, h.lease.clone()))
+                    (h.confirmed && h.is_of(me)).then(|| (claim, h.lease.clone()))
                 })
             };
             if let Some((claim, lease)) = own.or_else(lost) {

@@ -1,1 +1,5 @@
-fn main() {}
+//! Stories with the real binary on real git repositories: a file per command, and the races, crashes and hostile files.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod lock;
+mod support;

@@ -1,0 +1,100 @@
+//! Where a command runs: the directory, the environment, the clock, and what is told besides its result.
+
+use std::path::PathBuf;
+
+use git_latch::error::{Error, Result};
+use git_latch::identity::Environment;
+use git_latch::latch::Latch;
+use git_latch::report::Viewpoint;
+use git_latch::target::{Resolver, Target, Unknown};
+use git_latch::time::{Clock as _, SystemClock};
+use git_latch::view::Me;
+
+use super::Global;
+use super::output::Output;
+use super::words;
+
+/// Where a command runs.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) output: Output,
+    pub(crate) environment: Environment,
+    pub(crate) directory: PathBuf,
+    pub(crate) clock: SystemClock,
+}
+
+impl Context {
+    /// Changes into `-C DIR` and reads the environment.
+    pub(super) fn new(global: &Global, output: Output) -> Result<Self> {
+        if let Some(directory) = &global.directory {
+            std::env::set_current_dir(directory)
+                .map_err(Error::io("change into", directory))
+                .map_err(|error| Error::BadUsage {
+                    problem: match std::error::Error::source(&error) {
+                        Some(cause) => format!("{error}: {cause}"),
+                        None => error.to_string(),
+                    },
+                    hint: None,
+                })?;
+        }
+        let directory = std::env::current_dir().map_err(Error::io("find", "."))?;
+        Ok(Context {
+            output,
+            environment: Environment {
+                as_id: global.as_id.clone(),
+                ..Environment::from_variables(|name| std::env::var(name).ok())
+            },
+            directory,
+            clock: SystemClock,
+        })
+    }
+
+    /// The repository git would use here.
+    pub(crate) fn open(&self) -> Result<Latch> {
+        let latch = Latch::from_environment(&self.directory, &self.environment)?;
+        latch.mend_link();
+        Ok(latch)
+    }
+
+    /// Says what the user should know and did not ask for: that this tree was copied, which leases are lost.
+    pub(crate) fn tell_news(&self, latch: &Latch) -> Result<()> {
+        self.tell_copy(latch)?;
+        let losses = latch.losses(&self.clock)?;
+        let me = latch.reader()?;
+        let viewpoint = self.viewpoint(latch, &me);
+        for loss in losses.iter().filter(|loss| loss.is_news) {
+            self.output.note(words::loss(&viewpoint, loss));
+        }
+        Ok(())
+    }
+
+    /// Says that this tree was copied from another, once.
+    pub(crate) fn tell_copy(&self, latch: &Latch) -> Result<()> {
+        latch.reader()?;
+        if let Some((from, id)) = latch.copied_workspace() {
+            self.output.note(format!(
+                "this working tree was copied from workspace {from}; it is workspace {id} from now on, and locks of the original are not its own"
+            ));
+        }
+        Ok(())
+    }
+
+    /// Who asks, when.
+    pub(crate) fn viewpoint<'a>(&self, latch: &'a Latch, me: &'a Me) -> Viewpoint<'a> {
+        Viewpoint {
+            me,
+            now: self.clock.now(),
+            terms: latch.terms(),
+        }
+    }
+
+    /// The paths that arguments name.
+    pub(crate) fn targets<S: AsRef<std::ffi::OsStr>>(
+        &self,
+        latch: &Latch,
+        arguments: &[S],
+        unknown: Unknown,
+    ) -> Result<Vec<Target>> {
+        Resolver::new(latch.repo(), latch.config(), &self.directory)?.resolve(arguments, unknown)
+    }
+}

@@ -1,0 +1,73 @@
+//! `git latch list`
+
+use std::ffi::OsString;
+
+use clap::Args;
+use serde_json::json;
+
+use super::context::Context;
+use super::{Answer, words};
+use git_latch::error::Result;
+use git_latch::lock::is_or_below;
+use git_latch::path::{Claim, Kind};
+use git_latch::store::Scope;
+use git_latch::target::Unknown;
+use git_latch::time::rfc3339;
+use git_latch::view::{Entry, Me};
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Only locks of mine in this working tree
+    #[arg(long)]
+    mine: bool,
+    /// Only locks of this owner and their agents
+    #[arg(long, value_name = "ID")]
+    owner: Option<String>,
+    /// Only locks in this directory, and those that cover it
+    #[arg(long, value_name = "DIR")]
+    under: Option<OsString>,
+}
+
+impl Arguments {
+    pub(super) fn run(&self, context: &Context) -> Result<Answer> {
+        let latch = context.open()?;
+        context.tell_news(&latch)?;
+        let me = latch.reader()?;
+        let scope = match &self.under {
+            Some(directory) => Scope::Claims(
+                context
+                    .targets(&latch, &[directory], Unknown::Accept)?
+                    .iter()
+                    .map(|target| Claim::new(&target.path, Kind::Directory))
+                    .collect(),
+            ),
+            None => Scope::All,
+        };
+        let view = latch.view(&scope, &context.clock)?;
+        let mut entries: Vec<&Entry> = view.live().filter(|e| self.wants(e, &me)).collect();
+        entries.sort_by_cached_key(|e| e.shown_path());
+        let viewpoint = context.viewpoint(&latch, &me);
+        if context.output.json {
+            let locks: Vec<_> = entries.iter().map(|e| viewpoint.entry(e)).collect();
+            let keys = json!({"locks": locks, "seq": view.seq, "as_of": rfc3339(view.now)});
+            return Ok(Answer::done(keys));
+        }
+        let rows: Vec<_> = entries.iter().map(|e| words::row(&viewpoint, e)).collect();
+        for line in super::output::table(&rows) {
+            context.output.result(line);
+        }
+        if rows.is_empty() {
+            context.output.progress("no locks");
+        }
+        Ok(Answer::done(json!({})))
+    }
+
+    fn wants(&self, entry: &Entry, me: &Me) -> bool {
+        let is_owners = |id: &String| {
+            entry
+                .lock()
+                .is_some_and(|lock| is_or_below(&lock.owner.id, id))
+        };
+        (!self.mine || me.has(entry)) && self.owner.as_ref().is_none_or(is_owners)
+    }
+}

@@ -1,0 +1,231 @@
+//! `git latch lock`
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::json;
+
+use super::context::Context;
+use super::exit::{self, Failure};
+use super::interrupt::Interrupt;
+use super::output::{GOOD, styled, until, wall};
+use super::{Answer, words};
+use git_latch::error::{Code, Result};
+use git_latch::latch::{Latch, LockOptions, Waiting, What};
+use git_latch::lease::{Acquired, Insist, Outcome, Refusal, Several, Steal, Taken};
+use git_latch::report::Viewpoint;
+use git_latch::target::{Target, Unknown};
+use git_latch::time::{Length, Ttl};
+
+/// The longest wait where none is asked for: every wait ends.
+const LONGEST_WAIT: &str = "1h";
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Files, directories or patterns of tracked files
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<OsString>,
+    /// Say why, for others to read
+    #[arg(short, long, value_name = "WHY")]
+    message: Option<String>,
+    #[command(flatten)]
+    taking: Taking,
+    /// Take over others' locks; from another person only with a reason
+    #[arg(long)]
+    steal: bool,
+    /// Take what is free instead of all or nothing
+    #[arg(long)]
+    partial: bool,
+}
+
+/// What `lock` and `run` have in common.
+#[derive(Debug, Args)]
+pub(super) struct Taking {
+    /// Let the lease end this long after its last heartbeat, such as 90s, 30m, 8h, 3d
+    #[arg(long, value_name = "D")]
+    pub(super) ttl: Option<Ttl>,
+    /// Wait until the paths are free, at most this long
+    #[arg(long, value_name = "D", num_args = 0..=1, require_equals = true, default_missing_value = LONGEST_WAIT)]
+    pub(super) wait: Option<Length>,
+    /// Accept paths that do not exist yet
+    #[arg(long)]
+    pub(super) new: bool,
+}
+
+impl Taking {
+    /// What becomes of arguments that name nothing.
+    pub(super) fn unknown(&self) -> Unknown {
+        if self.new {
+            Unknown::Accept
+        } else {
+            Unknown::Refuse
+        }
+    }
+
+    /// Takes the paths, after waiting for them if that was asked for.
+    pub(super) fn take(
+        &self,
+        context: &Context,
+        latch: &Latch,
+        targets: &[Target],
+        options: &LockOptions,
+        interrupt: &Interrupt,
+    ) -> Result<Acquired> {
+        let Some(limit) = self.wait else {
+            return latch.lock(targets, options, &context.clock);
+        };
+        let me = latch.me()?;
+        let mut tell = |refused: &[Refusal]| {
+            let viewpoint = context.viewpoint(latch, &me);
+            for refusal in refused.iter().take(words::LISTED) {
+                let text = words::refusal(&viewpoint, refusal);
+                context.output.progress(format!("waiting: {text}"));
+            }
+        };
+        let mut waiting = Waiting {
+            limit: Duration::from_secs(limit.as_secs()),
+            is_cancelled: &|| interrupt.is_set(),
+            tell: &mut tell,
+        };
+        latch.lock_when_free(targets, options, &context.clock, &mut waiting)
+    }
+}
+
+impl Arguments {
+    pub(super) fn run(&self, context: &Context) -> Result<Answer> {
+        let latch = context.open()?;
+        let targets = context.targets(&latch, &self.paths, self.taking.unknown())?;
+        let me = latch.me()?;
+        context.tell_news(&latch)?;
+        let interrupt = match self.taking.wait {
+            Some(_) => Interrupt::catch(),
+            None => Interrupt::default(),
+        };
+        let acquired = self
+            .taking
+            .take(context, &latch, &targets, &self.options(), &interrupt)?;
+        let viewpoint = context.viewpoint(&latch, &me);
+        if interrupt.is_set() {
+            return interrupted(context, &latch, &acquired);
+        }
+        for taken in &acquired.locked {
+            context.output.done(line(&viewpoint, taken));
+        }
+        Ok(Answer::with(
+            report(&viewpoint, &acquired),
+            failure(&viewpoint, &acquired.refused),
+        ))
+    }
+
+    fn options(&self) -> LockOptions {
+        LockOptions {
+            reason: self.message.clone(),
+            ttl: self.taking.ttl,
+            steal: if self.steal { Steal::Yes } else { Steal::No },
+            several: if self.partial {
+                Several::Partial
+            } else {
+                Several::Together
+            },
+            ..LockOptions::default()
+        }
+    }
+}
+
+/// Gives back what was taken while the user asked to stop.
+fn interrupted(context: &Context, latch: &Latch, acquired: &Acquired) -> Result<Answer> {
+    for taken in &acquired.locked {
+        if taken.outcome != Outcome::Renewed {
+            let lease = What::Lease(taken.lock.lease.as_str());
+            latch.unlock(lease, Insist::Yes, &context.clock)?;
+        }
+    }
+    let failure = Failure::new(
+        Code::Held,
+        "interrupted while waiting; nothing is locked",
+        None,
+    );
+    Ok(Answer::with(
+        json!({"locked": [], "refused": []}),
+        Some(failure.with_exit(exit::INTERRUPTED)),
+    ))
+}
+
+/// What is said about a path that is held now.
+fn line(viewpoint: &Viewpoint<'_>, taken: &Taken) -> String {
+    let path = words::path_of(&taken.lock);
+    let end = taken.lock.expires_at();
+    let ends = match end {
+        Some(at) => format!("until {} ({})", wall(at), until(end, viewpoint.now)),
+        None => "until it is unlocked".into(),
+    };
+    match taken.outcome {
+        Outcome::Acquired => format!("{} {path} {ends}", styled(GOOD, "locked")),
+        Outcome::Renewed => {
+            let since = super::output::ago(taken.lock.acquired_at, viewpoint.now);
+            format!(
+                "{} {path}, yours since {since}, {ends}",
+                styled(GOOD, "renewed")
+            )
+        }
+        Outcome::Stolen => {
+            let from: Vec<String> = taken
+                .displaced
+                .iter()
+                .map(|entry| words::holder(viewpoint, entry))
+                .collect();
+            format!(
+                "{} {path} from {}, {ends}",
+                styled(GOOD, "took over"),
+                from.join(", ")
+            )
+        }
+    }
+}
+
+/// The JSON of `lock`.
+pub(super) fn report(viewpoint: &Viewpoint<'_>, acquired: &Acquired) -> serde_json::Value {
+    let locked: Vec<_> = acquired.locked.iter().map(|t| viewpoint.taken(t)).collect();
+    let refused: Vec<_> = acquired
+        .refused
+        .iter()
+        .map(|r| viewpoint.refusal(r))
+        .collect();
+    json!({"locked": locked, "refused": refused})
+}
+
+/// What was refused, and what to do about it.
+pub(super) fn failure(viewpoint: &Viewpoint<'_>, refused: &[Refusal]) -> Option<Failure> {
+    words::refused(viewpoint, refused, |refusal| hint(viewpoint, refusal))
+}
+
+fn hint(viewpoint: &Viewpoint<'_>, refusal: &Refusal) -> String {
+    let path = words::shell_word(refusal.path.as_str());
+    let Some(entry) = &refusal.holder else {
+        return "git latch list".into();
+    };
+    let mine = viewpoint.me.has(entry);
+    match entry.lock() {
+        _ if refusal.code == Code::Forbidden => {
+            "the policy's `[force] who` says who may; ask one of them".into()
+        }
+        None => format!(
+            "if nobody is at work on it: git latch unlock --force {}",
+            words::shell_word(&entry.shown_path())
+        ),
+        Some(_) if refusal.in_progress => {
+            format!("wait until it is done: git latch lock --wait {path}")
+        }
+        Some(lock) if mine => format!(
+            "give that one back first: git latch unlock {}",
+            words::shell_word(lock.path.as_str())
+        ),
+        Some(lock) if viewpoint.me.owner.is_person_of(&lock.owner) => {
+            format!("it is your own lock elsewhere: git latch lock --steal {path}")
+        }
+        Some(_) => format!(
+            "wait with `git latch lock --wait {path}`, or ask the holder; in need: git latch lock --steal -m WHY {path}"
+        ),
+    }
+}

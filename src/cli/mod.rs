@@ -1,0 +1,318 @@
+//! The command line: arguments become a checked call of the library, its answer becomes text or one JSON object.
+//!
+//! Only this part of the program knows the terminal, the environment and the system's clock.
+
+mod check;
+mod completions;
+mod context;
+mod doctor;
+mod exit;
+mod hook;
+mod init;
+mod interrupt;
+mod list;
+mod lock;
+mod man;
+mod output;
+mod renew;
+mod run;
+mod status;
+mod sweep;
+mod uninstall;
+mod unlock;
+mod words;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{ArgAction, Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use serde_json::{Map, Value, json};
+
+use context::Context;
+use exit::Failure;
+use git_latch::error::{Code, Error};
+use output::Output;
+
+/// Leases on paths, for files that git cannot merge.
+///
+/// Locks tell everybody who edits what. They end by themselves when their holder vanishes; hooks reject edits of what
+/// others have locked.
+#[derive(Debug, Parser)]
+#[command(
+    name = "git-latch",
+    bin_name = "git latch",
+    version,
+    propagate_version = true
+)]
+#[command(
+    after_help = "Exit codes: 0 done, 1 no (held by another, rejected), 2 wrong use, 3 lost or not held, \
+    4 remote refuses, 5 I/O, 6 busy."
+)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every command understands.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Global options")]
+struct Global {
+    /// Print one JSON object instead of text
+    #[arg(long, global = true)]
+    json: bool,
+    /// Print results and errors only
+    #[arg(short, long, global = true)]
+    quiet: bool,
+    /// Say on stderr what is done; twice for more
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    verbose: u8,
+    /// Run as if started in this directory
+    #[arg(short = 'C', global = true, value_name = "DIR")]
+    directory: Option<PathBuf>,
+    /// Act as this owner instead of `user.email`
+    #[arg(long = "as", global = true, value_name = "ID")]
+    as_id: Option<String>,
+    /// When to use colours
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    color: Color,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Set this repository up: policy, hooks, link, write bits. Safe to repeat; each clone runs it once
+    Init(init::Arguments),
+    /// Remove hooks, link and recorded state again
+    Uninstall(uninstall::Arguments),
+    /// Take the lock on files or directories
+    Lock(lock::Arguments),
+    /// Give locks back
+    Unlock(unlock::Arguments),
+    /// Give my leases a new heartbeat
+    Renew(renew::Arguments),
+    /// Show my locks, others' locks on files I have changed, and leases I have lost
+    Status(status::Arguments),
+    /// List every live lock
+    List(list::Arguments),
+    /// Tell whether a commit or push of these edits would be rejected
+    Check(check::Arguments),
+    /// Hold locks while a command runs
+    Run(run::Arguments),
+    /// Remove locks that have expired
+    Sweep(sweep::Arguments),
+    /// Look for what is wrong with the set-up
+    Doctor(doctor::Arguments),
+    /// Run one of the git hooks (called by the scripts that `init` installs)
+    Hook(hook::Arguments),
+    /// Print the completions of a shell
+    Completions(completions::Arguments),
+    /// Print the manual page
+    Man(man::Arguments),
+    /// Replaces itself by a command that ends with its parent.
+    #[command(name = "__exec", hide = true)]
+    Exec(run::exec::Arguments),
+}
+
+impl Command {
+    fn run(&self, context: &Context) -> Result<Answer, Error> {
+        match self {
+            Command::Init(arguments) => arguments.run(context),
+            Command::Uninstall(arguments) => arguments.run(context),
+            Command::Lock(arguments) => arguments.run(context),
+            Command::Unlock(arguments) => arguments.run(context),
+            Command::Renew(arguments) => arguments.run(context),
+            Command::Status(arguments) => arguments.run(context),
+            Command::List(arguments) => arguments.run(context),
+            Command::Check(arguments) => arguments.run(context),
+            Command::Run(arguments) => arguments.run(context),
+            Command::Sweep(arguments) => arguments.run(context),
+            Command::Doctor(arguments) => arguments.run(context),
+            Command::Hook(arguments) => arguments.run(context),
+            Command::Completions(arguments) => arguments.run(context),
+            Command::Man(arguments) => arguments.run(context),
+            Command::Exec(arguments) => arguments.run(),
+        }
+    }
+}
+
+/// What a command comes to.
+#[derive(Debug)]
+struct Answer {
+    /// The keys of the JSON object; `None` for a command whose stdout is not ours (`run`, `hook`).
+    keys: Option<Value>,
+    failure: Option<Failure>,
+    exit: u8,
+}
+
+impl Answer {
+    /// Done.
+    fn done(keys: Value) -> Self {
+        Answer {
+            keys: Some(keys),
+            failure: None,
+            exit: 0,
+        }
+    }
+
+    /// Done, but for what `failure` says, if anything.
+    fn with(keys: Value, failure: Option<Failure>) -> Self {
+        Answer {
+            keys: Some(keys),
+            exit: failure.as_ref().map_or(0, |f| f.exit),
+            failure,
+        }
+    }
+
+    /// An exit code; stdout was somebody else's.
+    fn silent(exit: u8) -> Self {
+        Answer {
+            keys: None,
+            failure: None,
+            exit,
+        }
+    }
+}
+
+/// Parses, runs, tells, and gives the exit code.
+pub(crate) fn main(arguments: Vec<OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(&arguments) {
+        Ok(cli) => cli,
+        Err(error) => return wrong_use(&error, &arguments),
+    };
+    cli.global.color.apply();
+    log(cli.global.verbose);
+    let output = Output {
+        json: cli.global.json,
+        quiet: cli.global.quiet,
+    };
+    let name = name_of(&arguments);
+    let answer = Context::new(&cli.global, output)
+        .and_then(|context| cli.command.run(&context))
+        .unwrap_or_else(|error| Answer::with(empty(name), Some(Failure::from(&error))));
+    tell(output, &answer);
+    exit::code(answer.exit)
+}
+
+fn tell(output: Output, answer: &Answer) {
+    match (&answer.keys, &answer.failure) {
+        (Some(keys), failure) if output.json => {
+            let mut object = keys.as_object().cloned().unwrap_or_default();
+            if let Some(failure) = failure {
+                object.insert("error".into(), json!(failure));
+            }
+            output.object(&Value::Object(object));
+        }
+        (_, Some(failure)) => output.failure(failure),
+        _ => {}
+    }
+}
+
+/// What clap says about arguments it does not understand, or its help.
+fn wrong_use(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
+    if !error.use_stderr() {
+        // A reader that has gone away has seen enough.
+        let _ = error.print();
+        return exit::code(0);
+    }
+    let text = error.render().to_string();
+    let (message, rest) = text.split_once('\n').unwrap_or((&text, ""));
+    let json = arguments.iter().any(|a| a == "--json");
+    let message = message.trim_start_matches("error: ");
+    if json {
+        let name = name_of(arguments);
+        let failure = Failure::new(Code::BadUsage, message, Some(help_for(name)));
+        let output = Output { json, quiet: false };
+        tell(output, &Answer::with(empty(name), Some(failure)));
+    } else {
+        let rest = rest.replace(
+            "try '--help'",
+            &format!("see `{}`", help_command(name_of(arguments))),
+        );
+        let rest = rest.trim_end();
+        let newline = if rest.is_empty() { "" } else { "\n" };
+        output::eprint(&format!(
+            "{}error:{:#} {message}{newline}{rest}",
+            output::ALERT,
+            output::ALERT
+        ));
+    }
+    exit::code(exit::of(Code::BadUsage))
+}
+
+fn help_command(name: &str) -> String {
+    format!("git latch help {name}").trim_end().to_owned()
+}
+
+fn help_for(name: &str) -> String {
+    format!("see `{}`", help_command(name))
+}
+
+/// The command among the arguments, or nothing.
+fn name_of(arguments: &[OsString]) -> &str {
+    let names: Vec<String> = Cli::command()
+        .get_subcommands()
+        .map(|c| c.get_name().to_owned())
+        .collect();
+    arguments
+        .iter()
+        .skip(1)
+        .filter_map(|a| a.to_str())
+        .find(|a| names.iter().any(|n| n == a))
+        .unwrap_or_default()
+}
+
+/// The JSON keys of a command that did nothing: they are always there.
+fn empty(name: &str) -> Value {
+    match name {
+        "lock" | "run" => json!({"locked": [], "refused": []}),
+        "unlock" => json!({"unlocked": [], "refused": []}),
+        "renew" => json!({"renewed": [], "lost": [], "refused": []}),
+        "list" => json!({"locks": [], "seq": null, "as_of": null}),
+        "status" => json!({"mine": [], "blocking": [], "lost": []}),
+        "check" => json!({"ok": false, "violations": []}),
+        "sweep" => json!({"swept": []}),
+        "doctor" => json!({"ok": false, "checks": []}),
+        "init" => json!({"policy": null, "link": null, "hooks": []}),
+        "uninstall" => json!({"hooks": []}),
+        _ => Value::Object(Map::new()),
+    }
+}
+
+impl Color {
+    fn apply(self) {
+        match self {
+            Color::Auto => {}
+            Color::Always => anstream::ColorChoice::Always.write_global(),
+            Color::Never => anstream::ColorChoice::Never.write_global(),
+        }
+    }
+}
+
+/// Logs to stderr: `-v`, `-vv`, or what `GIT_LATCH_LOG` says.
+fn log(verbose: u8) {
+    use tracing_subscriber::EnvFilter;
+    let level = match verbose {
+        0 => "git_latch=error",
+        1 => "git_latch=info",
+        _ => "git_latch=debug",
+    };
+    let filter = match std::env::var("GIT_LATCH_LOG") {
+        Ok(directives) if !directives.is_empty() => EnvFilter::new(directives),
+        _ => EnvFilter::new(level),
+    };
+    // Once only: a second subscriber in one process is refused, and the first one does.
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .try_init();
+}

@@ -1,0 +1,208 @@
+//! What is printed: results on stdout, everything else on stderr, colour on terminals only.
+
+use std::io::Write as _;
+
+use anstyle::{AnsiColor, Style};
+use chrono::{DateTime, Local, TimeDelta, Utc};
+use unicode_width::UnicodeWidthStr as _;
+
+use super::exit::Failure;
+use git_latch::path::escaped;
+
+/// Paths.
+pub(crate) const PATH: Style = Style::new().bold();
+/// What asks for attention.
+pub(crate) const ALERT: Style = AnsiColor::Red.on_default().bold();
+/// What went well.
+pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
+const NOTE: Style = AnsiColor::Yellow.on_default().bold();
+const HINT: Style = AnsiColor::Cyan.on_default().bold();
+const DIM: Style = Style::new().dimmed();
+
+/// Where a command prints to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Output {
+    /// One JSON object instead of text.
+    pub(crate) json: bool,
+    /// Results and errors only.
+    pub(crate) quiet: bool,
+}
+
+impl Output {
+    /// A line of the result, for people.
+    pub(crate) fn result(self, line: impl AsRef<str>) {
+        if !self.json {
+            print(line.as_ref());
+        }
+    }
+
+    /// A line that says what was done.
+    pub(crate) fn done(self, line: impl AsRef<str>) {
+        if !self.json && !self.quiet {
+            print(line.as_ref());
+        }
+    }
+
+    /// A line that somebody waiting for the result wants to see.
+    pub(crate) fn progress(self, line: impl AsRef<str>) {
+        if !self.quiet {
+            eprint(line.as_ref());
+        }
+    }
+
+    /// What a user should know besides the result.
+    pub(crate) fn note(self, text: impl AsRef<str>) {
+        if !self.quiet {
+            eprint(&format!("{NOTE}note:{NOTE:#} {}", text.as_ref()));
+        }
+    }
+
+    /// The next step, where nothing failed.
+    pub(crate) fn hint(self, text: impl AsRef<str>) {
+        if !self.quiet {
+            eprint(&hint_line(text.as_ref()));
+        }
+    }
+
+    /// The one JSON object.
+    pub(crate) fn object(self, object: &serde_json::Value) {
+        print(&object.to_string());
+    }
+
+    /// What failed, why, and the next step.
+    pub(crate) fn failure(self, failure: &Failure) {
+        eprint(&format!("{ALERT}error:{ALERT:#} {}", failure.message));
+        for cause in &failure.causes {
+            eprint(&format!("  caused by: {cause}"));
+        }
+        if let Some(hint) = &failure.hint {
+            eprint(&hint_line(hint));
+        }
+    }
+}
+
+fn hint_line(text: &str) -> String {
+    format!("{HINT}hint:{HINT:#} {text}")
+}
+
+fn print(line: &str) {
+    // A reader that has gone away has seen enough.
+    let _ = writeln!(anstream::stdout(), "{line}");
+}
+
+/// A line on stderr; that nobody reads it is no reason to fail.
+pub(crate) fn eprint(line: &str) {
+    let _ = writeln!(anstream::stderr(), "{line}");
+}
+
+/// Rows with aligned columns; the last column is not padded, and empty ones disappear.
+pub(crate) fn table(rows: &[Vec<String>]) -> Vec<String> {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        cells.map(|cell| visible(cell)).max().unwrap_or_default()
+    };
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let line = |row: &Vec<String>| {
+        let mut text = String::new();
+        for (cell, width) in row.iter().zip(&widths).filter(|(_, width)| **width > 0) {
+            text.push_str(cell);
+            text.extend(std::iter::repeat_n(' ', width - visible(cell) + 2));
+        }
+        text.trim_end().to_owned()
+    };
+    rows.iter().map(line).collect()
+}
+
+/// The columns a cell takes on a terminal.
+fn visible(cell: &str) -> usize {
+    anstream::adapter::strip_str(cell).to_string().width()
+}
+
+/// Text in a style.
+pub(crate) fn styled(style: Style, text: &str) -> String {
+    format!("{style}{text}{style:#}")
+}
+
+/// Text that matters less.
+pub(crate) fn dim(text: &str) -> String {
+    styled(DIM, text)
+}
+
+/// A path as people read it.
+pub(crate) fn path(bytes: &[u8]) -> String {
+    styled(PATH, &escaped(bytes))
+}
+
+/// How long ago: "just now", "3 min ago".
+pub(crate) fn ago(moment: DateTime<Utc>, now: DateTime<Utc>) -> String {
+    let passed = now - moment;
+    if passed < TimeDelta::seconds(-1) {
+        return format!("{} ahead of this clock", length(-passed));
+    }
+    if passed < TimeDelta::seconds(5) {
+        return "just now".into();
+    }
+    format!("{} ago", length(passed))
+}
+
+/// When something ends: "in 23 h", "never".
+pub(crate) fn until(end: Option<DateTime<Utc>>, now: DateTime<Utc>) -> String {
+    match end {
+        None => "never".into(),
+        Some(end) if end <= now => "ending now".into(),
+        Some(end) => format!("in {}", length(end - now)),
+    }
+}
+
+/// A moment by the clock on the wall.
+pub(crate) fn wall(moment: DateTime<Utc>) -> String {
+    moment
+        .with_timezone(&Local)
+        .format("%Y-%m-%d %H:%M")
+        .to_string()
+}
+
+/// A length of time in the unit people would use; rounded to the nearest.
+fn length(delta: TimeDelta) -> String {
+    let seconds = delta.num_milliseconds().max(0).saturating_add(500) / 1000;
+    let nearest = |unit: i64| (seconds + unit / 2) / unit;
+    match seconds {
+        0..=89 => format!("{seconds} s"),
+        90..=5399 => format!("{} min", nearest(60)),
+        5400..=172_799 => format!("{} h", nearest(3600)),
+        _ => format!("{} d", nearest(86_400)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_told_in_the_unit_people_use() {
+        let now = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+        let before = |seconds| ago(now - TimeDelta::seconds(seconds), now);
+        assert_eq!(before(2), "just now");
+        assert_eq!(before(45), "45 s ago");
+        assert_eq!(before(180), "3 min ago");
+        assert_eq!(before(7200), "2 h ago");
+        assert_eq!(before(86_400 * 3), "3 d ago");
+        assert_eq!(before(-3600), "60 min ahead of this clock");
+        assert_eq!(until(Some(now + TimeDelta::hours(23)), now), "in 23 h");
+        assert_eq!(until(None, now), "never");
+    }
+
+    #[test]
+    fn columns_are_aligned_by_what_is_seen() {
+        let rows = vec![
+            vec![styled(PATH, "a"), "x".into()],
+            vec!["日本".into(), "y".into()],
+        ];
+        let lines: Vec<String> = table(&rows)
+            .iter()
+            .map(|l| anstream::adapter::strip_str(l).to_string())
+            .collect();
+        assert_eq!(lines, ["a     x", "日本  y"]);
+    }
+}

@@ -1,0 +1,224 @@
+//! The command under the locks: started, waited for, and told of the signals that are meant for it.
+//!
+//! A Ctrl-C at the terminal reaches the command by itself; what somebody sends to `run` alone is passed on. `run` itself
+//! stays until the command has ended, because it has locks to give back.
+
+use std::ffi::OsString;
+use std::io;
+use std::process::{Command, ExitStatus};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::cli::interrupt::Interrupt;
+
+/// How long a command that is to end may take before it is killed.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The command's process, as far as it may be sent signals.
+#[derive(Debug, Default)]
+struct Recipient {
+    /// Its number, from its start until before it is reaped: after that the number may be another's.
+    pid: Option<u32>,
+    /// What came before it was started.
+    pending: Vec<i32>,
+}
+
+/// Signals to this process, and where they go.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Signals {
+    interrupt: Interrupt,
+    recipient: Arc<(Mutex<Recipient>, Condvar)>,
+}
+
+impl Signals {
+    /// From now on a signal ends a wait, or goes to the command.
+    pub(super) fn catch() -> Self {
+        let signals = Signals::default();
+        #[cfg(unix)]
+        if let Err(error) = unix::forward(&signals) {
+            tracing::warn!(%error, "signals are not passed on");
+        }
+        signals
+    }
+
+    /// Whether somebody asked to stop.
+    pub(super) fn interrupt(&self) -> &Interrupt {
+        &self.interrupt
+    }
+
+    fn with<T>(&self, change: impl FnOnce(&mut Recipient) -> T) -> T {
+        // A panic in another thread leaves nothing half changed here.
+        change(
+            &mut self
+                .recipient
+                .0
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
+    }
+
+    /// Ends the command: `SIGTERM`, and `SIGKILL` when that does not help within ten seconds.
+    pub(super) fn terminate(&self) {
+        self.with(|recipient| recipient.send(TERMINATE));
+        let signals = self.clone();
+        std::thread::spawn(move || {
+            let (lock, ended) = &*signals.recipient;
+            let guard = lock.lock().unwrap_or_else(PoisonError::into_inner);
+            let waited = ended.wait_timeout_while(guard, PATIENCE, |r| r.pid.is_some());
+            let (mut recipient, _) = waited.unwrap_or_else(PoisonError::into_inner);
+            recipient.send(KILL);
+        });
+    }
+}
+
+/// A started command.
+#[derive(Debug)]
+pub(super) struct Child {
+    process: std::process::Child,
+    signals: Signals,
+}
+
+impl Child {
+    /// Starts a command that ends with this process. Must be called from the thread that waits for it: the kernel takes
+    /// that thread for the parent.
+    pub(super) fn start(
+        command: &[OsString],
+        variables: &[(&'static str, String)],
+        signals: &Signals,
+    ) -> io::Result<Self> {
+        let parent = std::process::id().to_string();
+        let process = Command::new(std::env::current_exe()?)
+            .args(["__exec", "--parent", &parent, "--"])
+            .args(command)
+            .envs(variables.iter().map(|(name, value)| (name, value)))
+            .spawn()?;
+        let pid = process.id();
+        signals.with(|recipient| {
+            recipient.pid = Some(pid);
+            for signal in std::mem::take(&mut recipient.pending) {
+                recipient.send(signal);
+            }
+        });
+        Ok(Child {
+            process,
+            signals: signals.clone(),
+        })
+    }
+
+    /// Waits for its end; gives its exit code, 128 + n for signal n.
+    pub(super) fn wait(mut self) -> u8 {
+        #[cfg(unix)]
+        unix::wait_without_reaping(self.process.id());
+        self.signals.with(|recipient| recipient.pid = None);
+        self.signals.recipient.1.notify_all();
+        match self.process.wait() {
+            Ok(status) => code(status),
+            Err(error) => {
+                tracing::error!(%error, "the command cannot be waited for");
+                1
+            }
+        }
+    }
+}
+
+#[cfg(unix)]
+fn code(status: ExitStatus) -> u8 {
+    use std::os::unix::process::ExitStatusExt as _;
+    let code = match status.signal() {
+        Some(signal) => 128 + signal,
+        None => status.code().unwrap_or(1),
+    };
+    u8::try_from(code).unwrap_or(u8::MAX)
+}
+
+#[cfg(not(unix))]
+fn code(status: ExitStatus) -> u8 {
+    status
+        .code()
+        .map_or(1, |code| u8::try_from(code).unwrap_or(u8::MAX))
+}
+
+#[cfg(unix)]
+const TERMINATE: i32 = signal_hook::consts::SIGTERM;
+#[cfg(unix)]
+const KILL: i32 = signal_hook::consts::SIGKILL;
+#[cfg(not(unix))]
+const TERMINATE: i32 = 15;
+#[cfg(not(unix))]
+const KILL: i32 = 9;
+
+impl Recipient {
+    /// Sends a signal to the command, or keeps it until the command is there.
+    fn send(&mut self, signal: i32) {
+        match self.pid {
+            #[cfg(unix)]
+            Some(pid) => unix::kill(pid, signal),
+            #[cfg(not(unix))]
+            Some(pid) => tracing::warn!(pid, signal, "signals are not passed on here"),
+            None => self.pending.push(signal),
+        }
+    }
+}
+
+#[cfg(unix)]
+mod unix {
+    use std::io;
+
+    use rustix::io::Errno;
+    use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
+    use signal_hook::iterator::SignalsInfo;
+    use signal_hook::iterator::exfiltrator::origin::WithOrigin;
+    use signal_hook::low_level::siginfo::Cause;
+
+    use super::Signals;
+
+    /// Passes on what other processes send; what the terminal sends reaches the command by itself.
+    pub(super) fn forward(signals: &Signals) -> io::Result<()> {
+        let all = [SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2];
+        let ignored = ignored();
+        let mut incoming =
+            SignalsInfo::<WithOrigin>::new(all.iter().filter(|s| ignored >> (**s - 1) & 1 == 0))?;
+        let signals = signals.clone();
+        std::thread::spawn(move || {
+            for origin in incoming.forever() {
+                if ![SIGUSR1, SIGUSR2].contains(&origin.signal) {
+                    signals.interrupt.set();
+                }
+                if matches!(origin.cause, Cause::Sent(_)) {
+                    signals.with(|recipient| recipient.send(origin.signal));
+                }
+            }
+        });
+        Ok(())
+    }
+
+    /// The signals that whoever started us wants ignored (`nohup`), as a mask (proc(5)): a handler of ours would end
+    /// that for the command.
+    fn ignored() -> u64 {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let mask = status
+            .lines()
+            .find_map(|line| line.strip_prefix("SigIgn:"))
+            .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+        mask.unwrap_or_default()
+    }
+
+    pub(super) fn kill(pid: u32, signal: i32) {
+        let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+        if let (Some(pid), Some(signal)) = (pid, Signal::from_named_raw(signal))
+            && let Err(error) = kill_process(pid, signal)
+        {
+            tracing::debug!(%error, "the signal is not passed on");
+        }
+    }
+
+    /// Waits for the end of a child without reaping it, so that its number stays its own.
+    pub(super) fn wait_without_reaping(pid: u32) {
+        let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
+            return;
+        };
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        while let Err(Errno::INTR) = waitid(WaitId::Pid(pid), options) {}
+    }
+}

@@ -1,0 +1,179 @@
+//! `git latch status`
+
+use std::ffi::OsString;
+
+use clap::Args;
+use serde_json::json;
+
+use super::context::Context;
+use super::output::{ALERT, dim, path, styled, table};
+use super::{Answer, words};
+use git_latch::error::Result;
+use git_latch::latch::Latch;
+use git_latch::report::Viewpoint;
+use git_latch::status::{Status, status};
+use git_latch::store::Scope;
+use git_latch::target::{Target, Unknown};
+use git_latch::view::{Entry, Standing};
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Tell who holds these paths instead
+    #[arg(value_name = "PATH")]
+    paths: Vec<OsString>,
+}
+
+impl Arguments {
+    pub(super) fn run(&self, context: &Context) -> Result<Answer> {
+        let latch = context.open()?;
+        context.tell_copy(&latch)?;
+        if self.paths.is_empty() {
+            whole(context, &latch)
+        } else {
+            let targets = context.targets(&latch, &self.paths, Unknown::Accept)?;
+            of_paths(context, &latch, &targets)
+        }
+    }
+}
+
+fn whole(context: &Context, latch: &Latch) -> Result<Answer> {
+    let status = status(latch, &context.clock)?;
+    let me = latch.reader()?;
+    let viewpoint = context.viewpoint(latch, &me);
+    show(context, &viewpoint, &status);
+    for entry in status.view.live() {
+        if let Some(ahead) = entry.clock_difference(viewpoint.now, viewpoint.terms) {
+            context.output.note(format!(
+                "the clock of {}'s holder is {} s ahead of this one",
+                words::path_of_entry(entry),
+                ahead.num_seconds()
+            ));
+        }
+    }
+    let mine: Vec<_> = status.mine.iter().map(|e| viewpoint.entry(e)).collect();
+    let lost: Vec<_> = status.lost.iter().map(|l| viewpoint.loss(l)).collect();
+    let blocking: Vec<_> = status
+        .blocking
+        .iter()
+        .map(|(path, e)| json!({"path": String::from_utf8_lossy(path), "holder": viewpoint.entry(e)}))
+        .collect();
+    Ok(Answer::done(
+        json!({"mine": mine, "blocking": blocking, "lost": lost}),
+    ))
+}
+
+fn show(context: &Context, viewpoint: &Viewpoint<'_>, status: &Status) {
+    let output = context.output;
+    let mut is_first = true;
+    let mut section = |title: &str, hint: &str, lines: Vec<String>| {
+        if lines.is_empty() {
+            return;
+        }
+        if !is_first {
+            output.result("");
+        }
+        is_first = false;
+        output.result(title);
+        output.result(dim(&format!("  ({hint})")));
+        for line in lines {
+            output.result(format!("    {line}"));
+        }
+    };
+    let rows = |entries: Vec<Vec<String>>| table(&entries);
+    let mine = status
+        .mine
+        .iter()
+        .map(|e| without_holder(words::row(viewpoint, e)));
+    section(
+        "Locked by you:",
+        "use \"git latch unlock <path>...\" to give them back",
+        rows(mine.collect()),
+    );
+    let blocking = status.blocking.iter().map(|(file, entry)| {
+        let mut row = words::row(viewpoint, entry);
+        row[0] = path(file);
+        row
+    });
+    section(
+        &styled(ALERT, "Changed by you, locked by others:"),
+        "a commit of them is rejected; use \"git latch lock --wait <path>\", or undo the change",
+        rows(blocking.collect()),
+    );
+    let lost = status.lost.iter().map(|l| words::loss(viewpoint, l));
+    section(
+        &styled(ALERT, "Lost:"),
+        "see what others did meanwhile, then use \"git latch lock <path>...\", or \"unlock\" to forget",
+        lost.collect(),
+    );
+    let others = status.view.live().filter(|e| !viewpoint.me.has(e)).count();
+    if is_first {
+        output
+            .result("nothing of yours is locked, and nothing you have changed is locked by others");
+    }
+    if others > 0 {
+        let locks = if others == 1 { "lock" } else { "locks" };
+        output.result(dim(&format!(
+            "{others} {locks} of others in all: git latch list"
+        )));
+    }
+}
+
+/// A row of one's own locks: who holds them is clear, unless a process does.
+fn without_holder(mut row: Vec<String>) -> Vec<String> {
+    if row[1] == "you" {
+        row[1].clear();
+    }
+    row
+}
+
+fn of_paths(context: &Context, latch: &Latch, targets: &[Target]) -> Result<Answer> {
+    let scope = Scope::Claims(targets.iter().map(Target::claim).collect());
+    let view = latch.view(&scope, &context.clock)?;
+    let me = latch.reader()?;
+    let viewpoint = context.viewpoint(latch, &me);
+    let (mut mine, mut blocking, mut rows) = (Vec::new(), Vec::new(), Vec::new());
+    for target in targets {
+        let claim = target.claim();
+        let holders: Vec<&Entry> = view
+            .overlapping(&claim)
+            .filter(|e| view.standing(e) != Standing::Expired)
+            .collect();
+        if holders.is_empty() {
+            rows.push(vec![
+                path(target.path.as_str().as_bytes()),
+                dim("not locked"),
+            ]);
+        }
+        for entry in holders {
+            let mut row = words::row(&viewpoint, entry);
+            if entry.claim.key != claim.key {
+                let over = format!("by the lock on {}", words::path_of_entry(entry));
+                row[0] = path(target.path.as_str().as_bytes());
+                row.push(dim(&over));
+            }
+            rows.push(row);
+            if me.has(entry) {
+                mine.push(viewpoint.entry(entry));
+            } else {
+                let holder = viewpoint.entry(entry);
+                blocking.push(json!({"path": target.path, "holder": holder}));
+            }
+        }
+    }
+    for line in table(&rows) {
+        context.output.result(line);
+    }
+    let keys: Vec<_> = targets.iter().map(Target::claim).collect();
+    let is_named = |path: &str| {
+        git_latch::path::RepoPath::new(path).is_ok_and(|p| keys.iter().any(|c| c.covers(&p.key())))
+    };
+    let lost = latch.losses(&context.clock)?;
+    let lost: Vec<_> = lost.iter().filter(|l| is_named(&l.path)).collect();
+    for loss in &lost {
+        context.output.note(words::loss(&viewpoint, loss));
+    }
+    let lost: Vec<_> = lost.into_iter().map(|l| viewpoint.loss(l)).collect();
+    Ok(Answer::done(
+        json!({"mine": mine, "blocking": blocking, "lost": lost}),
+    ))
+}

@@ -1,0 +1,137 @@
+//! `git latch unlock`
+
+use std::ffi::OsString;
+
+use clap::Args;
+use serde_json::json;
+
+use super::context::Context;
+use super::output::{GOOD, styled};
+use super::{Answer, words};
+use git_latch::error::{Code, Error, Result};
+use git_latch::latch::{Latch, What};
+use git_latch::lease::{Insist, Refusal};
+use git_latch::path::Key;
+use git_latch::report::Viewpoint;
+use git_latch::store::Scope;
+use git_latch::target::{Target, Unknown};
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Locked files or directories, or patterns of locked files
+    #[arg(value_name = "PATH", required_unless_present_any = ["all", "id"])]
+    paths: Vec<OsString>,
+    /// Give back every lock of mine in this working tree
+    #[arg(long, conflicts_with_all = ["paths", "id"])]
+    all: bool,
+    /// Give back the lock with this lease id
+    #[arg(long, value_name = "LEASE", conflicts_with = "paths")]
+    id: Option<String>,
+    /// Also what others hold, what has uncommitted changes, what is unreadable
+    #[arg(long)]
+    force: bool,
+}
+
+impl Arguments {
+    pub(super) fn run(&self, context: &Context) -> Result<Answer> {
+        let latch = context.open()?;
+        let targets = self.targets(context, &latch)?;
+        let what = match &self.id {
+            Some(id) => What::Lease(id),
+            None if self.all => What::Mine,
+            None => What::Targets(&targets),
+        };
+        let insist = if self.force { Insist::Yes } else { Insist::No };
+        let me = latch.me()?;
+        let answer = latch.unlock(what, insist, &context.clock)?;
+        context.tell_news(&latch)?;
+        let viewpoint = context.viewpoint(&latch, &me);
+        for entry in &answer.unlocked {
+            let path = words::path_of_entry(entry);
+            let from = if me.has(entry) {
+                String::new()
+            } else {
+                format!(", which was locked by {}", words::holder(&viewpoint, entry))
+            };
+            context
+                .output
+                .done(format!("{} {path}{from}", styled(GOOD, "unlocked")));
+        }
+        if self.all && answer.unlocked.is_empty() && answer.refused.is_empty() {
+            context.output.done("nothing of yours is locked");
+        }
+        let unlocked: Vec<_> = answer.unlocked.iter().map(|e| viewpoint.entry(e)).collect();
+        let refused: Vec<_> = answer
+            .refused
+            .iter()
+            .map(|r| viewpoint.refusal(r))
+            .collect();
+        Ok(Answer::with(
+            json!({"unlocked": unlocked, "refused": refused}),
+            words::refused(&viewpoint, &answer.refused, |r| hint(&viewpoint, r)),
+        ))
+    }
+
+    /// The arguments as paths; a pattern means the locked ones among what it matches.
+    fn targets(&self, context: &Context, latch: &Latch) -> Result<Vec<Target>> {
+        let (patterns, plain): (Vec<&OsString>, Vec<&OsString>) = self
+            .paths
+            .iter()
+            .partition(|argument| is_pattern(context, argument));
+        let mut targets = context.targets(latch, &plain, Unknown::Accept)?;
+        if patterns.is_empty() {
+            return Ok(targets);
+        }
+        let view = latch.view(&Scope::All, &context.clock)?;
+        let locked: std::collections::HashSet<Key> =
+            view.live().map(|e| e.claim.key.clone()).collect();
+        for pattern in patterns {
+            let matched = context.targets(latch, &[pattern], Unknown::Refuse)?;
+            let before = targets.len();
+            targets.extend(
+                matched
+                    .into_iter()
+                    .filter(|t| locked.contains(&t.path.key())),
+            );
+            if targets.len() == before {
+                return Err(Error::BadPath {
+                    path: pattern.to_string_lossy().into_owned(),
+                    problem: "it matches nothing that is locked".into(),
+                    hint: Some("git latch list".into()),
+                });
+            }
+        }
+        Ok(targets)
+    }
+}
+
+/// Whether an argument is a pattern and not the name of something.
+fn is_pattern(context: &Context, argument: &OsString) -> bool {
+    argument.to_string_lossy().contains(['*', '?', '['])
+        && std::fs::symlink_metadata(context.directory.join(argument)).is_err()
+}
+
+fn hint(viewpoint: &Viewpoint<'_>, refusal: &Refusal) -> String {
+    let path = words::shell_word(refusal.path.as_str());
+    let lock = refusal.holder.as_ref().and_then(|entry| entry.lock());
+    match refusal.code {
+        Code::Unpushed => format!(
+            "commit or revert them first, or give the lock back all the same: git latch unlock --force {path}"
+        ),
+        Code::Lost if refusal.holder.is_some() => format!("git latch lock --wait {path}"),
+        Code::Lost => format!("git latch lock {path}"),
+        Code::NotHeld if lock.is_some() => format!(
+            "git latch unlock {}",
+            words::shell_word(lock.map_or("", |l| l.path.as_str()))
+        ),
+        Code::NotHeld => "`git latch list --mine` shows what is yours".into(),
+        Code::Forbidden => "the policy's `[force] who` says who may; ask one of them".into(),
+        _ if refusal.in_progress => {
+            format!("it ends with that process; in need: git latch unlock --force {path}")
+        }
+        _ if lock.is_some_and(|lock| viewpoint.me.owner.is_person_of(&lock.owner)) => {
+            format!("it is your own lock elsewhere: git latch unlock --force {path}")
+        }
+        _ => format!("ask the holder; in need: git latch unlock --force {path}"),
+    }
+}

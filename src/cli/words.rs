@@ -1,0 +1,210 @@
+//! How locks, refusals and losses are told to people.
+
+use git_latch::error::Code;
+use git_latch::held::{Cause, Loss};
+use git_latch::lease::Refusal;
+use git_latch::lock::Lock;
+use git_latch::path::{Kind, escaped};
+use git_latch::report::Viewpoint;
+use git_latch::view::{Content, Entry};
+
+use super::exit::{self, Failure};
+use super::output::{ago, dim, path, until, wall};
+
+/// How many paths a refusal lists before it only counts.
+pub(crate) const LISTED: usize = 20;
+
+/// A lock's path, a directory's with a slash.
+pub(crate) fn path_of(lock: &Lock) -> String {
+    named(lock.path.as_str(), lock.kind)
+}
+
+fn named(text: &str, kind: Kind) -> String {
+    let slash = if kind == Kind::Directory && text != "." {
+        "/"
+    } else {
+        ""
+    };
+    path(format!("{text}{slash}").as_bytes())
+}
+
+/// An entry's path.
+pub(crate) fn path_of_entry(entry: &Entry) -> String {
+    match entry.lock() {
+        Some(lock) => path_of(lock),
+        None => named(&entry.shown_path(), entry.claim.kind),
+    }
+}
+
+/// Whose lock it is: "you", "Ada <ada@example.com> on ws-12".
+pub(crate) fn holder(viewpoint: &Viewpoint<'_>, entry: &Entry) -> String {
+    let Some(lock) = entry.lock() else {
+        return "nobody knows".into();
+    };
+    let mine = viewpoint.me.owns(lock);
+    if mine && entry.is_bound_to_living() {
+        let process = lock.process.as_ref().map_or(0, |p| p.pid);
+        return format!("you, in process {process}");
+    }
+    if mine {
+        return "you".into();
+    }
+    let same_person = lock.owner.id == viewpoint.me.owner.id;
+    let place = if same_person {
+        "you, in another working tree on"
+    } else {
+        "on"
+    };
+    if same_person {
+        return format!("{place} {}", lock.owner.host);
+    }
+    format!("{} {place} {}", lock.owner, lock.owner.host)
+}
+
+/// Since when, until when, why.
+pub(crate) fn terms(viewpoint: &Viewpoint<'_>, entry: &Entry) -> String {
+    let end = entry.ends_at(viewpoint.now, viewpoint.terms);
+    let end_text = match end {
+        Some(end) => format!("until {} ({})", wall(end), until(Some(end), viewpoint.now)),
+        None => "until it is unlocked".into(),
+    };
+    match &entry.content {
+        Content::Lock { lock, .. } => {
+            let reason = lock.reason.as_ref().map(|r| format!(", \"{r}\""));
+            let since = ago(lock.acquired_at, viewpoint.now);
+            format!("since {since}, {end_text}{}", reason.unwrap_or_default())
+        }
+        Content::Unreadable { problem } => format!("{problem}; {end_text}"),
+    }
+}
+
+/// A row of a table of locks: path, holder, since, until, reason.
+pub(crate) fn row(viewpoint: &Viewpoint<'_>, entry: &Entry) -> Vec<String> {
+    let end = entry.ends_at(viewpoint.now, viewpoint.terms);
+    let (since, reason) = match &entry.content {
+        Content::Lock { lock, .. } => (
+            ago(lock.acquired_at, viewpoint.now),
+            lock.reason.as_ref().map(|r| format!("\"{r}\"")),
+        ),
+        Content::Unreadable { problem } => (String::new(), Some(format!("unreadable: {problem}"))),
+    };
+    vec![
+        path_of_entry(entry),
+        holder(viewpoint, entry),
+        dim(&since),
+        format!("ends {}", until(end, viewpoint.now)),
+        dim(&reason.unwrap_or_default()),
+    ]
+}
+
+/// What one refusal says: who, why, since, until.
+pub(crate) fn refusal(viewpoint: &Viewpoint<'_>, refusal: &Refusal) -> String {
+    let name = path(refusal.path.as_str().as_bytes());
+    let Some(entry) = &refusal.holder else {
+        return match refusal.code {
+            Code::Lost => format!("{name} was yours, but the lock is lost"),
+            _ => format!("{name} is not locked"),
+        };
+    };
+    let (holder, terms) = (holder(viewpoint, entry), terms(viewpoint, entry));
+    match refusal.code {
+        Code::Unpushed => format!("{name} has changes that are not committed"),
+        Code::Lost => format!("{name} was yours; now it is locked by {holder}, {terms}"),
+        Code::NotHeld if viewpoint.me.has(entry) => format!(
+            "{name} has no lock of its own; your lock on {} covers it",
+            path_of_entry(entry)
+        ),
+        Code::NotHeld => format!("{name} is not locked by you but by {holder}, {terms}"),
+        Code::Forbidden => {
+            format!("the policy does not let you take {name} from {holder}, {terms}")
+        }
+        _ if refusal.in_progress => {
+            format!("{name} is in progress here: held by {holder}, {terms}")
+        }
+        _ if entry.lock().is_none() => format!("{name} is blocked by an unreadable lock: {terms}"),
+        _ => format!(
+            "{} by {holder}, {terms}",
+            which_is_locked(refusal, entry, &name)
+        ),
+    }
+}
+
+/// The path itself, what it lies in, or what lies in it is locked.
+fn which_is_locked(refusal: &Refusal, entry: &Entry, name: &str) -> String {
+    let key = refusal.path.key();
+    let other = path_of_entry(entry);
+    if entry.claim.key == key {
+        format!("{name} is locked")
+    } else if entry.claim.key.is_above(&key) {
+        format!("{name} lies in {other}, which is locked")
+    } else {
+        format!("{name} contains {other}, which is locked")
+    }
+}
+
+/// One failure for all refusals of a command; `hint` gives the next step for the first.
+pub(crate) fn refused(
+    viewpoint: &Viewpoint<'_>,
+    refusals: &[Refusal],
+    hint: impl Fn(&Refusal) -> String,
+) -> Option<Failure> {
+    let first = refusals.first()?;
+    let message = if refusals.len() == 1 {
+        refusal(viewpoint, first)
+    } else {
+        let lines = refusals.iter().take(LISTED);
+        let lines: Vec<String> = lines
+            .map(|r| format!("  {}", refusal(viewpoint, r)))
+            .collect();
+        let rest = refusals.len().saturating_sub(LISTED);
+        let more = if rest > 0 {
+            format!("\n  … and {rest} more")
+        } else {
+            String::new()
+        };
+        format!(
+            "{} paths are refused\n{}{more}",
+            refusals.len(),
+            lines.join("\n")
+        )
+    };
+    let largest = refusals.iter().map(|r| exit::of(r.code)).max();
+    let failure = Failure::new(first.code, plain(&message), Some(hint(first)));
+    Some(failure.with_exit(largest.unwrap_or_default()))
+}
+
+/// Text without colours: it goes into JSON as well.
+fn plain(text: &str) -> String {
+    anstream::adapter::strip_str(text).to_string()
+}
+
+/// What became of a lease that was mine.
+pub(crate) fn loss(viewpoint: &Viewpoint<'_>, loss: &Loss) -> String {
+    let name = path(loss.path.as_bytes());
+    let when = ago(loss.at, viewpoint.now);
+    let by = loss.by.as_ref().and_then(|entry| {
+        let reason = entry.lock()?.reason.as_ref();
+        let reason = reason.map(|r| format!(", \"{r}\"")).unwrap_or_default();
+        Some(format!("{}{reason}", holder(viewpoint, entry)))
+    });
+    match (loss.cause, by) {
+        (Cause::Stolen, Some(by)) => format!("{name} was taken over {when} by {by}"),
+        (Cause::Expired, Some(by)) => {
+            format!("your lock on {name} expired {when}; now it is locked by {by}")
+        }
+        (Cause::Expired, None) => format!("your lock on {name} expired {when}; nobody has it now"),
+        (Cause::Stolen | Cause::Removed, _) => {
+            format!("your lock on {name} was removed {when}; nobody has it now")
+        }
+    }
+}
+
+/// A path as an argument that can be copied into a shell.
+pub(crate) fn shell_word(text: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-+=:@%,".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", escaped(text.as_bytes()).replace('\'', "'\\''"))
+    }
+}
