@@ -232,6 +232,12 @@ fn not_started<S: AsRef<OsStr>>(arguments: &[S], error: &io::Error) -> Error {
     }
 }
 
+/// What `git --version` says.
+pub fn version() -> Result<String> {
+    let output = Git::new(Path::new("."), false).output(&["--version"])?;
+    Ok(String::from_utf8_lossy(&output).trim().to_owned())
+}
+
 /// The parts of a NUL-separated output, without the empty one after the last.
 pub fn split_nul(output: &[u8]) -> impl Iterator<Item = &[u8]> {
     output.split(|b| *b == 0).filter(|part| !part.is_empty())

@@ -1,5 +1,7 @@
 //! Who I am: an id, a name, a host. The environment comes in as an argument.
 
+use std::path::PathBuf;
+
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::lock::{Owner, check_word};
@@ -21,6 +23,8 @@ pub struct Environment {
     pub inside: Vec<String>,
     /// The machine's name.
     pub host: String,
+    /// The user's home directory (`HOME`).
+    pub home: Option<PathBuf>,
 }
 
 impl Environment {
@@ -37,6 +41,7 @@ impl Environment {
                 .map(|v| v.split(',').map(str::to_owned).collect())
                 .unwrap_or_default(),
             host: host_name(&set),
+            home: set("HOME").or(set("USERPROFILE")).map(PathBuf::from),
         }
     }
 }

@@ -1,12 +1,149 @@
 //! `git latch check`
-use super::Answer;
-use super::context::Context;
+
+use std::ffi::OsString;
+
 use clap::Args;
-use git_latch::error::Result;
+use serde_json::{Value, json};
+
+use super::context::Context;
+use super::exit::Failure;
+use super::output::path;
+use super::{Answer, words};
+use git_latch::check;
+use git_latch::error::{Code, Result};
+use git_latch::judge::Violation;
+use git_latch::latch::Latch;
+use git_latch::report::Viewpoint;
+use git_latch::target::Unknown;
+
 #[derive(Debug, Args)]
-pub(super) struct Arguments {}
+pub(super) struct Arguments {
+    /// Judge these paths as if they were edited
+    #[arg(value_name = "PATH", conflicts_with_all = ["staged", "range"])]
+    paths: Vec<OsString>,
+    /// Judge what is staged (the default)
+    #[arg(long, conflicts_with = "range")]
+    staged: bool,
+    /// Judge commits, each as its author
+    #[arg(long, value_name = "A..B")]
+    range: Option<String>,
+}
+
 impl Arguments {
-    pub(super) fn run(&self, _context: &Context) -> Result<Answer> {
-        Ok(Answer::silent(0))
+    pub(super) fn run(&self, context: &Context) -> Result<Answer> {
+        let latch = context.open()?;
+        context.tell_news(&latch)?;
+        let violations = self.violations(context, &latch)?;
+        let me = latch.reader()?;
+        let viewpoint = context.viewpoint(&latch, &me);
+        let listed: Vec<Value> = violations.iter().map(|v| report(&viewpoint, v)).collect();
+        let keys = json!({"ok": violations.is_empty(), "violations": listed});
+        let Some(first) = violations.first() else {
+            context.output.done("nothing here would be rejected");
+            return Ok(Answer::done(keys));
+        };
+        for line in lines(&viewpoint, &violations) {
+            context.output.result(line);
+        }
+        let (these, would) = match violations.len() {
+            1 => ("1 edited path".to_owned(), "would be rejected"),
+            n => (format!("{n} edited paths"), "would be rejected"),
+        };
+        let failure = Failure::new(first.code, format!("{these} {would}"), Some(advice(first)));
+        Ok(Answer::with(keys, Some(failure)))
+    }
+
+    fn violations(&self, context: &Context, latch: &Latch) -> Result<Vec<Violation>> {
+        if let Some(range) = &self.range {
+            return check::range(latch, range, &context.clock);
+        }
+        if self.paths.is_empty() {
+            return check::staged(latch, Vec::new(), &context.clock);
+        }
+        let targets = context.targets(latch, &self.paths, Unknown::Accept)?;
+        let paths: Vec<Vec<u8>> = targets
+            .iter()
+            .map(|target| target.path.as_str().as_bytes().to_vec())
+            .collect();
+        check::paths(latch, &paths, &context.clock)
+    }
+}
+
+fn report(viewpoint: &Viewpoint<'_>, violation: &Violation) -> Value {
+    let mut object = json!({
+        "path": String::from_utf8_lossy(&violation.path),
+        "code": violation.code.as_str(),
+    });
+    if let Some(holder) = &violation.holder {
+        object["holder"] = json!(viewpoint.entry(holder));
+    }
+    if let Some(commit) = &violation.commit {
+        object["commit"] = json!(commit.oid);
+    }
+    object
+}
+
+/// A line for each violation, the first twenty, and a count.
+pub(super) fn lines(viewpoint: &Viewpoint<'_>, violations: &[Violation]) -> Vec<String> {
+    let mut lines: Vec<String> = violations
+        .iter()
+        .take(words::LISTED)
+        .map(|violation| line(viewpoint, violation))
+        .collect();
+    if let Some(more) = violations
+        .len()
+        .checked_sub(words::LISTED)
+        .filter(|n| *n > 0)
+    {
+        lines.push(format!("  … and {more} more"));
+    }
+    lines
+}
+
+fn line(viewpoint: &Viewpoint<'_>, violation: &Violation) -> String {
+    let commit = violation.commit.as_ref().map(|commit| {
+        let short = commit.oid.get(..10).unwrap_or(&commit.oid);
+        format!(" (commit {short})")
+    });
+    let what = match &violation.holder {
+        Some(entry) if entry.lock().is_none() => {
+            format!(
+                "blocked by an unreadable lock: {}",
+                words::terms(viewpoint, entry)
+            )
+        }
+        Some(entry) => {
+            let covers = entry.claim.key != git_latch::path::Key::of(&violation.path);
+            let with = if covers {
+                format!(" with {}", words::path_of_entry(entry))
+            } else {
+                String::new()
+            };
+            format!(
+                "locked{with} by {}, {}",
+                words::holder(viewpoint, entry),
+                words::terms(viewpoint, entry)
+            )
+        }
+        None => "may only be edited under your lock, and is not locked".into(),
+    };
+    format!(
+        "  {}{}: {what}",
+        path(&violation.path),
+        commit.unwrap_or_default()
+    )
+}
+
+/// The next step against a violation.
+pub(super) fn advice(violation: &Violation) -> String {
+    let name = words::shell_word(&String::from_utf8_lossy(&violation.path));
+    match (violation.code, &violation.commit) {
+        (Code::Required, _) => format!("git latch lock {name}"),
+        (_, None) => format!(
+            "leave it out (git restore --staged {name}), or wait until it is free (git latch lock --wait {name})"
+        ),
+        (_, Some(_)) => {
+            format!("ask the holder, or wait until it is free: git latch lock --wait {name}")
+        }
     }
 }

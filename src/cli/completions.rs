@@ -5,7 +5,6 @@ use clap_complete::Shell;
 
 use super::context::Context;
 use super::{Answer, Cli};
-use git_latch::error::Result;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -14,13 +13,13 @@ pub(super) struct Arguments {
 }
 
 impl Arguments {
-    pub(super) fn run(&self, context: &Context) -> Result<Answer> {
+    pub(super) fn run(&self, context: &Context) -> Answer {
         // The binary's own name: what a shell completes.
         let mut command = Cli::command().bin_name("git-latch");
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut command, "git-latch", &mut script);
         let script = String::from_utf8_lossy(&script).into_owned();
         context.output.result(script.trim_end());
-        Ok(Answer::done(serde_json::json!({ "script": script })))
+        Answer::done(serde_json::json!({ "script": script }))
     }
 }

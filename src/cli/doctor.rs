@@ -1,12 +1,264 @@
 //! `git latch doctor`
-use super::Answer;
-use super::context::Context;
+
 use clap::Args;
-use git_latch::error::Result;
+use serde_json::json;
+
+use super::context::Context;
+use super::exit::{self, Failure};
+use super::output::{ALERT, GOOD, dim, styled};
+use super::{Answer, words};
+use git_latch::error::{Code, Error, Result};
+use git_latch::hooks::{Hooks, State};
+use git_latch::latch::Latch;
+use git_latch::repo::Repo;
+use git_latch::store::Scope;
+use git_latch::view::Entry;
+use git_latch::{link, policy};
+
 #[derive(Debug, Args)]
 pub(super) struct Arguments {}
+
+/// One thing that was looked at.
+struct Check {
+    name: &'static str,
+    /// What was found.
+    detail: String,
+    /// What is wrong, and how to mend it.
+    wrong: Option<(Code, String)>,
+}
+
+impl Check {
+    fn right(name: &'static str, detail: impl Into<String>) -> Self {
+        Check {
+            name,
+            detail: detail.into(),
+            wrong: None,
+        }
+    }
+
+    fn wrong(name: &'static str, code: Code, detail: impl Into<String>, mend: &str) -> Self {
+        Check {
+            name,
+            detail: detail.into(),
+            wrong: Some((code, mend.into())),
+        }
+    }
+
+    fn failed(name: &'static str, error: &Error) -> Self {
+        let cause = std::error::Error::source(error).map(|e| format!(": {e}"));
+        let detail = format!("{error}{}", cause.unwrap_or_default());
+        let hint = error.hint().unwrap_or_default();
+        Check::wrong(name, error.code(), detail, &hint)
+    }
+}
+
 impl Arguments {
-    pub(super) fn run(&self, _context: &Context) -> Result<Answer> {
-        Ok(Answer::silent(0))
+    #[expect(clippy::unused_self, reason = "every command is called alike")]
+    pub(super) fn run(&self, context: &Context) -> Result<Answer> {
+        let repo = Repo::from_environment(&context.directory)?;
+        let mut checks = vec![git()];
+        match Latch::of(repo, &context.environment) {
+            Ok(latch) => look(context, &latch, &mut checks),
+            Err(error) => checks.push(Check::failed("policy", &error)),
+        }
+        let mut exit = 0;
+        for check in &checks {
+            let mark = match &check.wrong {
+                None => styled(GOOD, "ok   "),
+                Some((code, _)) => {
+                    exit = exit.max(exit::of(*code));
+                    styled(ALERT, "wrong")
+                }
+            };
+            context
+                .output
+                .result(format!("{mark} {:<10} {}", check.name, check.detail));
+            if let Some((_, mend)) = check.wrong.as_ref().filter(|(_, mend)| !mend.is_empty()) {
+                context
+                    .output
+                    .result(dim(&format!("                 {mend}")));
+            }
+        }
+        let listed: Vec<_> = checks
+            .iter()
+            .map(|check| {
+                json!({
+                    "name": check.name,
+                    "ok": check.wrong.is_none(),
+                    "detail": anstream::adapter::strip_str(&check.detail).to_string(),
+                    "hint": check.wrong.as_ref().map(|(_, mend)| mend),
+                })
+            })
+            .collect();
+        let keys = json!({"ok": exit == 0, "checks": listed});
+        let wrong: Vec<&Check> = checks.iter().filter(|c| c.wrong.is_some()).collect();
+        let failure = wrong.first().and_then(|first| {
+            let (code, mend) = first.wrong.as_ref()?;
+            let message = match wrong.len() {
+                1 => "1 thing is wrong".to_owned(),
+                n => format!("{n} things are wrong"),
+            };
+            Some(Failure::new(*code, message, Some(mend.clone())).with_exit(exit))
+        });
+        Ok(Answer::with(keys, failure))
+    }
+}
+
+fn git() -> Check {
+    match git_latch::git::version() {
+        Ok(version) => Check::right("git", version),
+        Err(error) => Check::failed("git", &error),
+    }
+}
+
+fn look(context: &Context, latch: &Latch, checks: &mut Vec<Check>) {
+    checks.push(policy_check(latch));
+    checks.push(match latch.reader() {
+        Ok(me) if me.owner.id.is_empty() => Check::failed("identity", &Error::NoIdentity),
+        Ok(me) => {
+            let workspace = me.owner.workspace.clone().unwrap_or("none yet".into());
+            Check::right(
+                "identity",
+                format!("{} on {}, workspace {workspace}", me.owner, me.owner.host),
+            )
+        }
+        Err(error) => Check::failed("identity", &error),
+    });
+    checks.push(store_check(latch));
+    if latch.repo().root().is_ok() {
+        checks.push(link_check(latch));
+        hook_checks(latch, checks);
+    }
+    lock_checks(context, latch, checks);
+}
+
+fn policy_check(latch: &Latch) -> Check {
+    match &latch.policy().source {
+        Some(path) if path.ends_with(policy::FILE) => {
+            Check::right("policy", path.display().to_string())
+        }
+        Some(path) => Check::right(
+            "policy",
+            format!(
+                "{}, the last one seen; this branch has none",
+                path.display()
+            ),
+        ),
+        None => Check::right("policy", "none: the defaults are in force"),
+    }
+}
+
+fn store_check(latch: &Latch) -> Check {
+    let store = latch.store();
+    if !store.locks().exists() {
+        return Check::right("locks", "none yet");
+    }
+    match store.is_usable() {
+        Ok(()) => Check::right("locks", store.locks().display().to_string()),
+        Err(error) => Check::failed("locks", &error),
+    }
+}
+
+fn link_check(latch: &Latch) -> Check {
+    let mend = "git latch init";
+    let Ok(root) = latch.repo().root() else {
+        return Check::right("link", "none in a bare repository");
+    };
+    match link::state(root, &latch.store().locks()) {
+        Ok(link::State::Right) => Check::right("link", ".locks leads to the lock directory"),
+        Ok(link::State::Copy) => Check::right("link", ".locks is a copy of the lock directory"),
+        Ok(link::State::Missing) => Check::wrong("link", Code::BadUsage, ".locks is missing", mend),
+        Ok(link::State::Astray) => Check::wrong(
+            "link",
+            Code::BadUsage,
+            ".locks leads to another repository",
+            mend,
+        ),
+        Ok(link::State::Foreign(what)) => Check::wrong(
+            "link",
+            Code::Unsupported,
+            format!(".locks is {what}"),
+            "move it away, then: git latch init",
+        ),
+        Err(error) => Check::failed("link", &error),
+    }
+}
+
+fn hook_checks(latch: &Latch, checks: &mut Vec<Check>) {
+    let states = Hooks::of(latch.repo()).and_then(|hooks| Ok((hooks.states()?, hooks)));
+    let (states, hooks) = match states {
+        Ok(found) => found,
+        Err(error) => return checks.push(Check::failed("hooks", &error)),
+    };
+    let before = checks.len();
+    for (name, state) in states {
+        let problem = match state {
+            State::Right | State::Called => continue,
+            State::Missing => format!("{name} is not installed"),
+            State::Outdated => format!("{name} is of another version of git-latch"),
+            State::NotExecutable => format!("{name} is not executable: git leaves it out"),
+            State::Foreign if hooks.has_legacy(name) => {
+                format!("{name} was replaced by another tool")
+            }
+            State::Foreign => format!("{name} is somebody else's and does not call git-latch"),
+        };
+        checks.push(Check::wrong(
+            "hooks",
+            Code::BadUsage,
+            problem,
+            "git latch init",
+        ));
+    }
+    if checks.len() == before {
+        checks.push(Check::right(
+            "hooks",
+            hooks.directory().display().to_string(),
+        ));
+    }
+}
+
+fn lock_checks(context: &Context, latch: &Latch, checks: &mut Vec<Check>) {
+    let view = match latch.view(&Scope::All, &context.clock) {
+        Ok(view) => view,
+        Err(error) => return checks.push(Check::failed("locks", &error)),
+    };
+    for entry in view.live() {
+        if entry.lock().is_none() {
+            let mend = format!(
+                "if nobody is at work on it: git latch unlock --force {}",
+                words::shell_word(&entry.shown_path())
+            );
+            let path = words::path_of_entry(entry);
+            checks.push(Check::wrong(
+                "locks",
+                Code::Io,
+                format!("{path} is unreadable: {}", problem(entry)),
+                &mend,
+            ));
+        }
+        if let Some(ahead) = entry.clock_difference(view.now, latch.terms()) {
+            let path = words::path_of_entry(entry);
+            let detail = format!(
+                "the clock of {path}'s holder is {} s ahead of this one",
+                ahead.num_seconds()
+            );
+            checks.push(Check::wrong(
+                "clocks",
+                Code::Io,
+                detail,
+                "set the clocks by NTP",
+            ));
+        }
+    }
+    checks.push(Check::right(
+        "leases",
+        format!("{} live", view.live().count()),
+    ));
+}
+
+fn problem(entry: &Entry) -> &str {
+    match &entry.content {
+        git_latch::view::Content::Unreadable { problem } => problem,
+        git_latch::view::Content::Lock { .. } => "",
     }
 }

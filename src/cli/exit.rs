@@ -1,6 +1,6 @@
 //! Exit codes, and how a failure is told: the one place for both.
 
-use std::process::ExitCode;
+use std::process::{ExitCode, ExitStatus};
 
 use git_latch::error::{Code, Error};
 use serde::Serialize;
@@ -68,6 +68,18 @@ impl From<&Error> for Failure {
             ..Failure::new(error.code(), error.to_string(), error.hint())
         }
     }
+}
+
+/// The exit code of a child: 128 + n for signal n.
+pub(crate) fn of_status(status: ExitStatus) -> u8 {
+    #[cfg(unix)]
+    let code = match std::os::unix::process::ExitStatusExt::signal(&status) {
+        Some(signal) => 128 + signal,
+        None => status.code().unwrap_or(1),
+    };
+    #[cfg(not(unix))]
+    let code = status.code().unwrap_or(1);
+    u8::try_from(code).unwrap_or(u8::MAX)
 }
 
 /// The process's end.

@@ -1,12 +1,301 @@
-//! `git latch hook`
-use super::Answer;
-use super::context::Context;
+//! `git latch hook`: what the installed scripts run.
+//!
+//! A hook that was here before ours runs first, with its own input and exit code. `GIT_LATCH_SKIP=1` is honoured before
+//! anything else of ours. A repository without policy and locks pays for two failed `stat`s.
+
+use std::ffi::OsString;
+use std::io::{Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
 use clap::Args;
-use git_latch::error::Result;
+
+use super::context::Context;
+use super::exit::{self, Failure};
+use super::{Answer, check as words_of_check};
+use git_latch::edits::RefUpdate;
+use git_latch::error::{Code, Error, Result};
+use git_latch::judge::Violation;
+use git_latch::latch::Latch;
+use git_latch::policy::{self, Reaction};
+use git_latch::repo::Repo;
+use git_latch::{check, hooks, lockable};
+
 #[derive(Debug, Args)]
-pub(super) struct Arguments {}
+pub(super) struct Arguments {
+    /// The hook's name, such as pre-commit
+    name: String,
+    /// What git gives the hook
+    #[arg(
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "ARGUMENT"
+    )]
+    arguments: Vec<OsString>,
+}
+
 impl Arguments {
-    pub(super) fn run(&self, _context: &Context) -> Result<Answer> {
-        Ok(Answer::silent(0))
+    pub(super) fn run(&self, context: &Context) -> Result<Answer> {
+        let Some(hook) = Hook::of(&self.name) else {
+            return Err(Error::BadUsage {
+                problem: format!("`{}` is no hook of git-latch", self.name),
+                hint: Some("git latch init installs those that are".into()),
+            });
+        };
+        let input = if hook == Hook::PrePush {
+            standard_input()?
+        } else {
+            Vec::new()
+        };
+        if let Some(exit) = self.run_legacy(&input)?
+            && exit != 0
+        {
+            return Ok(Answer::silent(exit));
+        }
+        if std::env::var_os("GIT_LATCH_SKIP").is_some_and(|value| value == "1") {
+            return Ok(Answer::silent(0));
+        }
+        let outcome = self.judge(context, hook, &input);
+        Ok(match outcome {
+            Ok(exit) => Answer::silent(exit),
+            Err(error) if hook.may_reject() => unable(context, &error),
+            Err(error) => {
+                super::output::failure(&Failure::from(&error));
+                Answer::silent(0)
+            }
+        })
     }
+
+    fn judge(&self, context: &Context, hook: Hook, input: &[u8]) -> Result<u8> {
+        let repo = Repo::from_environment(&context.directory)?;
+        if is_unused(&repo) {
+            return Ok(0);
+        }
+        let latch = Latch::of(repo, &context.environment)?;
+        latch.mend_link();
+        match hook {
+            Hook::PreCommit => pre_commit(context, &latch),
+            Hook::PrePush => self.pre_push(context, &latch, input),
+            Hook::PostCheckout => self.post_checkout(context, &latch).map(|()| 0),
+            Hook::PostMerge => post(context, &latch, "ORIG_HEAD").map(|()| 0),
+            Hook::PostCommit => post(context, &latch, "HEAD^").map(|()| 0),
+        }
+    }
+
+    fn pre_push(&self, context: &Context, latch: &Latch, input: &[u8]) -> Result<u8> {
+        let reaction = latch.policy().pre_push;
+        context.tell_news(latch)?;
+        if reaction == Reaction::Off {
+            return Ok(0);
+        }
+        let [remote, url] = self.arguments.as_slice() else {
+            return Err(Error::BadUsage {
+                problem: "pre-push wants the remote's name and its URL".into(),
+                hint: None,
+            });
+        };
+        let updates = RefUpdate::parse(&String::from_utf8_lossy(input))?;
+        let (remote, url) = (remote.to_string_lossy(), url.to_string_lossy());
+        let violations = check::pushed(latch, &remote, &url, &updates, &context.clock)?;
+        tell(context, latch, reaction, "push", &violations)
+    }
+
+    fn post_checkout(&self, context: &Context, latch: &Latch) -> Result<()> {
+        let word = |n: usize| {
+            let argument = self.arguments.get(n);
+            argument.map_or(String::new(), |a| a.to_string_lossy().into_owned())
+        };
+        // The third word is 0 where single files were checked out: which, git does not say.
+        if word(2) == "0" {
+            return settle_all(context, latch);
+        }
+        settle_changed(context, latch, &word(0), &word(1))
+    }
+
+    /// Runs the hook that was there before ours; gives its exit code.
+    fn run_legacy(&self, input: &[u8]) -> Result<Option<u8>> {
+        let Some(own) = std::env::var_os("GIT_LATCH_HOOK") else {
+            return Ok(None);
+        };
+        let Some(legacy) = hooks::legacy(Path::new(&own)) else {
+            return Ok(None);
+        };
+        let failed = |source| Error::Io {
+            action: "run the hook",
+            path: legacy.clone(),
+            source,
+        };
+        let mut command = Command::new(callable(&legacy, &self.name)?);
+        command.args(&self.arguments).env_remove("GIT_LATCH_HOOK");
+        if self.name != "pre-push" {
+            let status = command.status().map_err(failed)?;
+            return Ok(Some(exit::of_status(status)));
+        }
+        let mut child = command.stdin(Stdio::piped()).spawn().map_err(failed)?;
+        if let Some(mut stdin) = child.stdin.take() {
+            // A hook need not read its input.
+            let _ = stdin.write_all(input);
+        }
+        let status = child.wait().map_err(failed)?;
+        Ok(Some(exit::of_status(status)))
+    }
+}
+
+/// The hooks we have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hook {
+    PreCommit,
+    PrePush,
+    PostCheckout,
+    PostMerge,
+    PostCommit,
+}
+
+impl Hook {
+    fn of(name: &str) -> Option<Self> {
+        Some(match name {
+            "pre-commit" | "pre-merge-commit" => Hook::PreCommit,
+            "pre-push" => Hook::PrePush,
+            "post-checkout" => Hook::PostCheckout,
+            "post-merge" => Hook::PostMerge,
+            "post-commit" => Hook::PostCommit,
+            _ => return None,
+        })
+    }
+
+    fn may_reject(self) -> bool {
+        matches!(self, Hook::PreCommit | Hook::PrePush)
+    }
+}
+
+/// The foreign hook under a path by which it can be called. Hooks of the pre-commit framework look for another one in
+/// `<name>.legacy` beside themselves, and would find themselves there: they are called from a directory of their own.
+fn callable(legacy: &Path, name: &str) -> Result<PathBuf> {
+    let looks_beside = std::fs::read(legacy).is_ok_and(|text| {
+        text.windows(b"hook-impl".len())
+            .any(|word| word == b"hook-impl")
+    });
+    let Some(directory) = legacy.parent().filter(|_| looks_beside) else {
+        return Ok(legacy.to_owned());
+    };
+    let directory = directory.join("git-latch.called");
+    let path = directory.join(name);
+    std::fs::create_dir_all(&directory).map_err(Error::io("create", &directory))?;
+    let leads = Path::new("..").join(legacy.file_name().unwrap_or_default());
+    if std::fs::read_link(&path).is_ok_and(|old| old == leads) {
+        return Ok(path);
+    }
+    #[cfg(unix)]
+    match std::os::unix::fs::symlink(&leads, &path) {
+        Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => {
+            return Err(Error::io("create", &path)(e));
+        }
+        _ => {}
+    }
+    Ok(path)
+}
+
+/// No policy, none seen before, and no lock directory: nobody uses locks here.
+fn is_unused(repo: &Repo) -> bool {
+    let latch = repo.common_dir().join("latch");
+    let has_policy = |root: &Path| root.join(policy::FILE).exists();
+    !latch.exists() && !repo.root().is_ok_and(has_policy)
+}
+
+fn standard_input() -> Result<Vec<u8>> {
+    let mut input = Vec::new();
+    std::io::stdin()
+        .read_to_end(&mut input)
+        .map_err(Error::io("read", "standard input"))?;
+    Ok(input)
+}
+
+/// The lock state cannot be read: the answer is no, and how to get past it.
+fn unable(context: &Context, error: &Error) -> Answer {
+    super::output::failure(&Failure::from(error));
+    context
+        .output
+        .hint("to get past git-latch once: GIT_LATCH_SKIP=1 git …");
+    Answer::silent(exit::of(error.code()))
+}
+
+fn pre_commit(context: &Context, latch: &Latch) -> Result<u8> {
+    let reaction = latch.policy().pre_commit;
+    context.tell_news(latch)?;
+    if reaction == Reaction::Off {
+        return Ok(0);
+    }
+    // In pre-merge-commit git names the other parents in its environment, and nowhere else yet.
+    let merging = std::env::vars_os()
+        .filter_map(|(name, _)| Some(name.to_str()?.strip_prefix("GITHEAD_")?.to_owned()))
+        .collect();
+    let violations = check::staged(latch, merging, &context.clock)?;
+    tell(context, latch, reaction, "commit", &violations)
+}
+
+/// Says what is wrong, and gives the exit code.
+fn tell(
+    context: &Context,
+    latch: &Latch,
+    reaction: Reaction,
+    verb: &str,
+    violations: &[Violation],
+) -> Result<u8> {
+    let Some(first) = violations.first() else {
+        return Ok(0);
+    };
+    let me = latch.reader()?;
+    let viewpoint = context.viewpoint(latch, &me);
+    let what = if violations.iter().all(|v| v.code == Code::Required) {
+        "edits files that may only be edited under a lock"
+    } else {
+        "edits files that others have locked"
+    };
+    let lines = words_of_check::lines(&viewpoint, violations).join("\n");
+    if reaction == Reaction::Warn {
+        context.output.note(format!("this {verb} {what}\n{lines}"));
+        return Ok(0);
+    }
+    let hint = words_of_check::advice(first);
+    super::output::failure(&Failure::new(
+        first.code,
+        format!("this {verb} {what}\n{lines}"),
+        Some(hint),
+    ));
+    context.output.hint(format!(
+        "to get past git-latch once: GIT_LATCH_SKIP=1 git {verb} …"
+    ));
+    Ok(exit::of(first.code))
+}
+
+/// After a commit or merge: the files that differ from `before`.
+fn post(context: &Context, latch: &Latch, before: &str) -> Result<()> {
+    let verify = ["rev-parse", "--quiet", "--verify", before];
+    match latch.repo().git().output(&verify) {
+        Ok(_) => settle_changed(context, latch, before, "HEAD"),
+        Err(_) => settle_all(context, latch),
+    }
+}
+
+fn settle_changed(context: &Context, latch: &Latch, old: &str, new: &str) -> Result<()> {
+    let changed = lockable::changed_between(latch.repo(), old, new)?;
+    let attributes = |path: &Vec<u8>| path.ends_with(b".gitattributes");
+    if changed.iter().any(attributes) {
+        lockable::search(latch.repo())?;
+        return settle_all(context, latch);
+    }
+    if !latch.has_lockable_files()? {
+        return Ok(());
+    }
+    let paths: Vec<&[u8]> = changed.iter().map(Vec::as_slice).collect();
+    let paths = lockable::among(latch.repo(), &paths)?;
+    latch.settle(&paths, &latch.reader()?, &context.clock)
+}
+
+fn settle_all(context: &Context, latch: &Latch) -> Result<()> {
+    if !latch.has_lockable_files()? {
+        return Ok(());
+    }
+    let paths = lockable::tracked(latch.repo(), None)?;
+    latch.settle(&paths, &latch.reader()?, &context.clock)
 }

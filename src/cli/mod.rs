@@ -137,9 +137,9 @@ impl Command {
             Command::Sweep(arguments) => arguments.run(context),
             Command::Doctor(arguments) => arguments.run(context),
             Command::Hook(arguments) => arguments.run(context),
-            Command::Completions(arguments) => arguments.run(context),
+            Command::Completions(arguments) => Ok(arguments.run(context)),
             Command::Man(arguments) => arguments.run(context),
-            Command::Exec(arguments) => arguments.run(),
+            Command::Exec(arguments) => Ok(arguments.run()),
         }
     }
 }
@@ -183,10 +183,10 @@ impl Answer {
 }
 
 /// Parses, runs, tells, and gives the exit code.
-pub(crate) fn main(arguments: Vec<OsString>) -> ExitCode {
-    let cli = match Cli::try_parse_from(&arguments) {
+pub(crate) fn main(arguments: &[OsString]) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
-        Err(error) => return wrong_use(&error, &arguments),
+        Err(error) => return wrong_use(&error, arguments),
     };
     cli.global.color.apply();
     log(cli.global.verbose);
@@ -194,7 +194,7 @@ pub(crate) fn main(arguments: Vec<OsString>) -> ExitCode {
         json: cli.global.json,
         quiet: cli.global.quiet,
     };
-    let name = name_of(&arguments);
+    let name = name_of(arguments);
     let answer = Context::new(&cli.global, output)
         .and_then(|context| cli.command.run(&context))
         .unwrap_or_else(|error| Answer::with(empty(name), Some(Failure::from(&error))));
@@ -209,9 +209,9 @@ fn tell(output: Output, answer: &Answer) {
             if let Some(failure) = failure {
                 object.insert("error".into(), json!(failure));
             }
-            output.object(&Value::Object(object));
+            output::object(&Value::Object(object));
         }
-        (_, Some(failure)) => output.failure(failure),
+        (_, Some(failure)) => output::failure(failure),
         _ => {}
     }
 }
@@ -301,7 +301,7 @@ impl Color {
 fn log(verbose: u8) {
     use tracing_subscriber::EnvFilter;
     let level = match verbose {
-        0 => "git_latch=error",
+        0 => "git_latch=warn",
         1 => "git_latch=info",
         _ => "git_latch=debug",
     };

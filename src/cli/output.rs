@@ -63,21 +63,21 @@ impl Output {
             eprint(&hint_line(text.as_ref()));
         }
     }
+}
 
-    /// The one JSON object.
-    pub(crate) fn object(self, object: &serde_json::Value) {
-        print(&object.to_string());
+/// The one JSON object.
+pub(crate) fn object(object: &serde_json::Value) {
+    print(&object.to_string());
+}
+
+/// What failed, why, and the next step.
+pub(crate) fn failure(failure: &Failure) {
+    eprint(&format!("{ALERT}error:{ALERT:#} {}", failure.message));
+    for cause in &failure.causes {
+        eprint(&format!("  caused by: {cause}"));
     }
-
-    /// What failed, why, and the next step.
-    pub(crate) fn failure(self, failure: &Failure) {
-        eprint(&format!("{ALERT}error:{ALERT:#} {}", failure.message));
-        for cause in &failure.causes {
-            eprint(&format!("  caused by: {cause}"));
-        }
-        if let Some(hint) = &failure.hint {
-            eprint(&hint_line(hint));
-        }
+    if let Some(hint) = &failure.hint {
+        eprint(&hint_line(hint));
     }
 }
 

@@ -1,12 +1,101 @@
 //! `git latch uninstall`
-use super::Answer;
-use super::context::Context;
+
+use std::path::PathBuf;
+
 use clap::Args;
-use git_latch::error::Result;
+use serde_json::json;
+
+use super::context::Context;
+use super::exit::Failure;
+use super::output::{GOOD, styled};
+use super::{Answer, words};
+use git_latch::error::{Code, Error, Result};
+use git_latch::git::split_nul;
+use git_latch::hooks::Hooks;
+use git_latch::latch::Latch;
+use git_latch::link;
+use git_latch::lockable::{self, Bits};
+use git_latch::path::bytes_to_path;
+use git_latch::policy;
+use git_latch::store::Scope;
+
 #[derive(Debug, Args)]
-pub(super) struct Arguments {}
+pub(super) struct Arguments {
+    /// Also while somebody holds locks
+    #[arg(long)]
+    force: bool,
+}
+
 impl Arguments {
-    pub(super) fn run(&self, _context: &Context) -> Result<Answer> {
-        Ok(Answer::silent(0))
+    pub(super) fn run(&self, context: &Context) -> Result<Answer> {
+        let latch = context.open()?;
+        let root = latch.repo().root()?;
+        let view = latch.view(&Scope::All, &context.clock)?;
+        if let Some(entry) = view.live().next().filter(|_| !self.force) {
+            let me = latch.reader()?;
+            let viewpoint = context.viewpoint(&latch, &me);
+            let message = format!(
+                "there are locks: {} is held by {}",
+                words::path_of_entry(entry),
+                words::holder(&viewpoint, entry)
+            );
+            let message = anstream::adapter::strip_str(&message).to_string();
+            let hint = "give yours back with `git latch unlock --all`, or drop them all: git latch uninstall --force";
+            let failure = Failure::new(Code::Held, message, Some(hint.into()));
+            return Ok(Answer::with(super::empty("uninstall"), Some(failure)));
+        }
+        let hooks = Hooks::of(latch.repo())?.uninstall()?;
+        if latch.has_lockable_files()? {
+            for path in lockable::tracked(latch.repo(), None)? {
+                lockable::set(root, &path, Bits::Writable)?;
+            }
+        }
+        for tree in working_trees(&latch)? {
+            link::remove(&tree, latch.repo().common_dir(), &latch.store().locks())?;
+        }
+        remove_state(&latch)?;
+        context.output.done(format!(
+            "{} hooks, link and recorded state are gone",
+            styled(GOOD, "uninstalled:")
+        ));
+        if root.join(policy::FILE).exists() {
+            context.output.note(format!(
+                "{} stays: it is the team's; git rm {} removes it",
+                policy::FILE,
+                policy::FILE
+            ));
+        }
+        let hooks: Vec<_> = hooks
+            .iter()
+            .map(|(name, outcome)| json!({"name": name, "outcome": outcome.as_str()}))
+            .collect();
+        Ok(Answer::done(json!({ "hooks": hooks })))
     }
+}
+
+/// The tops of all working trees of the repository.
+fn working_trees(latch: &Latch) -> Result<Vec<PathBuf>> {
+    let output = latch
+        .repo()
+        .git()
+        .output(&["worktree", "list", "--porcelain", "-z"])?;
+    let tops = split_nul(&output).filter_map(|line| line.strip_prefix(b"worktree "));
+    let mut trees: Vec<PathBuf> = tops.map(bytes_to_path).collect();
+    // A separate git dir or a submodule is listed by its git dir.
+    trees.extend(latch.repo().root().map(PathBuf::from));
+    trees.retain(|tree| tree.is_dir());
+    Ok(trees)
+}
+
+fn remove_state(latch: &Latch) -> Result<()> {
+    let directories = [latch.repo().git_dir(), latch.repo().common_dir()];
+    for directory in directories.map(|d| d.join("latch")) {
+        match std::fs::remove_dir_all(&directory) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Error::io("remove", &directory)(e));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }

@@ -94,6 +94,12 @@ impl Latch {
         })?;
         self.remember(acquired.locked.iter().map(|taken| &taken.lock));
         self.after_change();
+        let held: Vec<_> = acquired
+            .locked
+            .iter()
+            .map(|taken| (&taken.lock.path, taken.lock.kind))
+            .collect();
+        self.settle_bits(&held, &me, clock);
         Ok(acquired)
     }
 

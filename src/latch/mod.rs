@@ -9,6 +9,7 @@ mod release;
 mod renew;
 mod wait;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::OnceLock;
 
@@ -24,6 +25,8 @@ use crate::identity::{self, Environment};
 use crate::lease;
 use crate::link;
 use crate::lock::{Lock, Owner};
+use crate::lockable;
+use crate::path::{Claim, Key, Kind, RepoPath};
 use crate::policy::Policy;
 use crate::repo::Repo;
 use crate::store::{self, LocalStore, LockStore as _, Scope, Sharing};
@@ -250,6 +253,59 @@ impl Latch {
         if let Err(error) = self.held.confirm(&locks.collect::<Vec<_>>()) {
             tracing::warn!(%error, "the working tree's record of its leases is not written");
         }
+    }
+
+    /// Gives the `lockable` files among these targets, and below the directories among them, their write bits.
+    ///
+    /// The change of the locks is done: a bit that cannot be set is told in the log only.
+    fn settle_bits(&self, targets: &[(&RepoPath, Kind)], me: &Me, clock: &dyn Clock) {
+        if let Err(error) = self.try_settle_bits(targets, me, clock) {
+            tracing::warn!(%error, "write bits are not set");
+        }
+    }
+
+    fn try_settle_bits(
+        &self,
+        targets: &[(&RepoPath, Kind)],
+        me: &Me,
+        clock: &dyn Clock,
+    ) -> Result<()> {
+        if targets.is_empty() || !self.has_lockable_files()? {
+            return Ok(());
+        }
+        let (directories, files): (Vec<_>, Vec<_>) = targets
+            .iter()
+            .partition(|(_, kind)| *kind == Kind::Directory);
+        let files: Vec<&[u8]> = files
+            .iter()
+            .map(|(path, _)| path.as_str().as_bytes())
+            .collect();
+        let mut paths = lockable::among(&self.repo, &files)?;
+        for (directory, _) in directories {
+            paths.extend(lockable::tracked(&self.repo, Some(directory.as_str()))?);
+        }
+        self.settle(&paths, me, clock)
+    }
+
+    /// Gives lockable files their write bits.
+    ///
+    /// # Errors
+    /// [`Error::Io`] with the file whose bit cannot be set.
+    pub fn settle(&self, paths: &BTreeSet<Vec<u8>>, me: &Me, clock: &dyn Clock) -> Result<()> {
+        if paths.is_empty() {
+            return Ok(());
+        }
+        let claims = paths.iter().map(|path| Claim {
+            key: Key::of(path),
+            kind: Kind::File,
+        });
+        let view = self.store.view(&Scope::Claims(claims.collect()), clock)?;
+        lockable::settle(self.repo.root()?, &view, me, paths)
+    }
+
+    /// Whether files with the attribute `lockable` may exist here.
+    pub fn has_lockable_files(&self) -> Result<bool> {
+        lockable::is_in_use(&self.repo, &self.config, self.environment.home.as_deref())
     }
 
     /// What follows every change: the copy of the lock directory, where there is one, and the policy for branches that

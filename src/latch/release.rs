@@ -75,6 +75,9 @@ impl Latch {
         })?;
         self.tell_released(going, released, &me, &mut answer)?;
         self.after_change();
+        let locks = answer.unlocked.iter().filter_map(Entry::lock);
+        let free: Vec<_> = locks.map(|lock| (&lock.path, lock.kind)).collect();
+        self.settle_bits(&free, &me, clock);
         Ok(answer)
     }
 
@@ -193,6 +196,11 @@ impl Latch {
             Ok((steps.collect(), ()))
         })?;
         self.after_change();
+        let free: Vec<_> = leases
+            .iter()
+            .map(|(path, r)| (path, r.claim.kind))
+            .collect();
+        self.settle_bits(&free, me, clock);
         Ok(())
     }
 }

@@ -111,6 +111,25 @@ impl LocalStore {
         Ok(())
     }
 
+    /// Whether changes are possible: the directories are there, the file system's locks work, nobody keeps the guard.
+    ///
+    /// # Errors
+    /// What stands against it; [`Error::Busy`] with the guard's holder.
+    pub fn is_usable(&self) -> Result<()> {
+        self.prepare()?;
+        let guard = self.guard();
+        match Guard::try_take(
+            &guard,
+            &format!("{} {} doctor\n", std::process::id(), self.who),
+        )? {
+            Some(_guard) => self.recover(),
+            None => Err(Error::Busy {
+                holder: crate::guard::holder(&guard),
+                guard,
+            }),
+        }
+    }
+
     /// What a command that waits for the guard is told.
     fn note(&self, clock: &dyn Clock) -> String {
         format!(

@@ -5,10 +5,11 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::process::{Command, ExitStatus};
+use std::process::Command;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::cli::exit;
 use crate::cli::interrupt::Interrupt;
 
 /// How long a command that is to end may take before it is killed.
@@ -112,30 +113,13 @@ impl Child {
         self.signals.with(|recipient| recipient.pid = None);
         self.signals.recipient.1.notify_all();
         match self.process.wait() {
-            Ok(status) => code(status),
+            Ok(status) => exit::of_status(status),
             Err(error) => {
                 tracing::error!(%error, "the command cannot be waited for");
                 1
             }
         }
     }
-}
-
-#[cfg(unix)]
-fn code(status: ExitStatus) -> u8 {
-    use std::os::unix::process::ExitStatusExt as _;
-    let code = match status.signal() {
-        Some(signal) => 128 + signal,
-        None => status.code().unwrap_or(1),
-    };
-    u8::try_from(code).unwrap_or(u8::MAX)
-}
-
-#[cfg(not(unix))]
-fn code(status: ExitStatus) -> u8 {
-    status
-        .code()
-        .map_or(1, |code| u8::try_from(code).unwrap_or(u8::MAX))
 }
 
 #[cfg(unix)]

@@ -7,7 +7,7 @@ use clap::Args;
 
 use crate::cli::Answer;
 use crate::cli::exit::{self, Failure};
-use git_latch::error::{Code, Result};
+use git_latch::error::Code;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Arguments {
@@ -20,9 +20,9 @@ pub(in crate::cli) struct Arguments {
 }
 
 impl Arguments {
-    pub(in crate::cli) fn run(&self) -> Result<Answer> {
+    pub(in crate::cli) fn run(&self) -> Answer {
         if !end_with(self.parent) {
-            return Ok(Answer::silent(exit::NOT_STARTED));
+            return Answer::silent(exit::NOT_STARTED);
         }
         let mut command = Command::new(&self.command[0]);
         command.args(&self.command[1..]);
@@ -33,11 +33,11 @@ impl Arguments {
             format!("the command `{name}` is not started: {error}"),
             None,
         );
-        Ok(Answer {
+        Answer {
             keys: None,
             failure: Some(failure),
             exit: exit::NOT_STARTED,
-        })
+        }
     }
 }
 

@@ -107,7 +107,7 @@ impl Arguments {
         match kept {
             Err(error) if exit == 0 => Err(error),
             Err(error) => {
-                context.output.failure(&Failure::from(&error));
+                super::output::failure(&Failure::from(&error));
                 Ok(Answer::silent(exit))
             }
             Ok(((), lost)) => Ok(Answer::silent(self.exit_after(exit, &lost))),

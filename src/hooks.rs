@@ -1,0 +1,362 @@
+//! Installing, upgrading and removing the git hooks of a working tree's repository.
+//!
+//! The scripts in `hooks/` are shipped as they are; only the path of the binary is filled in. Ours are known by the
+//! marker on their second line and replaced in place. A hook that is not ours is kept beside it as `<name>.legacy`, and
+//! runs first; nothing of anybody else's is ever overwritten.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+use crate::git::split_nul;
+use crate::path::{bytes_to_path, quoted};
+use crate::repo::Repo;
+use crate::store::{Sharing, files};
+
+/// The hooks and their scripts.
+const SHIPPED: [(&str, &str); 6] = [
+    ("pre-commit", include_str!("../hooks/pre-commit")),
+    (
+        "pre-merge-commit",
+        include_str!("../hooks/pre-merge-commit"),
+    ),
+    ("pre-push", include_str!("../hooks/pre-push")),
+    ("post-checkout", include_str!("../hooks/post-checkout")),
+    ("post-merge", include_str!("../hooks/post-merge")),
+    ("post-commit", include_str!("../hooks/post-commit")),
+];
+/// How the second line of every hook of ours begins.
+const MARKER: &str = "# git-latch hook, version ";
+/// What stands in the shipped scripts for the path of the binary.
+const BINARY: &str = "@GIT_LATCH@";
+
+/// Whether hooks may be installed where all of the user's repositories look for them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Global {
+    /// No.
+    Refuse,
+    /// Yes (`--force`).
+    Accept,
+}
+
+/// What became of one hook.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is there now.
+    Installed,
+    /// An older one of ours, or one for a binary elsewhere, is replaced.
+    Upgraded,
+    /// It was there.
+    Unchanged,
+    /// It is there now, and the one that was there runs from `<name>.legacy`.
+    Chained,
+    /// It is for the user to add this line to a hook that the repository tracks.
+    AddLine(String),
+    /// It is gone.
+    Removed,
+    /// It is gone, and the one that was there before is back.
+    Restored,
+    /// It is not ours, and stays.
+    Foreign,
+    /// There was none.
+    Absent,
+}
+
+impl Outcome {
+    /// The word of JSON.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Outcome::Installed => "installed",
+            Outcome::Upgraded => "upgraded",
+            Outcome::Unchanged => "unchanged",
+            Outcome::Chained => "chained",
+            Outcome::AddLine(_) => "add_line",
+            Outcome::Removed => "removed",
+            Outcome::Restored => "restored",
+            Outcome::Foreign => "foreign",
+            Outcome::Absent => "absent",
+        }
+    }
+}
+
+/// How one hook stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Ours, as this version ships it.
+    Right,
+    /// Ours, from another version.
+    Outdated,
+    /// Ours, but not executable: git leaves it out.
+    NotExecutable,
+    /// Somebody else's, which calls us.
+    Called,
+    /// There is none.
+    Missing,
+    /// Somebody else's; ours was there once if there is a `.legacy` beside it.
+    Foreign,
+}
+
+/// The directory in which git looks for hooks.
+#[derive(Clone, Debug)]
+pub struct Hooks {
+    directory: PathBuf,
+    /// Set by `core.hooksPath` of the user or the system: for all repositories.
+    is_global: bool,
+    /// Holds files that the repository tracks.
+    is_tracked: bool,
+}
+
+impl Hooks {
+    /// Finds it.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] in a bare repository.
+    pub fn of(repo: &Repo) -> Result<Self> {
+        let root = repo.root()?;
+        let git = repo.git();
+        let output = git.output(&["rev-parse", "--git-path", "hooks"])?;
+        let path = bytes_to_path(output.strip_suffix(b"\n").unwrap_or(&output));
+        let directory = root.join(path);
+        let scope = git.run(&["config", "--show-scope", "--get", "core.hooksPath"])?;
+        let is_global =
+            scope.stdout.starts_with(b"global\t") || scope.stdout.starts_with(b"system\t");
+        Ok(Hooks {
+            is_tracked: is_tracked(repo, root, &directory)?,
+            directory,
+            is_global,
+        })
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Installs every hook, to run `binary` where none is on the `PATH`. Safe to repeat.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] where the directory is that of all repositories and `global` does not accept it.
+    pub fn install(
+        &self,
+        binary: &Path,
+        global: Global,
+        sharing: Sharing,
+    ) -> Result<Vec<(&'static str, Outcome)>> {
+        if self.is_global && global == Global::Refuse {
+            return Err(Error::Unsupported {
+                problem: format!(
+                    "`core.hooksPath` in your global configuration sends every repository to {}",
+                    self.shown()
+                ),
+                hint: Some(
+                    "give this one its own, `git config core.hooksPath .git/hooks`, or install for all of them: git latch init --force".into(),
+                ),
+            });
+        }
+        let install = |(name, script): &(&'static str, &str)| {
+            Ok((*name, self.install_one(name, script, binary, sharing)?))
+        };
+        if !self.is_tracked {
+            files::create_directories(&self.directory, sharing)?;
+        }
+        SHIPPED.iter().map(install).collect()
+    }
+
+    fn install_one(
+        &self,
+        name: &str,
+        script: &str,
+        binary: &Path,
+        sharing: Sharing,
+    ) -> Result<Outcome> {
+        let path = self.directory.join(name);
+        let state = self.state_of(name, script)?;
+        if self.is_tracked {
+            return Ok(match state {
+                State::Called => Outcome::Unchanged,
+                _ => Outcome::AddLine(line_for(name)),
+            });
+        }
+        let text = script.replace(BINARY, &shell_quoted(binary));
+        let outcome = match state {
+            State::Called => return Ok(Outcome::Unchanged),
+            State::Missing => Outcome::Installed,
+            State::Foreign => {
+                self.keep(name)?;
+                Outcome::Chained
+            }
+            State::Right if fs::read(&path).is_ok_and(|old| old == text.as_bytes()) => {
+                return Ok(Outcome::Unchanged);
+            }
+            State::Right | State::Outdated | State::NotExecutable => Outcome::Upgraded,
+        };
+        write(&path, &text, sharing)?;
+        Ok(outcome)
+    }
+
+    /// Moves a foreign hook aside. One that was moved aside before is older: it is numbered, and does not run any more,
+    /// because the tool that replaced it knew nothing of it.
+    fn keep(&self, name: &str) -> Result<()> {
+        let path = self.directory.join(name);
+        let legacy = self.directory.join(format!("{name}.legacy"));
+        if fs::symlink_metadata(&legacy).is_ok() {
+            let free = (1..10_000)
+                .map(|n| self.directory.join(format!("{name}.legacy.{n}")))
+                .find(|path| fs::symlink_metadata(path).is_err())
+                .expect("nobody replaces a hook ten thousand times");
+            fs::rename(&legacy, &free).map_err(Error::io("move", &legacy))?;
+        }
+        fs::rename(&path, &legacy).map_err(Error::io("move", &path))
+    }
+
+    /// Removes ours, and brings back what was there before. What is not ours stays.
+    pub fn uninstall(&self) -> Result<Vec<(&'static str, Outcome)>> {
+        let remove = |(name, script): &(&'static str, &str)| {
+            let path = self.directory.join(name);
+            let legacy = self.directory.join(format!("{name}.legacy"));
+            let outcome = match self.state_of(name, script)? {
+                State::Missing => Outcome::Absent,
+                State::Foreign | State::Called => Outcome::Foreign,
+                State::Right | State::Outdated | State::NotExecutable
+                    if fs::symlink_metadata(&legacy).is_ok() =>
+                {
+                    fs::rename(&legacy, &path).map_err(Error::io("restore", &path))?;
+                    Outcome::Restored
+                }
+                State::Right | State::Outdated | State::NotExecutable => {
+                    files::remove(&path)?;
+                    Outcome::Removed
+                }
+            };
+            Ok((*name, outcome))
+        };
+        SHIPPED.iter().map(remove).collect()
+    }
+
+    /// How every hook stands.
+    pub fn states(&self) -> Result<Vec<(&'static str, State)>> {
+        let state =
+            |(name, script): &(&'static str, &str)| Ok((*name, self.state_of(name, script)?));
+        SHIPPED.iter().map(state).collect()
+    }
+
+    /// Whether a hook that was there before runs from `<name>.legacy`.
+    #[must_use]
+    pub fn has_legacy(&self, name: &str) -> bool {
+        legacy(&self.directory.join(name)).is_some()
+    }
+
+    fn state_of(&self, name: &str, shipped: &str) -> Result<State> {
+        let path = self.directory.join(name);
+        let meta = match fs::symlink_metadata(&path) {
+            Ok(meta) => meta,
+            Err(e) if files::is_absent(&e) => return Ok(State::Missing),
+            Err(e) => return Err(Error::io("read", &path)(e)),
+        };
+        // A link leads to somebody's file: never written through.
+        if meta.is_symlink() || meta.is_dir() {
+            return Ok(State::Foreign);
+        }
+        let bytes = fs::read(&path).map_err(Error::io("read", &path))?;
+        let text = String::from_utf8_lossy(&bytes);
+        if version_of(&text).is_none() {
+            let calls = text.contains(&format!("git-latch hook {name}")) || self.is_kept(name);
+            return Ok(if calls { State::Called } else { State::Foreign });
+        }
+        Ok(if !is_executable(&meta) {
+            State::NotExecutable
+        } else if version_of(&text) == version_of(shipped) {
+            State::Right
+        } else {
+            State::Outdated
+        })
+    }
+
+    /// Whether another tool has moved ours aside as we do with theirs, and so runs it (the pre-commit framework does).
+    fn is_kept(&self, name: &str) -> bool {
+        legacy(&self.directory.join(name))
+            .and_then(|path| fs::read_to_string(path).ok())
+            .is_some_and(|text| version_of(&text).is_some())
+    }
+
+    fn shown(&self) -> String {
+        quoted(self.directory.as_os_str().as_encoded_bytes())
+    }
+}
+
+/// The foreign hook kept beside a hook file, if git would run it.
+#[must_use]
+pub fn legacy(hook: &Path) -> Option<PathBuf> {
+    let mut name = hook.file_name()?.to_owned();
+    name.push(".legacy");
+    let path = hook.with_file_name(name);
+    let meta = fs::metadata(&path).ok()?;
+    (meta.is_file() && is_executable(&meta)).then_some(path)
+}
+
+#[cfg(unix)]
+fn is_executable(meta: &fs::Metadata) -> bool {
+    std::os::unix::fs::PermissionsExt::mode(&meta.permissions()) & 0o111 != 0
+}
+
+#[cfg(not(unix))]
+fn is_executable(_meta: &fs::Metadata) -> bool {
+    // Git for Windows runs hooks by their first line.
+    true
+}
+
+/// Whoever may read it may run it.
+#[cfg(unix)]
+fn make_executable(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = fs::metadata(path)?.permissions().mode();
+    fs::set_permissions(path, fs::Permissions::from_mode(mode | (mode & 0o444) >> 2))
+}
+
+#[cfg(not(unix))]
+fn make_executable(_path: &Path) -> std::io::Result<()> {
+    Ok(())
+}
+
+/// The version a hook of ours says it is of.
+fn version_of(text: &str) -> Option<&str> {
+    text.lines().nth(1)?.strip_prefix(MARKER)
+}
+
+/// What a tracked hook should say.
+fn line_for(name: &str) -> String {
+    format!("git-latch hook {name} \"$@\" || exit 1")
+}
+
+/// Whether the repository tracks files in its hooks directory.
+fn is_tracked(repo: &Repo, root: &Path, directory: &Path) -> Result<bool> {
+    let Ok(inside) = directory.strip_prefix(root) else {
+        return Ok(false);
+    };
+    if directory.starts_with(repo.git_dir()) || directory.starts_with(repo.common_dir()) {
+        return Ok(false);
+    }
+    let Some(inside) = inside.to_str().filter(|path| !path.is_empty()) else {
+        return Ok(false);
+    };
+    let listed = repo
+        .git()
+        .output(&["--literal-pathspecs", "ls-files", "-z", "--", inside])?;
+    Ok(split_nul(&listed).next().is_some())
+}
+
+/// A path as one word of the shell.
+fn shell_quoted(path: &Path) -> String {
+    format!("'{}'", path.to_string_lossy().replace('\'', "'\\''"))
+}
+
+fn write(path: &Path, text: &str, sharing: Sharing) -> Result<()> {
+    let staged = files::stage(path.parent().unwrap_or(path), text.as_bytes(), sharing)?;
+    make_executable(staged.path()).map_err(Error::io("set the mode of", path))?;
+    staged
+        .persist(path)
+        .map(drop)
+        .map_err(|e| Error::io("write", path)(e.error))
+}
