@@ -126,6 +126,9 @@ pub(crate) fn styled(style: Style, text: &str) -> String {
 
 /// Text that matters less.
 pub(crate) fn dim(text: &str) -> String {
+    if text.is_empty() {
+        return String::new();
+    }
     styled(DIM, text)
 }
 
