@@ -12,14 +12,14 @@ use git_latch::error::{Error, Result};
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// Write one page per command into this directory instead
-    #[arg(long, value_name = "DIR")]
-    directory: Option<PathBuf>,
+    #[arg(long = "directory", value_name = "DIR")]
+    pages: Option<PathBuf>,
 }
 
 impl Arguments {
     pub(super) fn run(&self, context: &Context) -> Result<Answer> {
         let command = Cli::command().name("git-latch");
-        if let Some(directory) = &self.directory {
+        if let Some(directory) = &self.pages {
             std::fs::create_dir_all(directory).map_err(Error::io("create", directory))?;
             clap_mangen::generate_to(command, directory)
                 .map_err(Error::io("write the pages to", directory))?;

@@ -87,9 +87,17 @@ fn working_trees(latch: &Latch) -> Result<Vec<PathBuf>> {
     Ok(trees)
 }
 
+/// Removes what was recorded: for the repository, and for each of its working trees.
 fn remove_state(latch: &Latch) -> Result<()> {
-    let directories = [latch.repo().git_dir(), latch.repo().common_dir()];
-    for directory in directories.map(|d| d.join("latch")) {
+    let common = latch.repo().common_dir();
+    let linked = std::fs::read_dir(common.join("worktrees"));
+    let mut directories: Vec<PathBuf> = linked
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .collect();
+    directories.push(common.to_owned());
+    for directory in directories.iter().map(|d| d.join("latch")) {
         match std::fs::remove_dir_all(&directory) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
                 return Err(Error::io("remove", &directory)(e));

@@ -3,8 +3,15 @@
 #![cfg(unix)]
 
 mod arguments;
+mod check;
+mod doctor;
+mod hooks;
+mod init;
+mod links;
 mod list;
 mod lock;
+mod places;
+mod push;
 mod renew;
 mod run;
 mod status;

@@ -161,6 +161,14 @@ impl Tree<'_> {
         std::fs::read_to_string(self.path.join(file)).unwrap()
     }
 
+    /// The tree below this one.
+    pub(crate) fn inside(&self, directory: &str) -> Self {
+        Tree {
+            path: self.path.join(directory),
+            ..self.clone()
+        }
+    }
+
     /// A linked working tree beside this one, on a branch of its own.
     pub(crate) fn worktree(&self, name: &str) -> Self {
         let path = self.sandbox.path().join(name);

@@ -1,0 +1,69 @@
+//! `git latch check`
+
+use serde_json::json;
+
+use crate::support::Sandbox;
+
+#[test]
+fn it_judges_the_index_as_the_hook_would() {
+    let sandbox = Sandbox::new();
+    let ada = sandbox.repo();
+    assert_eq!(ada.json(&["check"]), json!({"ok": true, "violations": []}));
+    ada.by("bob@example.com").ok(&["lock", "hero.psd"]);
+    ada.write("hero.psd", "two\n");
+    ada.ok(&["check", "--staged"]);
+    ada.git(&["add", "."]);
+    let answer = ada.latch(&["--json", "check"]).ended(1).json();
+    assert_eq!(answer["ok"], false);
+    assert_eq!(answer["violations"][0]["path"], "hero.psd");
+    assert_eq!(answer["violations"][0]["code"], "held");
+    assert_eq!(
+        answer["violations"][0]["holder"]["owner"]["id"],
+        "bob@example.com"
+    );
+    assert_eq!(answer["error"]["code"], "held");
+}
+
+#[test]
+fn it_judges_paths_as_if_they_were_edited() {
+    let sandbox = Sandbox::new();
+    let ada = sandbox.repo();
+    ada.write(".latch.toml", "[require]\npatterns = [\"*.psd\"]\n");
+    ada.by("bob@example.com").ok(&["lock", "scenes"]);
+    let answer = ada.json(&["check", "hero.psd", "notes.txt", "scenes/not yet"]);
+    let found: Vec<_> = answer["violations"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|v| (v["path"].as_str().unwrap(), v["code"].as_str().unwrap()))
+        .collect();
+    assert_eq!(
+        found,
+        [("hero.psd", "required"), ("scenes/not yet", "held")]
+    );
+}
+
+#[test]
+fn in_a_range_each_commit_is_judged_as_its_author() {
+    let sandbox = Sandbox::new();
+    let ada = sandbox.repo();
+    let commit = |author: &str, file: &str| {
+        ada.write(file, &format!("by {author}\n"));
+        ada.git(&["add", "."]);
+        let author = format!("Somebody <{author}>");
+        ada.git(&["commit", "-q", "--author", &author, "-m", "edit"]);
+    };
+    ada.by("bob@example.com").ok(&["lock", "hero.psd"]);
+    commit("bob@example.com", "hero.psd");
+    ada.ok(&["check", "--range", "HEAD~1..HEAD"]);
+    commit("carol@example.com", "hero.psd");
+    let answer = ada
+        .latch(&["--json", "check", "--range", "HEAD~2..HEAD"])
+        .ended(1)
+        .json();
+    let head = ada.git(&["rev-parse", "HEAD"]);
+    assert_eq!(answer["violations"][0]["commit"], head.trim());
+    ada.latch(&["check", "--range", "nonsense..HEAD"])
+        .ended(2)
+        .said("is no range");
+}
