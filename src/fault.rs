@@ -1,7 +1,8 @@
 //! Fault points: named steps at which a test build kills or halts itself. Release builds have none.
 //!
-//! `GIT_LATCH_FAULT=NAME` kills the process with `SIGKILL` when it comes to the step NAME. `GIT_LATCH_FAULT=NAME=DIR`
-//! makes it halt there: it creates `DIR/reached` and goes on when `DIR/go` exists.
+//! `GIT_LATCH_FAULT=NAME` kills the process with `SIGKILL` when it comes to the step NAME, `NAME#2` when it comes there
+//! for the second time. `GIT_LATCH_FAULT=NAME=DIR` makes it halt there: it creates `DIR/reached` and goes on when
+//! `DIR/go` exists.
 
 /// A step at which a test may stop this process.
 #[cfg(not(debug_assertions))]
@@ -12,15 +13,22 @@ pub(crate) fn point(_name: &str) {}
 #[cfg(debug_assertions)]
 pub(crate) fn point(name: &str) {
     use std::sync::LazyLock;
+    use std::sync::atomic::{AtomicU32, Ordering};
     static FAULT: LazyLock<Option<String>> =
         LazyLock::new(|| std::env::var("GIT_LATCH_FAULT").ok());
+    static PASSED: AtomicU32 = AtomicU32::new(0);
     let Some(fault) = FAULT.as_deref() else {
         return;
     };
-    match fault.split_once('=') {
-        None if fault == name => kill_myself(),
-        Some((step, directory)) if step == name => halt(std::path::Path::new(directory)),
-        _ => {}
+    if let Some((step, directory)) = fault.split_once('=') {
+        if step == name {
+            halt(std::path::Path::new(directory));
+        }
+        return;
+    }
+    let (step, pass) = fault.split_once('#').unwrap_or((fault, "1"));
+    if step == name && pass.parse() == Ok(PASSED.fetch_add(1, Ordering::Relaxed) + 1) {
+        kill_myself();
     }
 }
 

@@ -4,12 +4,16 @@
 
 mod arguments;
 mod check;
+mod concurrency;
+mod crash;
 mod doctor;
 mod hooks;
 mod init;
+mod library;
 mod links;
 mod list;
 mod lock;
+mod lockable;
 mod places;
 mod push;
 mod renew;
