@@ -137,15 +137,21 @@ impl HeldFile {
         }
     }
 
-    /// The leases listed.
+    /// The leases listed. A record that does not parse must not stand in the way of locking: what it listed is not
+    /// noticed any more, and the next change writes it anew.
     pub fn read(&self) -> Result<Vec<Held>> {
-        match fs::read_to_string(&self.path) {
-            Ok(text) => toml::from_str::<Content>(&text)
-                .map(|content| content.lease)
-                .map_err(|e| Error::Corrupt {
-                    path: self.path.clone(),
-                    problem: e.message().to_owned(),
-                }),
+        match fs::read(&self.path) {
+            Ok(bytes) => {
+                let parsed = toml::from_slice::<Content>(&bytes);
+                Ok(parsed.map_or_else(
+                    |error| {
+                        let path = self.path.display();
+                        tracing::warn!(%path, %error, "the record of leases is damaged");
+                        Vec::new()
+                    },
+                    |content| content.lease,
+                ))
+            }
             Err(e) if files::is_absent(&e) => Ok(Vec::new()),
             Err(e) => Err(Error::io("read", &self.path)(e)),
         }
@@ -196,9 +202,8 @@ impl HeldFile {
         let directory = self.path.parent().unwrap_or(&self.path);
         files::create_directories(directory, self.sharing)?;
         let _guard = Guard::take(&directory.join("held.guard"), "")?;
-        // A record that does not parse must not stand in the way of locking: what it listed is not noticed any more.
         let mut content = Content {
-            lease: self.read().unwrap_or_default(),
+            lease: self.read()?,
         };
         change(&mut content.lease);
         let text = toml::to_string(&content).expect("strings and words are TOML");

@@ -320,7 +320,7 @@ impl Latch {
 
     /// Removes what has expired; gives what was removed.
     pub fn sweep(&self, clock: &dyn Clock) -> Result<Vec<Entry>> {
-        if !self.store.locks().is_dir() {
+        if !self.store.is_begun()? {
             return Ok(Vec::new());
         }
         let (_, swept) = store::transact(&self.store, &Scope::All, clock, |view| {

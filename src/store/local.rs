@@ -89,6 +89,14 @@ impl LocalStore {
         self.directory.join("tmp")
     }
 
+    /// Whether there is a lock directory.
+    ///
+    /// # Errors
+    /// [`Error::InTheWay`] where something else stands in its place.
+    pub fn is_begun(&self) -> Result<bool> {
+        files::is_directory(&self.locks())
+    }
+
     /// Creates the directories, and refuses a file system whose locks do not reach everybody.
     pub fn prepare(&self) -> Result<()> {
         for directory in [self.locks(), self.tmp()] {

@@ -1,5 +1,6 @@
 //! Stories with the real binary on real git repositories: a file per command, and the races, crashes and hostile files.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 #![cfg(unix)]
 
 mod arguments;
@@ -8,6 +9,7 @@ mod concurrency;
 mod crash;
 mod doctor;
 mod hooks;
+mod hostile;
 mod init;
 mod library;
 mod links;
