@@ -2,35 +2,68 @@
 //!
 //! Most of the time nobody else holds anything and nothing requires a lock: then no difference is computed at all.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
-use crate::edits::{self, Edit, RefUpdate, Staged};
+use crate::config::Config;
+use crate::edits::{self, Edit, RefUpdate, StagedQuery};
 use crate::error::Result;
-use crate::judge::{self, As, Violation};
+use crate::held::{Held, HeldFile};
+use crate::identity::Environment;
+use crate::judge::{self, Answerable, Violation};
 use crate::latch::Latch;
+use crate::lock::Lock;
 use crate::lockable;
 use crate::path::Key;
-use crate::store::{LockStore as _, Scope};
+use crate::policy::Policy;
+use crate::repo::Repo;
+use crate::store::{LocalStore, LockStore as _, Scope, Sharing};
 use crate::time::Clock;
-use crate::view::{Me, Standing, View};
+use crate::view::{Entry, Me, Standing, View};
+use crate::workspace::Workspace;
 
 /// How many locks a hook looks at before it asks for those of the edited paths only.
 const GLANCE: usize = 64;
 
-/// Judges what is staged. `merging` are the other parents that git names to pre-merge-commit.
-pub fn staged(latch: &Latch, merging: Vec<String>, clock: &dyn Clock) -> Result<Vec<Violation>> {
-    let judgement = Judgement::begin(latch, As::Me, clock)?;
+/// Whether a hook may say yes without asking git anything: nobody but this working tree's usual owner holds a lock, no
+/// path requires one, and there is no loss to tell of. When in doubt, no.
+///
+/// # Errors
+/// What keeps the policy or the locks from being read.
+pub fn is_quiet(repo: &Repo, environment: &Environment, clock: &dyn Clock) -> Result<bool> {
+    let policy = Policy::of(repo.root().ok(), repo.common_dir())?;
+    let is_plain = policy.require.is_empty() && policy.share_remote.is_none();
+    if !is_plain || lockable::is_in_use(repo, &Config::default(), &environment.home)? {
+        return Ok(false);
+    }
+    let store = LocalStore::new(repo.common_dir(), policy.terms, &environment.host);
+    let (view, is_complete) = store.glance(GLANCE, clock)?;
+    let live: Vec<Option<&Lock>> = view.live().map(Entry::lock).collect();
+    let held = HeldFile::of(repo.git_dir(), Sharing::Umask).read()?;
+    if !is_complete || (live.is_empty() && held.is_empty()) {
+        return Ok(is_complete);
+    }
+    let usual = Workspace::at_a_glance(repo.git_dir(), &environment.host)?;
+    let Some((workspace, owner)) = usual.filter(|_| environment.leaves_it_to_the_configuration())
+    else {
+        return Ok(false);
+    };
+    let is_mine = |lock: &Lock| {
+        lock.owner.id == owner && lock.owner.workspace.as_deref() == Some(workspace.as_str())
+    };
+    let lives = |held: &Held| live.iter().flatten().any(|lock| lock.lease == held.lease);
+    Ok(live.iter().all(|lock| lock.is_some_and(is_mine)) && held.iter().all(lives))
+}
+
+/// Judges what is staged. `merged` are the other parents that git names to pre-merge-commit.
+pub fn staged(latch: &Latch, merged: &[String], clock: &dyn Clock) -> Result<Vec<Violation>> {
+    let judgement = Judgement::begin(latch, Answerable::Me, clock)?;
     if !judgement.could_forbid() {
         return Ok(Vec::new());
     }
-    let edits = Staged::start(latch.repo(), merging)?.finish()?;
-    let mut violations = judgement.of(&edits, clock)?;
-    if !violations.is_empty()
-        && let Some(unlike) = edits::unlike_upstream(latch.repo())?
-    {
-        violations.retain(|violation| unlike.contains(&violation.path));
-    }
-    Ok(violations)
+    let edits = StagedQuery::start(latch.repo(), merged)?.finish()?;
+    let violations = judgement.of(&edits, clock)?;
+    let allowed = edits::as_upstream(latch.repo(), &paths_of(&violations))?;
+    Ok(without(violations, &allowed))
 }
 
 /// Judges the commits that a push brings to `remote`, a name or a URL.
@@ -41,17 +74,29 @@ pub fn pushed(
     updates: &[RefUpdate],
     clock: &dyn Clock,
 ) -> Result<Vec<Violation>> {
-    let judgement = Judgement::begin(latch, As::Me, clock)?;
+    let judgement = Judgement::begin(latch, Answerable::Me, clock)?;
     if !judgement.could_forbid() {
         return Ok(Vec::new());
     }
-    judgement.of(&edits::pushed(latch.repo(), remote, url, updates)?, clock)
+    let edits = edits::pushed(latch.repo(), remote, url, updates)?;
+    let violations = judgement.of(&edits, clock)?;
+    let allowed = edits::unchanged_at_tip(latch.repo(), updates, &paths_of(&violations))?;
+    Ok(without(violations, &allowed))
+}
+
+fn paths_of(violations: &[Violation]) -> Vec<&[u8]> {
+    violations.iter().map(|v| v.path.as_slice()).collect()
+}
+
+fn without(mut violations: Vec<Violation>, allowed: &HashSet<Vec<u8>>) -> Vec<Violation> {
+    violations.retain(|violation| !allowed.contains(&violation.path));
+    violations
 }
 
 /// Judges the commits of a range such as `main..topic`, each as its author.
 pub fn range(latch: &Latch, range: &str, clock: &dyn Clock) -> Result<Vec<Violation>> {
     let edits = edits::range(latch.repo(), range)?;
-    Judgement::begin(latch, As::Author, clock)?.of(&edits, clock)
+    Judgement::begin(latch, Answerable::Author, clock)?.of(&edits, clock)
 }
 
 /// Judges paths as if they were edited now.
@@ -63,13 +108,13 @@ pub fn paths(latch: &Latch, paths: &[Vec<u8>], clock: &dyn Clock) -> Result<Vec<
             commit: None,
         })
         .collect();
-    Judgement::begin(latch, As::Me, clock)?.of(&edits, clock)
+    Judgement::begin(latch, Answerable::Me, clock)?.of(&edits, clock)
 }
 
 /// What is known before the edits are.
 struct Judgement<'a> {
     latch: &'a Latch,
-    who: As,
+    who: Answerable,
     me: Me,
     /// The first locks, all of them if `is_complete`.
     view: View,
@@ -78,7 +123,7 @@ struct Judgement<'a> {
 }
 
 impl<'a> Judgement<'a> {
-    fn begin(latch: &'a Latch, who: As, clock: &dyn Clock) -> Result<Self> {
+    fn begin(latch: &'a Latch, who: Answerable, clock: &dyn Clock) -> Result<Self> {
         let (view, is_complete) = latch.store().glance(GLANCE, clock)?;
         Ok(Judgement {
             me: latch.reader()?,
@@ -105,7 +150,7 @@ impl<'a> Judgement<'a> {
             let distinct: Vec<&[u8]> = distinct.into_iter().collect();
             lockable::among(self.latch.repo(), &distinct)?
         } else {
-            BTreeSet::new()
+            HashSet::new()
         };
         let require = &self.latch.policy().require;
         let is_required = |path: &[u8]| lockable.contains(path) || require.matches(&Key::of(path));
@@ -118,6 +163,6 @@ impl<'a> Judgement<'a> {
                 .view(&Scope::Claims(judge::claims(edits)), clock)?;
             &wider
         };
-        Ok(judge::judge(view, &self.me, self.who, edits, &is_required))
+        Ok(judge::judge(view, &self.me, edits, &is_required, self.who))
     }
 }

@@ -35,6 +35,7 @@ pub struct Git {
     /// Given where the environment names the repository by a path that may be relative.
     git_dir: Option<PathBuf>,
     work_tree: Option<PathBuf>,
+    variables: Vec<(&'static str, &'static str)>,
 }
 
 impl Git {
@@ -46,7 +47,15 @@ impl Git {
             inherits,
             git_dir: None,
             work_tree: None,
+            variables: Vec::new(),
         }
+    }
+
+    /// Sets an environment variable for git.
+    #[must_use]
+    pub fn with_variable(mut self, name: &'static str, value: &'static str) -> Self {
+        self.variables.push((name, value));
+        self
     }
 
     /// Names the repository by absolute paths, where the environment names it at all.
@@ -75,6 +84,7 @@ impl Git {
         }
         // Reading must not take `index.lock` from the user's own git.
         command.env("LC_ALL", "C").env("GIT_OPTIONAL_LOCKS", "0");
+        command.envs(self.variables.iter().copied());
         command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

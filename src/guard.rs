@@ -15,6 +15,8 @@ use crate::error::{Error, Result};
 
 /// How long a command waits for the guard before it says who keeps it.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// The length of the note in the guard, in characters; a longer one is seen with the end of an older one after it.
+const NOTE: usize = 120;
 /// The longest pause between two tries.
 const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 
@@ -75,11 +77,15 @@ impl Guard {
 
     /// Says who holds it, for those who wait.
     fn write_note(&mut self, note: &str) -> Result<()> {
+        if note.is_empty() {
+            return Ok(());
+        }
+        // Always the same length: to truncate the file first takes longer than all the rest of a change.
+        let padded = format!("{:<NOTE$}\n", note.trim_end());
         let written = self
             .file
-            .set_len(0)
-            .and_then(|()| self.file.rewind())
-            .and_then(|()| self.file.write_all(note.as_bytes()));
+            .rewind()
+            .and_then(|()| self.file.write_all(padded.as_bytes()));
         written.map_err(Error::io("write to the guard", &self.path))
     }
 
@@ -151,10 +157,10 @@ pub(crate) fn holder(path: &Path) -> String {
     let mut note = String::new();
     let read = File::open(path).and_then(|f| f.take(400).read_to_string(&mut note));
     match read {
-        Ok(n) if n > 0 => format!(
-            "held by process {}",
-            crate::path::escaped(note.trim().as_bytes())
-        ),
+        Ok(_) if !note.trim().is_empty() => {
+            let first = note.lines().next().unwrap_or_default().trim();
+            format!("held by process {}", crate::path::escaped(first.as_bytes()))
+        }
         _ => "its holder left no name".into(),
     }
 }

@@ -226,7 +226,8 @@ impl HeldFile {
                 judged.iter().map(|(h, f)| (h.lease.clone(), f)).collect();
             let updated = self.update(|held| {
                 held.retain_mut(|h| match fates.get(&h.lease) {
-                    Some(Fate::Never) => false,
+                    // Confirmed since it was judged: its command was at work, not killed.
+                    Some(Fate::Never) => h.confirmed,
                     Some(Fate::Lost(loss)) if view.now - loss.at > REMEMBERED => false,
                     Some(Fate::Lost(loss)) => {
                         h.lost_at.get_or_insert_with(|| match loss.cause {

@@ -6,6 +6,15 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::lock::{Owner, check_word};
 
+/// Where a person's own files lie, as the environment says.
+#[derive(Clone, Debug, Default)]
+pub struct Home {
+    /// `HOME`.
+    pub home: Option<PathBuf>,
+    /// `XDG_CONFIG_HOME`.
+    pub xdg_config_home: Option<PathBuf>,
+}
+
 /// What the environment says about who I am and where.
 #[derive(Clone, Debug, Default)]
 pub struct Environment {
@@ -23,8 +32,8 @@ pub struct Environment {
     pub inside: Vec<String>,
     /// The machine's name.
     pub host: String,
-    /// The user's home directory (`HOME`).
-    pub home: Option<PathBuf>,
+    /// Where my own files lie.
+    pub home: Home,
 }
 
 impl Environment {
@@ -41,7 +50,10 @@ impl Environment {
                 .map(|v| v.split(',').map(str::to_owned).collect())
                 .unwrap_or_default(),
             host: host_name(&set),
-            home: set("HOME").or(set("USERPROFILE")).map(PathBuf::from),
+            home: Home {
+                home: set("HOME").or(set("USERPROFILE")).map(PathBuf::from),
+                xdg_config_home: set("XDG_CONFIG_HOME").map(PathBuf::from),
+            },
         }
     }
 }
@@ -57,6 +69,17 @@ fn host_name(_variable: &dyn Fn(&str) -> Option<String>) -> String {
 #[cfg(not(unix))]
 fn host_name(variable: &dyn Fn(&str) -> Option<String>) -> String {
     variable("COMPUTERNAME").unwrap_or_else(|| "localhost".into())
+}
+
+impl Environment {
+    /// Whether who I am is the configuration's to say, and where I am the working tree's.
+    #[must_use]
+    pub fn leaves_it_to_the_configuration(&self) -> bool {
+        self.as_id.is_none()
+            && self.owner.is_none()
+            && self.agent.is_none()
+            && self.workspace.is_none()
+    }
 }
 
 /// The owner that my locks get: `--as`, `GIT_LATCH_OWNER`, `latch.owner`, else `user.email`; an agent's name appended.

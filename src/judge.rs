@@ -1,120 +1,155 @@
-//! Edits against locks: what a hook rejects. Pure.
+//! Edits against locks: which of them break a rule. Pure.
+//!
+//! An edit is held against whoever makes it if somebody else's lock covers its path, live or in its grace, readable or
+//! not; and if the path may only be edited under one's own lock and there is none that lives. Commits are judged more
+//! mildly: whose they are counts, not only who brings them.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::edits::{Commit, Edit};
 use crate::error::Code;
-use crate::lock::{Lock, is_or_below};
+use crate::lock::is_or_below;
 use crate::path::{Claim, Key, Kind};
 use crate::view::{Entry, Me, Standing, View};
 
-/// An edit that is not allowed.
+/// An edit that breaks a rule.
 #[derive(Clone, Debug)]
 pub struct Violation {
-    /// The path.
+    /// The edited path, in git's bytes.
     pub path: Vec<u8>,
-    /// [`Code::Held`] by another, or [`Code::Required`]: not locked by me.
+    /// [`Code::Held`] by somebody else, or [`Code::Required`]: only to be edited under a lock of one's own.
     pub code: Code,
-    /// Whose lock it is, if anybody's.
+    /// What stands against it, where it is held.
     pub holder: Option<Entry>,
-    /// The commit that edits it; `None` for the one to come.
+    /// The first commit that breaks the rule; `None` for what is staged.
     pub commit: Option<Arc<Commit>>,
 }
 
-/// As whom edits are judged.
+/// Who answers for a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum As {
-    /// As the one who commits or pushes.
+pub enum Answerable {
+    /// I do, who push it; what the holder wrote themselves I may push for them, and of what others wrote I need not
+    /// hold the required locks.
     Me,
-    /// Each commit as its author, whose locks count in every workspace of theirs (`check --range`, in CI).
+    /// Its author does, in whatever workspace.
     Author,
 }
 
-/// What to ask a store for.
-#[must_use]
-pub fn claims(edits: &[Edit]) -> Vec<Claim> {
-    let mut seen = HashSet::new();
-    let keys = edits.iter().map(|edit| Key::of(&edit.path));
-    keys.filter(|key| seen.insert(key.clone()))
-        .map(|key| Claim {
-            key,
-            kind: Kind::File,
-        })
-        .collect()
-}
-
-/// The edits that others' locks, or the rule that a lock is required, forbid: one for each path, by path.
+/// Judges edits: one violation a path, that of its first edit at fault, sorted by path.
 ///
-/// A commit authored by a lock's owner and pushed by somebody else accuses nobody: integrators push the owner's own work.
-/// Where pusher and owner are one person, the workspace counts. What is required is asked of one's own commits only.
+/// Staged edits are always mine. A `me` without workspace is the person everywhere, as on a server. `required` says
+/// whether a path may only be edited under a lock of one's own; it is asked only where that matters.
 #[must_use]
 pub fn judge(
     view: &View,
     me: &Me,
-    who: As,
     edits: &[Edit],
-    is_required: &dyn Fn(&[u8]) -> bool,
+    required: &dyn Fn(&[u8]) -> bool,
+    answerable: Answerable,
 ) -> Vec<Violation> {
     let mut found: BTreeMap<&[u8], Violation> = BTreeMap::new();
     for edit in edits {
-        if found.contains_key(edit.path.as_slice()) {
+        let editor = match (&edit.commit, answerable) {
+            (None, _) => Editor::Me(me),
+            (Some(commit), Answerable::Me) => Editor::Pusher(me, &commit.author),
+            (Some(commit), Answerable::Author) => Editor::Author(&commit.author),
+        };
+        let Some((code, holder)) = offence(view, editor, &edit.path, required) else {
             continue;
-        }
-        if let Some((code, holder)) = judge_one(view, me, who, edit, is_required) {
-            let violation = Violation {
-                path: edit.path.clone(),
-                code,
-                holder: holder.cloned(),
-                commit: edit.commit.clone(),
-            };
-            found.insert(&edit.path, violation);
-        }
+        };
+        found.entry(&edit.path).or_insert_with(|| Violation {
+            path: edit.path.clone(),
+            code,
+            holder: holder.cloned(),
+            commit: edit.commit.clone(),
+        });
     }
     found.into_values().collect()
 }
 
-fn judge_one<'a>(
-    view: &'a View,
-    me: &Me,
-    who: As,
-    edit: &Edit,
-    is_required: &dyn Fn(&[u8]) -> bool,
-) -> Option<(Code, Option<&'a Entry>)> {
-    let key = Key::of(&edit.path);
-    let author = edit.commit.as_deref().map(|c| c.author.as_str());
-    let mut has_lock = false;
-    for entry in view.covering(&key) {
-        if view.standing(entry) == Standing::Expired {
-            continue;
-        }
-        let is_own = entry.lock().is_some_and(|lock| match (who, author) {
-            (As::Author, Some(author)) => is_same_person(&lock.owner.id, author),
-            _ => me.owns(lock),
-        });
-        has_lock |= is_own;
-        if !is_own
-            && !entry
-                .lock()
-                .is_some_and(|lock| is_owners_work(me, lock, author))
-        {
-            return Some((Code::Held, Some(entry)));
+/// What to ask a store for, to judge these edits: each path's key once.
+#[must_use]
+pub fn claims(edits: &[Edit]) -> Vec<Claim> {
+    let keys: BTreeSet<Key> = edits.iter().map(|edit| Key::of(&edit.path)).collect();
+    let claim = |key| Claim {
+        key,
+        kind: Kind::File,
+    };
+    keys.into_iter().map(claim).collect()
+}
+
+/// Whose edit it is.
+#[derive(Clone, Copy)]
+enum Editor<'a> {
+    /// Mine.
+    Me(&'a Me),
+    /// That of an author, brought by me.
+    Pusher(&'a Me, &'a str),
+    /// That of an author.
+    Author(&'a str),
+}
+
+impl Editor<'_> {
+    /// Whether an entry is the editor's own lock.
+    fn has(self, entry: &Entry) -> bool {
+        match self {
+            Editor::Me(me) | Editor::Pusher(me, _) => {
+                let is_everywhere = me.owner.workspace.is_none();
+                me.has(entry) || (is_everywhere && is_owned_by(entry, &me.owner.id))
+            }
+            Editor::Author(author) => is_owned_by(entry, author),
         }
     }
-    let is_mine = match (who, author) {
-        (As::Me, Some(author)) => is_same_person(&me.owner.id, author),
-        _ => true,
-    };
-    (is_mine && !has_lock && is_required(&edit.path)).then_some((Code::Required, None))
+
+    /// Whether the holder wrote the commit and somebody else brings it. If the author's mail is mine as well, it does
+    /// not tell which of us wrote it (a person in two workspaces, two agents under one git identity): the workspace
+    /// counts, and an entry that is not my own stands against me.
+    fn is_excused(self, entry: &Entry) -> bool {
+        match self {
+            Editor::Pusher(me, author) => {
+                is_owned_by(entry, author) && !is_or_below(&me.owner.id, author)
+            }
+            Editor::Me(_) | Editor::Author(_) => false,
+        }
+    }
+
+    /// Whether a lock that the path requires has to be the editor's.
+    fn must_hold(self) -> bool {
+        match self {
+            Editor::Me(_) | Editor::Author(_) => true,
+            Editor::Pusher(me, author) => is_or_below(&me.owner.id, author),
+        }
+    }
 }
 
-/// Whether the ids are one person's, agents or not.
-fn is_same_person(a: &str, b: &str) -> bool {
-    is_or_below(a, b) || is_or_below(b, a)
+/// Whether an entry is a lock of this person or of an agent of theirs, in any workspace.
+fn is_owned_by(entry: &Entry, person: &str) -> bool {
+    entry
+        .lock()
+        .is_some_and(|lock| is_or_below(&lock.owner.id, person))
 }
 
-/// Whether the lock's owner made the commit, and somebody else pushes it.
-fn is_owners_work(me: &Me, lock: &Lock, author: Option<&str>) -> bool {
-    author.is_some_and(|author| is_same_person(&lock.owner.id, author))
-        && !is_same_person(&lock.owner.id, &me.owner.id)
+/// What is wrong with an edit of a path.
+fn offence<'v>(
+    view: &'v View,
+    editor: Editor<'_>,
+    path: &[u8],
+    required: &dyn Fn(&[u8]) -> bool,
+) -> Option<(Code, Option<&'v Entry>)> {
+    let mut is_mine = false;
+    for entry in view.covering(&Key::of(path)) {
+        match view.standing(entry) {
+            Standing::Expired => {}
+            // In its grace only others still trust it.
+            standing if editor.has(entry) => is_mine |= standing == Standing::Live,
+            _ if editor.is_excused(entry) => {}
+            _ => return Some((Code::Held, Some(entry))),
+        }
+    }
+    let lacks = editor.must_hold() && !is_mine && required(path);
+    lacks.then_some((Code::Required, None))
 }
+
+#[cfg(test)]
+mod tests;

@@ -27,6 +27,8 @@ pub mod policy;
 pub mod process;
 pub mod repo;
 pub mod report;
+#[cfg(test)]
+mod scratch;
 pub mod status;
 pub mod store;
 pub mod target;

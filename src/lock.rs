@@ -299,6 +299,9 @@ impl Record {
         }
         check_word("owner.name", &self.owner.name)?;
         check_word("owner.host", &self.owner.host)?;
+        if self.owner.workspace.as_deref() == Some("") {
+            return Err("owner.workspace is empty".into());
+        }
         check_word(
             "owner.workspace",
             self.owner.workspace.as_deref().unwrap_or_default(),

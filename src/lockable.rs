@@ -1,149 +1,130 @@
-//! Files with the gitattribute `lockable`: writable only while I hold their lock, and editable only then.
+//! The gitattribute `lockable`: which files have it, and their write bits.
 //!
-//! The write bit is a reminder for people and editors; what is enforced is enforced by the hooks. A repository that does
-//! not use the attribute pays for a look into the few files that could name it.
+//! A `lockable` file is read-only in the working tree until it is locked, so that an editor warns before work is lost;
+//! Git LFS reads the attribute in the same way. The attributes of the working tree count, not those of the index, as
+//! Git LFS has it: a line in `.gitattributes` works from the moment it is written, and a hook, an editor and `lock`
+//! cannot disagree about a file.
+//!
+//! Most repositories have no such file. [`is_in_use`] tells them apart without running git; it cannot see attributes
+//! in directories below the top, for which [`notice`] looks and leaves a note.
 
-use std::collections::BTreeSet;
+mod bits;
+
+use std::collections::{BTreeSet, HashSet};
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+
+pub use bits::{Bits, Changed, set};
 
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::git::split_nul;
+use crate::git::{Git, split_nul};
+use crate::identity::Home;
 use crate::path::{Key, bytes_to_path};
 use crate::repo::Repo;
-use crate::store::files;
+use crate::store::{Sharing, files};
 use crate::view::{Me, Standing, View};
 
-/// The attribute's name, as `git lfs` has it too.
+/// The attribute.
 const ATTRIBUTE: &str = "lockable";
+/// The files whose attributes are meant.
+const ATTRIBUTES_FILE: &str = ".gitattributes";
 
-/// Whether a file may be written to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Bits {
-    /// By its owner.
-    Writable,
-    /// By nobody.
-    ReadOnly,
-}
-
-/// Whether any attribute file that is cheap to look into names the attribute: the one at the top, the repository's own,
-/// the user's; or [`search`] found one deeper down.
-pub fn is_in_use(repo: &Repo, config: &Config, home: Option<&Path>) -> Result<bool> {
+/// Whether any file can be `lockable` here: the attribute is mentioned at the top of the working tree, in the
+/// repository's, the person's or the system's attributes, or was marked as found below.
+pub fn is_in_use(repo: &Repo, config: &Config, home: &Home) -> Result<bool> {
     if marker(repo).exists() {
         return Ok(true);
     }
-    let own = repo.common_dir().join("info").join("attributes");
-    let top = repo.root().ok().map(|root| root.join(".gitattributes"));
-    for path in [Some(own), top, users(config, home)].into_iter().flatten() {
-        if names_attribute(&path)? {
+    let mut sources = vec![
+        repo.common_dir().join("info").join("attributes"),
+        PathBuf::from("/etc/gitattributes"),
+    ];
+    if !repo.is_bare() {
+        sources.push(repo.root()?.join(ATTRIBUTES_FILE));
+    }
+    match personal(config, home) {
+        Personal::At(path) => sources.push(path),
+        Personal::None => {}
+        Personal::Unclear => return Ok(true),
+    }
+    for source in sources {
+        if mentions(&source)? {
             return Ok(true);
         }
     }
     Ok(false)
 }
 
-/// The user's attribute file (gitattributes(5)).
-fn users(config: &Config, home: Option<&Path>) -> Option<PathBuf> {
-    match (config.get("core.attributesfile"), home) {
-        (Some(path), home) => match (path.strip_prefix("~/"), home) {
-            (Some(rest), Some(home)) => Some(home.join(rest)),
-            _ => Some(PathBuf::from(path)),
-        },
-        (None, Some(home)) => Some(home.join(".config/git/attributes")),
-        (None, None) => None,
-    }
-}
-
-fn names_attribute(path: &Path) -> Result<bool> {
-    match fs::read(path) {
-        Ok(text) => Ok(text
-            .windows(ATTRIBUTE.len())
-            .any(|word| word == ATTRIBUTE.as_bytes())),
-        Err(e) if files::is_absent(&e) => Ok(false),
-        Err(e) => Err(Error::io("read", path)(e)),
-    }
-}
-
-fn marker(repo: &Repo) -> PathBuf {
-    repo.common_dir().join("latch").join(ATTRIBUTE)
-}
-
-/// Looks into every tracked `.gitattributes`, and remembers for [`is_in_use`] whether one deeper down names the
-/// attribute. Costs a look at the index; `init` and the post-* hooks do it when such a file changes.
+/// Looks through every tracked `.gitattributes` of the working tree for the attribute.
 pub fn search(repo: &Repo) -> Result<bool> {
-    let output = repo.git().output(&[
-        "ls-files",
-        "-z",
-        "--",
-        ".gitattributes",
-        "**/.gitattributes",
-    ])?;
     let root = repo.root()?;
-    let mut deeper = false;
-    for path in split_nul(&output).filter(|path| path.contains(&b'/')) {
-        deeper = deeper || names_attribute(&root.join(bytes_to_path(path)))?;
+    let tracked = by_pathspec(repo, &[":(glob)**/.gitattributes"])?;
+    for path in tracked {
+        if mentions(&root.join(bytes_to_path(&path)))? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Looks everywhere for the attribute, and leaves a note for [`is_in_use`], also as it is asked without configuration.
+pub fn notice(repo: &Repo, config: &Config, home: &Home, sharing: Sharing) -> Result<bool> {
+    if !is_in_use(repo, config, home)? && !search(repo)? {
+        return Ok(false);
     }
     let marker = marker(repo);
-    if deeper && !marker.exists() {
-        fs::create_dir_all(marker.parent().unwrap_or(&marker))
-            .and_then(|()| fs::write(&marker, ""))
-            .map_err(Error::io("create", &marker))?;
-    } else if !deeper {
-        files::remove(&marker)?;
+    if !marker.exists() {
+        files::create_directories(&repo.common_dir().join("latch"), sharing)?;
+        files::replace(&marker, b"", sharing)?;
     }
-    Ok(deeper)
+    Ok(true)
 }
 
-/// Those of the paths that are lockable, by the attributes of the working tree, as everything else in git reads them.
-pub fn among(repo: &Repo, paths: &[&[u8]]) -> Result<BTreeSet<Vec<u8>>> {
+/// Whether a path is one of the files for which [`search`] looks: where one changes, it is time to search again.
+#[must_use]
+pub fn is_attributes_file(path: &[u8]) -> bool {
+    path.rsplit(|b| *b == b'/').next() == Some(ATTRIBUTES_FILE.as_bytes())
+}
+
+/// Those of the paths that are `lockable`.
+pub fn among(repo: &Repo, paths: &[&[u8]]) -> Result<HashSet<Vec<u8>>> {
     if paths.is_empty() {
-        return Ok(BTreeSet::new());
+        return Ok(HashSet::new());
     }
-    let mut input = paths.join(&0);
-    input.push(0);
-    let output = repo
-        .git()
-        .output_with_input(&["check-attr", "--stdin", "-z", ATTRIBUTE], input)?;
-    // Path, attribute, value.
-    let words: Vec<&[u8]> = output.split(|b| *b == 0).collect();
-    Ok(words
-        .chunks_exact(3)
-        .filter(|triple| matches!(triple[2], b"set" | b"true"))
-        .map(|triple| triple[0].to_vec())
-        .collect())
+    let input = [&paths.join(&0)[..], b"\0"].concat();
+    let output = repo.git().output_with_input(&CHECK, input)?;
+    Ok(with_attribute(&output).map(<[u8]>::to_vec).collect())
 }
 
-/// Every tracked file that is lockable, below `directory` (from the root) if one is named.
-pub fn tracked(repo: &Repo, directory: Option<&str>) -> Result<BTreeSet<Vec<u8>>> {
-    let mut arguments = vec!["--literal-pathspecs", "ls-files", "-z", "--"];
-    arguments.extend(directory.filter(|d| *d != "."));
-    let output = repo.git().output(&arguments)?;
-    let paths: Vec<&[u8]> = split_nul(&output).collect();
-    among(repo, &paths)
+/// Every tracked file that is `lockable`, sorted.
+///
+/// After `git checkout -- PATH`, too, this is the question to ask: git does not tell post-checkout which paths it wrote.
+pub fn all(repo: &Repo) -> Result<Vec<Vec<u8>>> {
+    let found = by_pathspec(repo, &[":(attr:lockable)", ":(attr:lockable=true)"])?;
+    Ok(found.into_iter().collect())
 }
 
-/// The files that differ between two commits; every tracked file where the first is not known.
+/// The `lockable` files that are not the same in two commits, as post-checkout names them: all of them where there was
+/// no commit before.
 pub fn changed_between(repo: &Repo, old: &str, new: &str) -> Result<Vec<Vec<u8>>> {
-    let git = repo.git();
-    let output = if old.bytes().all(|b| b == b'0') {
-        git.output(&["ls-files", "-z"])?
-    } else {
-        git.output(&[
-            "diff-tree",
-            "-r",
-            "--no-renames",
-            "--name-only",
-            "-z",
-            old,
-            new,
-        ])?
-    };
-    Ok(split_nul(&output).map(<[u8]>::to_vec).collect())
+    if old.bytes().all(|b| b == b'0') {
+        return all(repo);
+    }
+    changed(&repo.git(), &["diff-tree", "-r"], &[old, new])
 }
 
-/// Gives lockable files the write bits they should have: writable where I hold the lock in `view`, read-only where not.
-pub fn settle(root: &Path, view: &View, me: &Me, paths: &BTreeSet<Vec<u8>>) -> Result<()> {
+/// The `lockable` files that a commit changed against its first parent, for post-commit: all where it has none.
+pub fn changed_by_commit(repo: &Repo) -> Result<Vec<Vec<u8>>> {
+    match changed(&repo.git(), &["diff-tree", "-r"], &["HEAD^", "HEAD"]) {
+        Err(Error::Git { .. }) => all(repo),
+        other => other,
+    }
+}
+
+/// Gives `lockable` files the write bits they should have: writable where I hold the lock in `view`, read-only where not.
+pub fn settle(root: &Path, view: &View, me: &Me, paths: &[Vec<u8>]) -> Result<()> {
     for path in paths {
         let key = Key::of(path);
         let mut covering = view.covering(&key);
@@ -154,49 +135,106 @@ pub fn settle(root: &Path, view: &View, me: &Me, paths: &BTreeSet<Vec<u8>>) -> R
     Ok(())
 }
 
-/// Gives a file its write bit, if it is a regular file and the bit differs. Never follows a link, not even above it.
-pub fn set(root: &Path, path: &[u8], bits: Bits) -> Result<()> {
-    let relative = bytes_to_path(path);
-    let mut above = root.to_owned();
-    for component in relative.parent().into_iter().flat_map(Path::components) {
-        above.push(component);
-        if fs::symlink_metadata(&above).map_or(true, |meta| !meta.is_dir()) {
-            return Ok(());
+/// What kind of merge is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Merge {
+    /// `HEAD` has moved.
+    Moved,
+    /// `git merge --squash`: the changes are in index and working tree only.
+    Squashed,
+}
+
+/// The `lockable` files that a merge or pull changed, for post-merge: all where git does not say where it began.
+pub fn changed_by_merge(repo: &Repo, merge: Merge) -> Result<Vec<Vec<u8>>> {
+    let git = repo.git();
+    let found = match merge {
+        Merge::Moved => changed(&git, &["diff-tree", "-r"], &["ORIG_HEAD", "HEAD"]),
+        Merge::Squashed => changed(&git, &["diff-index", "-r", "--cached"], &["HEAD"]),
+    };
+    match found {
+        Err(Error::Git { .. }) => all(repo),
+        other => other,
+    }
+}
+
+/// The question for the attribute of paths on standard input.
+const CHECK: [&str; 4] = ["check-attr", "-z", "--stdin", ATTRIBUTE];
+
+/// The `lockable` ones of the files that a comparison names, without those it deletes.
+fn changed(git: &Git, compare: &[&str], trees: &[&str]) -> Result<Vec<Vec<u8>>> {
+    let names = ["--no-renames", "--diff-filter=d", "--name-only", "-z"];
+    let compare = [compare, &names, trees, &["--"]].concat();
+    let output = git.pipeline(&compare, Vec::new(), &CHECK)?;
+    Ok(with_attribute(&output).map(<[u8]>::to_vec).collect())
+}
+
+/// The paths of `check-attr -z` that have the attribute: set, or with the value `true` as Git LFS takes it.
+fn with_attribute(output: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut parts = output.split(|b| *b == 0);
+    std::iter::from_fn(move || Some((parts.next()?, parts.next()?, parts.next()?)))
+        .filter(|(_, _, value)| matches!(*value, b"set" | b"true"))
+        .map(|(path, _, _)| path)
+}
+
+/// The tracked files that match, sorted. Magit and others tell their gits to take pathspecs literally.
+fn by_pathspec(repo: &Repo, pathspecs: &[&str]) -> Result<BTreeSet<Vec<u8>>> {
+    let git = repo.git().with_variable("GIT_LITERAL_PATHSPECS", "0");
+    let arguments = [&["ls-files", "-z", "--"], pathspecs].concat();
+    let output = git.output(&arguments)?;
+    Ok(split_nul(&output).map(<[u8]>::to_vec).collect())
+}
+
+/// The note that the attribute is used somewhere below the top.
+fn marker(repo: &Repo) -> PathBuf {
+    repo.common_dir().join("latch").join(ATTRIBUTE)
+}
+
+/// Whether a file mentions the attribute; one that is not there mentions nothing.
+fn mentions(file: &Path) -> Result<bool> {
+    match fs::read(file) {
+        Ok(text) => Ok(text
+            .windows(ATTRIBUTE.len())
+            .any(|word| word == ATTRIBUTE.as_bytes())),
+        // Git takes no attributes from a directory or from what it may not read.
+        Err(e) if files::is_absent(&e) => Ok(false),
+        Err(e)
+            if matches!(
+                e.kind(),
+                ErrorKind::IsADirectory | ErrorKind::PermissionDenied
+            ) =>
+        {
+            Ok(false)
         }
+        Err(e) => Err(Error::io("read", file)(e)),
     }
-    let path = root.join(&relative);
-    let meta = match fs::symlink_metadata(&path) {
-        Ok(meta) if meta.is_file() => meta,
-        Ok(_) => return Ok(()),
-        Err(e) if files::is_absent(&e) => return Ok(()),
-        Err(e) => return Err(Error::io("read", &path)(e)),
-    };
-    let mut permissions = meta.permissions();
-    if change(&mut permissions, bits) {
-        fs::set_permissions(&path, permissions).map_err(Error::io("set the mode of", &path))?;
-    }
-    Ok(())
 }
 
-/// Adds the owner's write bit, as `git lfs` does, or takes all away. Says whether that changed
-/// anything.
-#[cfg(unix)]
-fn change(permissions: &mut fs::Permissions, bits: Bits) -> bool {
-    use std::os::unix::fs::PermissionsExt as _;
-    let mode = permissions.mode();
-    let wanted = match bits {
-        Bits::ReadOnly => mode & !0o222,
-        Bits::Writable if mode & 0o200 != 0 => mode,
-        Bits::Writable => mode | 0o200,
-    };
-    permissions.set_mode(wanted);
-    wanted != mode
+/// Where a person's attributes lie.
+enum Personal {
+    At(PathBuf),
+    None,
+    /// Only git can tell.
+    Unclear,
 }
 
-#[cfg(not(unix))]
-fn change(permissions: &mut fs::Permissions, bits: Bits) -> bool {
-    let readonly = bits == Bits::ReadOnly;
-    let differs = permissions.readonly() != readonly;
-    permissions.set_readonly(readonly);
-    differs
+fn personal(config: &Config, home: &Home) -> Personal {
+    let Some(configured) = config.get("core.attributesfile") else {
+        let directory = home
+            .xdg_config_home
+            .clone()
+            .filter(|path| !path.as_os_str().is_empty())
+            .or_else(|| home.home.as_ref().map(|home| home.join(".config")));
+        return directory.map_or(Personal::None, |directory| {
+            Personal::At(directory.join("git").join("attributes"))
+        });
+    };
+    match (configured.strip_prefix("~/"), &home.home) {
+        (Some(rest), Some(home)) => Personal::At(home.join(rest)),
+        (None, _) if Path::new(configured).is_absolute() => Personal::At(configured.into()),
+        // `~user/`, `%(prefix)/`, or relative to wherever git runs.
+        _ => Personal::Unclear,
+    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -27,6 +27,15 @@ struct Record {
     host: String,
     path: String,
     inode: u64,
+    /// Who the configuration said works here, at the last change: what a hook goes by that has no time to ask git.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    owner: Option<String>,
+}
+
+impl Record {
+    fn is_of_same_place(&self, other: &Record) -> bool {
+        (&self.host, &self.path, self.inode) == (&other.host, &other.path, other.inode)
+    }
 }
 
 impl Workspace {
@@ -46,12 +55,7 @@ impl Workspace {
     /// nothing there can be its own.
     pub fn of(git_dir: &Path, host: &str, sharing: Sharing) -> Result<Self> {
         let path = Self::file(git_dir);
-        let now = Record {
-            id: uuid::Uuid::new_v4().simple().to_string()[..16].to_owned(),
-            host: host.to_owned(),
-            path: git_dir.to_string_lossy().into_owned(),
-            inode: inode(git_dir),
-        };
+        let now = here(git_dir, host);
         let Some(old) = read(&path)? else {
             let id = create(&path, &now, sharing)?.unwrap_or(now).id;
             return Ok(Workspace {
@@ -70,7 +74,11 @@ impl Workspace {
                 copied_from: None,
             }),
             1 => {
-                let moved = Record { id: old.id, ..now };
+                let moved = Record {
+                    id: old.id,
+                    owner: old.owner,
+                    ..now
+                };
                 // It is told apart all the same as long as nothing else changes.
                 drop(write(&path, &moved, sharing));
                 Ok(Workspace {
@@ -88,10 +96,44 @@ impl Workspace {
         }
     }
 
+    /// The id of this very working tree and who the configuration said works here; `None` where either is not known, or
+    /// the tree may have been moved or copied.
+    pub fn at_a_glance(git_dir: &Path, host: &str) -> Result<Option<(String, String)>> {
+        let known = read(&Self::file(git_dir))?;
+        let here = here(git_dir, host);
+        Ok(known
+            .filter(|record| record.is_of_same_place(&here))
+            .and_then(|record| Some((record.id, record.owner?))))
+    }
+
+    /// Notes who the configuration says works here. That it cannot be noted costs a hook a millisecond.
+    pub fn note_owner(git_dir: &Path, owner: &str, sharing: Sharing) {
+        let path = Self::file(git_dir);
+        let known = read(&path).ok().flatten();
+        if let Some(record) = known.filter(|record| record.owner.as_deref() != Some(owner)) {
+            let noted = Record {
+                owner: Some(owner.to_owned()),
+                ..record
+            };
+            drop(write(&path, &noted, sharing));
+        }
+    }
+
     /// Where the record lies.
     #[must_use]
     pub fn file(git_dir: &Path) -> PathBuf {
         git_dir.join("latch").join("workspace.toml")
+    }
+}
+
+/// The record that a working tree without one gets.
+fn here(git_dir: &Path, host: &str) -> Record {
+    Record {
+        id: uuid::Uuid::new_v4().simple().to_string()[..16].to_owned(),
+        host: host.to_owned(),
+        path: git_dir.to_string_lossy().into_owned(),
+        inode: inode(git_dir),
+        owner: None,
     }
 }
 

@@ -58,7 +58,7 @@ impl Arguments {
             return check::range(latch, range, &context.clock);
         }
         if self.paths.is_empty() {
-            return check::staged(latch, Vec::new(), &context.clock);
+            return check::staged(latch, &[], &context.clock);
         }
         let targets = context.targets(latch, &self.paths, Unknown::Accept)?;
         let paths: Vec<Vec<u8>> = targets

@@ -116,7 +116,8 @@ fn look(context: &Context, latch: &Latch, checks: &mut Vec<Check>) {
     checks.push(match latch.reader() {
         Ok(me) if me.owner.id.is_empty() => Check::failed("identity", &Error::NoIdentity),
         Ok(me) => {
-            let workspace = me.owner.workspace.clone().unwrap_or("none yet".into());
+            let workspace = me.owner.workspace.clone().filter(|w| !w.is_empty());
+            let workspace = workspace.unwrap_or("none yet".into());
             Check::right(
                 "identity",
                 format!("{} on {}, workspace {workspace}", me.owner, me.owner.host),

@@ -13,13 +13,14 @@ use clap::Args;
 use super::context::Context;
 use super::exit::{self, Failure};
 use super::{Answer, check as words_of_check};
-use git_latch::edits::RefUpdate;
+use git_latch::edits;
 use git_latch::error::{Code, Error, Result};
 use git_latch::judge::Violation;
 use git_latch::latch::Latch;
+use git_latch::lockable::{self, Merge};
 use git_latch::policy::{self, Reaction};
 use git_latch::repo::Repo;
-use git_latch::{check, hooks, lockable};
+use git_latch::{check, hooks};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -71,14 +72,21 @@ impl Arguments {
         if is_unused(&repo) {
             return Ok(0);
         }
+        if hook.may_reject() && check::is_quiet(&repo, &context.environment, &context.clock)? {
+            return Ok(0);
+        }
         let latch = Latch::of(repo, &context.environment)?;
         latch.mend_link();
         match hook {
-            Hook::PreCommit => pre_commit(context, &latch),
+            Hook::PreCommit => pre_commit(context, &latch, &[]),
+            Hook::PreMergeCommit => pre_commit(context, &latch, &merged()),
             Hook::PrePush => self.pre_push(context, &latch, input),
             Hook::PostCheckout => self.post_checkout(context, &latch).map(|()| 0),
-            Hook::PostMerge => post(context, &latch, "ORIG_HEAD").map(|()| 0),
-            Hook::PostCommit => post(context, &latch, "HEAD^").map(|()| 0),
+            Hook::PostMerge => self.post_merge(context, &latch).map(|()| 0),
+            Hook::PostCommit => {
+                let changed = || lockable::changed_by_commit(latch.repo());
+                settle(context, &latch, changed).map(|()| 0)
+            }
         }
     }
 
@@ -94,22 +102,35 @@ impl Arguments {
                 hint: None,
             });
         };
-        let updates = RefUpdate::parse(&String::from_utf8_lossy(input))?;
+        let updates = edits::parse_updates(&String::from_utf8_lossy(input))?;
         let (remote, url) = (remote.to_string_lossy(), url.to_string_lossy());
         let violations = check::pushed(latch, &remote, &url, &updates, &context.clock)?;
         tell(context, latch, reaction, "push", &violations)
     }
 
     fn post_checkout(&self, context: &Context, latch: &Latch) -> Result<()> {
-        let word = |n: usize| {
-            let argument = self.arguments.get(n);
-            argument.map_or(String::new(), |a| a.to_string_lossy().into_owned())
-        };
         // The third word is 0 where single files were checked out: which, git does not say.
-        if word(2) == "0" {
-            return settle_all(context, latch);
+        if self.word(2) == "0" {
+            return settle(context, latch, || lockable::all(latch.repo()));
         }
-        settle_changed(context, latch, &word(0), &word(1))
+        settle(context, latch, || {
+            lockable::changed_between(latch.repo(), &self.word(0), &self.word(1))
+        })
+    }
+
+    fn post_merge(&self, context: &Context, latch: &Latch) -> Result<()> {
+        let merge = match self.word(0).as_str() {
+            "1" => Merge::Squashed,
+            _ => Merge::Moved,
+        };
+        settle(context, latch, || {
+            lockable::changed_by_merge(latch.repo(), merge)
+        })
+    }
+
+    fn word(&self, n: usize) -> String {
+        let argument = self.arguments.get(n);
+        argument.map_or(String::new(), |a| a.to_string_lossy().into_owned())
     }
 
     /// Runs the hook that was there before ours; gives its exit code.
@@ -145,6 +166,7 @@ impl Arguments {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Hook {
     PreCommit,
+    PreMergeCommit,
     PrePush,
     PostCheckout,
     PostMerge,
@@ -154,7 +176,8 @@ enum Hook {
 impl Hook {
     fn of(name: &str) -> Option<Self> {
         Some(match name {
-            "pre-commit" | "pre-merge-commit" => Hook::PreCommit,
+            "pre-commit" => Hook::PreCommit,
+            "pre-merge-commit" => Hook::PreMergeCommit,
             "pre-push" => Hook::PrePush,
             "post-checkout" => Hook::PostCheckout,
             "post-merge" => Hook::PostMerge,
@@ -164,7 +187,7 @@ impl Hook {
     }
 
     fn may_reject(self) -> bool {
-        matches!(self, Hook::PreCommit | Hook::PrePush)
+        matches!(self, Hook::PreCommit | Hook::PreMergeCommit | Hook::PrePush)
     }
 }
 
@@ -219,17 +242,19 @@ fn unable(context: &Context, error: &Error) -> Answer {
     Answer::silent(exit::of(error.code()))
 }
 
-fn pre_commit(context: &Context, latch: &Latch) -> Result<u8> {
+/// The other parents, which git names in the environment of pre-merge-commit, and nowhere else yet.
+fn merged() -> Vec<String> {
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    edits::heads_in_environment(names)
+}
+
+fn pre_commit(context: &Context, latch: &Latch, merged: &[String]) -> Result<u8> {
     let reaction = latch.policy().pre_commit;
     context.tell_news(latch)?;
     if reaction == Reaction::Off {
         return Ok(0);
     }
-    // In pre-merge-commit git names the other parents in its environment, and nowhere else yet.
-    let merging = std::env::vars_os()
-        .filter_map(|(name, _)| Some(name.to_str()?.strip_prefix("GITHEAD_")?.to_owned()))
-        .collect();
-    let violations = check::staged(latch, merging, &context.clock)?;
+    let violations = check::staged(latch, merged, &context.clock)?;
     tell(context, latch, reaction, "commit", &violations)
 }
 
@@ -268,34 +293,15 @@ fn tell(
     Ok(exit::of(first.code))
 }
 
-/// After a commit or merge: the files that differ from `before`.
-fn post(context: &Context, latch: &Latch, before: &str) -> Result<()> {
-    let verify = ["rev-parse", "--quiet", "--verify", before];
-    match latch.repo().git().output(&verify) {
-        Ok(_) => settle_changed(context, latch, before, "HEAD"),
-        Err(_) => settle_all(context, latch),
-    }
-}
-
-fn settle_changed(context: &Context, latch: &Latch, old: &str, new: &str) -> Result<()> {
-    let changed = lockable::changed_between(latch.repo(), old, new)?;
-    let attributes = |path: &Vec<u8>| path.ends_with(b".gitattributes");
-    if changed.iter().any(attributes) {
-        lockable::search(latch.repo())?;
-        return settle_all(context, latch);
-    }
-    if !latch.has_lockable_files()? {
+/// Sets the write bits of the lockable files among those that changed.
+fn settle(
+    context: &Context,
+    latch: &Latch,
+    changed: impl FnOnce() -> Result<Vec<Vec<u8>>>,
+) -> Result<()> {
+    // Attributes may have come with what was checked out, committed or merged.
+    if !latch.notice_lockable_files()? {
         return Ok(());
     }
-    let paths: Vec<&[u8]> = changed.iter().map(Vec::as_slice).collect();
-    let paths = lockable::among(latch.repo(), &paths)?;
-    latch.settle(&paths, &latch.reader()?, &context.clock)
-}
-
-fn settle_all(context: &Context, latch: &Latch) -> Result<()> {
-    if !latch.has_lockable_files()? {
-        return Ok(());
-    }
-    let paths = lockable::tracked(latch.repo(), None)?;
-    latch.settle(&paths, &latch.reader()?, &context.clock)
+    latch.settle(&changed()?, &latch.reader()?, &context.clock)
 }

@@ -36,9 +36,8 @@ impl Arguments {
         let installed = hooks.install(&binary, global, latch.sharing())?;
         latch.prepare()?;
         let is_new = write_policy(&latch)?;
-        lockable::search(latch.repo())?;
-        if latch.has_lockable_files()? {
-            let paths = lockable::tracked(latch.repo(), None)?;
+        if latch.notice_lockable_files()? {
+            let paths = lockable::all(latch.repo())?;
             latch.settle(&paths, &latch.reader()?, &context.clock)?;
         }
         let output = context.output;

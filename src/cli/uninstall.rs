@@ -46,7 +46,7 @@ impl Arguments {
         }
         let hooks = Hooks::of(latch.repo())?.uninstall()?;
         if latch.has_lockable_files()? {
-            for path in lockable::tracked(latch.repo(), None)? {
+            for path in lockable::all(latch.repo())? {
                 lockable::set(root, &path, Bits::Writable)?;
             }
         }

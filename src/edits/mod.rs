@@ -1,30 +1,70 @@
-//! What was edited: staged for the next commit, or in commits that are pushed.
+//! What was edited: in the index, in the commits of a push, in a range of commits.
 //!
-//! Edited = added, changed, deleted, renamed from or to, mode or type changed. Always with `--no-renames`, which keeps
-//! the old name of a renamed file and costs a tenth; always NUL-separated, because a path may be any bytes.
+//! Edited means added, changed, deleted, renamed from or to, or of another mode or type. All of it is asked of the
+//! `git` command, whose answers hold for every kind of index and repository; paths are git's bytes. Whether an edit is
+//! against somebody's lock is not decided here but in [`crate::judge`].
+//!
+//! Not seen: what a forced push takes back, and a change that an already committed merge threw away.
 
 mod pushed;
 mod staged;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-pub use pushed::{RefUpdate, pushed, range};
-pub use staged::{Staged, unlike_upstream};
+pub use pushed::{RefUpdate, parse_updates, pushed, range, unchanged_at_tip};
+pub use staged::{StagedQuery, as_upstream, heads_in_environment, staged};
 
-/// One edited path.
+use crate::error::Result;
+use crate::git::{Git, split_nul};
+
+/// What every comparison is asked: paths as they are, both names of a rename, and submodules whatever `.gitmodules`
+/// says about ignoring them.
+const NAMES: [&str; 4] = [
+    "--no-renames",
+    "--ignore-submodules=none",
+    "--name-only",
+    "-z",
+];
+
+/// One path that was edited.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Edit {
-    /// The path, as the index spells it.
+    /// The path, in git's bytes, from the repository's root.
     pub path: Vec<u8>,
-    /// The commit that edits it; `None` for the one to come.
+    /// The commit that edits it; `None` for what is staged.
     pub commit: Option<Arc<Commit>>,
 }
 
-/// A commit, as far as it is judged.
+/// The commit behind an edit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Commit {
-    /// Its object id, in hexadecimal.
+    /// Its object id.
     pub oid: String,
-    /// Its author's mail address, as `.mailmap` has it.
+    /// Its author's mail address.
     pub author: String,
+}
+
+/// The paths of a NUL-separated output.
+fn paths(output: &[u8]) -> BTreeSet<Vec<u8>> {
+    split_nul(output).map(<[u8]>::to_vec).collect()
+}
+
+/// The lines of an output of object ids and names of refs.
+fn lines(output: &[u8]) -> Vec<String> {
+    let text = String::from_utf8_lossy(output);
+    text.lines().map(str::to_owned).collect()
+}
+
+/// The paths in which two commits differ.
+fn differing_trees(git: &Git, one: &str, other: &str) -> Result<BTreeSet<Vec<u8>>> {
+    let mut arguments = vec!["diff-tree", "-r"];
+    arguments.extend(NAMES);
+    arguments.extend([one, other, "--"]);
+    Ok(paths(&git.output(&arguments)?))
+}
+
+/// Whether a word is an object id of either hash.
+fn is_oid(word: &str) -> bool {
+    matches!(word.len(), 40 | 64) && word.bytes().all(|b| b.is_ascii_hexdigit())
 }

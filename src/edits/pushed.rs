@@ -1,236 +1,279 @@
-//! What the commits edit that a push brings to a remote.
+//! What commits edited: those a push brings to a remote, or those of a range.
+//!
+//! One `rev-list | diff-tree --cc` reads them all, whatever their number. For a merge, `--cc` names only what the merge
+//! itself changed: who merges others' work does not edit it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::fs;
 use std::sync::Arc;
 
-use super::{Commit, Edit};
+use super::{Commit, Edit, NAMES, differing_trees, is_oid, lines};
 use crate::error::{Error, Result};
-use crate::git::{Git, split_nul};
+use crate::git::Git;
 use crate::repo::Repo;
 use crate::store::files;
 
-/// One line of pre-push's standard input: which ref goes where.
+/// One line of what git tells pre-push on standard input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefUpdate {
-    /// What is pushed; all zeros for a deletion.
+    /// What is pushed, in the words of whoever pushes.
+    pub local_ref: String,
+    /// Its object id; zeros where the remote's ref is deleted.
     pub local_oid: String,
-    /// The ref on the remote.
+    /// The ref that changes on the remote.
     pub remote_ref: String,
-    /// What it was there; all zeros for a new one.
+    /// What it names there now; zeros where it is new.
     pub remote_oid: String,
 }
 
 impl RefUpdate {
-    /// Reads `<local ref> <local oid> <remote ref> <remote oid>` lines (githooks(5)).
-    ///
-    /// # Errors
-    /// [`Error::BadUsage`] for a line of another form.
-    pub fn parse(input: &str) -> Result<Vec<Self>> {
-        let line = |line: &str| {
-            // A local ref may be an expression with blanks: the last three words count.
-            let mut words = line.rsplit(' ');
-            match (words.next(), words.next(), words.next(), words.next()) {
-                (Some(remote_oid), Some(remote_ref), Some(local_oid), Some(_)) => Ok(RefUpdate {
-                    local_oid: local_oid.to_owned(),
-                    remote_ref: remote_ref.to_owned(),
-                    remote_oid: remote_oid.to_owned(),
-                }),
-                _ => Err(Error::BadUsage {
-                    problem: format!("`{line}` is no line of pre-push's input"),
-                    hint: None,
-                }),
-            }
-        };
-        input.lines().filter(|l| !l.is_empty()).map(line).collect()
-    }
-
-    /// Whether it brings commits that are to be judged: no deletion, neither ours nor notes.
+    /// Whether it brings commits whose edits count: neither a deletion, nor locks of ours, nor notes.
     fn is_judged(&self) -> bool {
-        !is_zero(&self.local_oid)
-            && !self.remote_ref.starts_with("refs/latch/")
-            && !self.remote_ref.starts_with("refs/notes/")
+        let is_aside = ["refs/latch/", "refs/notes/"]
+            .iter()
+            .any(|prefix| self.remote_ref.starts_with(prefix));
+        !is_null(&self.local_oid) && !is_aside
     }
 }
 
-fn is_zero(oid: &str) -> bool {
+/// Reads what git tells pre-push: `<local ref> SP <local oid> SP <remote ref> SP <remote oid>` in each line.
+///
+/// # Errors
+/// [`Error::BadUsage`] for anything else: whoever calls is no git.
+pub fn parse_updates(input: &str) -> Result<Vec<RefUpdate>> {
+    input.lines().map(parse_update).collect()
+}
+
+fn parse_update(line: &str) -> Result<RefUpdate> {
+    // From the right: `HEAD^{/fix it}` is a fine local ref.
+    let words: Vec<&str> = line.rsplitn(4, ' ').collect();
+    match words.as_slice() {
+        [remote_oid, remote_ref, local_oid, local_ref]
+            if is_oid(remote_oid) && is_oid(local_oid) =>
+        {
+            Ok(RefUpdate {
+                local_ref: (*local_ref).to_owned(),
+                local_oid: (*local_oid).to_owned(),
+                remote_ref: (*remote_ref).to_owned(),
+                remote_oid: (*remote_oid).to_owned(),
+            })
+        }
+        _ => Err(Error::bad_usage(
+            format!("`{}` is no line of pre-push", line.escape_debug()),
+            "the hook is run by `git push`, which tells it on standard input what is pushed",
+        )),
+    }
+}
+
+/// The edits of the commits that a push brings to a remote; `remote` and `url` as the hook gets them.
+///
+/// A commit is new to the remote if neither its tracking refs reach it nor what its refs are said to name. Where there
+/// are no tracking refs (a push by URL, a remote never fetched from) the remote is asked; if it does not answer, more
+/// commits count as new. The boundary of a shallow clone, which looks as if it added every file, edits nothing.
+pub fn pushed(repo: &Repo, remote: &str, url: &str, updates: &[RefUpdate]) -> Result<Vec<Edit>> {
+    let judged: Vec<&str> = updates
+        .iter()
+        .filter(|update| update.is_judged())
+        .map(|update| update.local_oid.as_str())
+        .collect();
+    if judged.is_empty() {
+        return Ok(Vec::new());
+    }
+    let git = git_without_replacements(repo);
+    let tracking = tracking_refs(&git, remote)?;
+    let mut there: Vec<String> = updates.iter().map(|u| u.remote_oid.clone()).collect();
+    if tracking.is_none() {
+        there.extend(remote_tips(&git, url));
+    }
+    there.retain(|oid| !is_null(oid));
+    let asked: Vec<&str> = judged
+        .iter()
+        .copied()
+        .chain(there.iter().map(String::as_str))
+        .collect();
+    let mut tips = commits(&git, &asked)?;
+    let known = tips.split_off(judged.len());
+    let tips: Vec<String> = tips.into_iter().flatten().collect();
+    if tips.is_empty() {
+        return Ok(Vec::new());
+    }
+    let known = known.into_iter().flatten().map(|oid| format!("^{oid}"));
+    let revisions: Vec<String> = tips.into_iter().chain(known).collect();
+    of_commits(repo, &revisions, tracking.as_slice())
+}
+
+/// Those of the paths that the push leaves as they are on the remote: edited and put back before it was pushed.
+///
+/// None where a ref is new to the remote, or what it names there is not known here.
+pub fn unchanged_at_tip(
+    repo: &Repo,
+    updates: &[RefUpdate],
+    among: &[&[u8]],
+) -> Result<HashSet<Vec<u8>>> {
+    let git = git_without_replacements(repo);
+    let mut same: HashSet<Vec<u8>> = among.iter().map(|path| path.to_vec()).collect();
+    for update in updates.iter().filter(|update| update.is_judged()) {
+        if same.is_empty() {
+            break;
+        }
+        match commits(&git, &[&update.local_oid, &update.remote_oid])?.as_slice() {
+            [Some(new), Some(old)] => {
+                let differs = differing_trees(&git, old, new)?;
+                same.retain(|path| !differs.contains(path));
+            }
+            // Not a commit: nothing of it was judged.
+            [None, _] => {}
+            _ => same.clear(),
+        }
+    }
+    Ok(same)
+}
+
+/// The edits of the commits of a range, such as `main..topic`.
+///
+/// # Errors
+/// [`Error::BadUsage`] if it is none.
+pub fn range(repo: &Repo, range: &str) -> Result<Vec<Edit>> {
+    let bad = |problem: &str| {
+        Error::bad_usage(
+            format!(
+                "`{}` is no range of commits: {problem}",
+                range.escape_debug()
+            ),
+            "name two commits, such as `origin/main..HEAD`",
+        )
+    };
+    if range.starts_with('-') || !range.contains("..") {
+        return Err(bad("it is not of the form `A..B`"));
+    }
+    let revisions = match repo.git().output(&["rev-parse", range, "--"]) {
+        Ok(output) => lines(&output),
+        Err(Error::Git { problem, .. }) => return Err(bad(&problem)),
+        Err(e) => return Err(e),
+    };
+    let revisions: Vec<String> = revisions
+        .into_iter()
+        .filter(|revision| is_oid(revision.trim_start_matches('^')))
+        .collect();
+    of_commits(repo, &revisions, &[])
+}
+
+/// Git without replacements (`git replace`): what they show is not what is pushed.
+fn git_without_replacements(repo: &Repo) -> Git {
+    repo.git().with_variable("GIT_NO_REPLACE_OBJECTS", "1")
+}
+
+fn is_null(oid: &str) -> bool {
     oid.bytes().all(|b| b == b'0')
 }
 
-/// The edits of the commits that a push brings to `remote`, a name or a URL.
-///
-/// New is what is reachable neither from the remote's tracking refs, nor from what it has by `updates`, nor (by URL) from
-/// the tips it names itself. A path that ends up as the remote has it is no edit. The boundary of a shallow clone accuses
-/// nobody: its parents are not known.
-pub fn pushed(repo: &Repo, remote: &str, url: &str, updates: &[RefUpdate]) -> Result<Vec<Edit>> {
-    let git = repo.git();
-    let updates: Vec<&RefUpdate> = updates.iter().filter(|u| u.is_judged()).collect();
-    let mut had: Vec<String> = updates.iter().map(|u| u.remote_oid.clone()).collect();
-    let tracking = format!("--remotes={remote}");
-    let mut arguments = vec!["rev-list", "--stdin"];
-    if remote == url {
-        had.extend(tips_of(&git, url));
-    } else {
-        arguments.extend(["--not", &tracking]);
-    }
-    let new = updates.iter().map(|u| u.local_oid.clone());
-    let commits = commits_among(&git, new.chain(had.iter().cloned()).collect())?;
-    let tips = || updates.iter().filter_map(|u| commits.get(&u.local_oid));
-    let known = had.iter().filter_map(|oid| commits.get(oid));
-    let input = lines(tips().cloned().chain(known.map(|oid| format!("^{oid}"))));
-    if tips().next().is_none() {
-        return Ok(Vec::new());
-    }
-    let edits = walk(repo, &git, &arguments, input)?;
-    without_net_nothing(&git, edits, &updates, &commits)
+/// The option that names the remote's tracking refs, if it has any. A push by URL has the URL for a name, and none.
+fn tracking_refs(git: &Git, remote: &str) -> Result<Option<String>> {
+    let below = format!("refs/remotes/{remote}/");
+    let first = git.output(&[
+        "for-each-ref",
+        "--count=1",
+        "--format=%(objectname)",
+        &below,
+    ])?;
+    Ok((!first.is_empty()).then(|| format!("--remotes={remote}")))
 }
 
-/// The edits of the commits in a range such as `main..topic`.
-///
-/// # Errors
-/// [`Error::BadUsage`] for what is no range of this repository.
-pub fn range(repo: &Repo, range: &str) -> Result<Vec<Edit>> {
-    let git = repo.git();
-    let revisions = git
-        .output(&["rev-parse", "--revs-only", "--end-of-options", range])
-        .map(|output| String::from_utf8_lossy(&output).into_owned())
-        .unwrap_or_default();
-    let oids: Vec<&str> = revisions
-        .lines()
-        .filter(|l| *l != "--end-of-options")
+/// What the remote's refs name, as far as it tells.
+fn remote_tips(git: &Git, url: &str) -> Vec<String> {
+    let git = git.clone().with_variable("GIT_TERMINAL_PROMPT", "0");
+    match git.output(&["ls-remote", "--quiet", "--", url]) {
+        Ok(output) => lines(&output)
+            .iter()
+            .filter_map(|line| line.split('\t').next())
+            .filter(|oid| is_oid(oid))
+            .map(str::to_owned)
+            .collect(),
+        Err(error) => {
+            tracing::debug!(%error, "the remote does not tell its refs");
+            Vec::new()
+        }
+    }
+}
+
+/// For each object the commit it is, or that it is a tag of; `None` for what is no commit or not here.
+fn commits(git: &Git, oids: &[&str]) -> Result<Vec<Option<String>>> {
+    // A partial clone would fetch what is asked for, one by one.
+    let git = git.clone().with_variable("GIT_NO_LAZY_FETCH", "1");
+    let asked: Vec<u8> = oids
+        .iter()
+        .flat_map(|oid| [oid.as_bytes(), b"^{commit}\n"].concat())
         .collect();
-    if oids.is_empty() {
-        return Err(Error::BadUsage {
-            problem: format!("`{range}` is no range of commits here"),
-            hint: Some("name two commits as in `--range origin/main..HEAD`".into()),
-        });
-    }
-    walk(repo, &git, &["rev-list", "--stdin"], oids.join("\n") + "\n")
-}
-
-/// What a git command reads line by line.
-fn lines(lines: impl Iterator<Item = String>) -> String {
-    lines.flat_map(|line| [line, "\n".to_owned()]).collect()
-}
-
-/// The commits that these object ids stand for, tags peeled; what is not here, or is no commit, is left out.
-fn commits_among(git: &Git, oids: Vec<String>) -> Result<HashMap<String, String>> {
-    let asked: Vec<String> = oids.into_iter().filter(|oid| !is_zero(oid)).collect();
-    let input = lines(asked.iter().map(|oid| format!("{oid}^{{}}")));
-    let format = "--batch-check=%(objecttype) %(objectname)";
-    let output = git.output_with_input(&["cat-file", format], input.into_bytes())?;
-    let text = String::from_utf8_lossy(&output).into_owned();
-    let commit = |(oid, line): (String, &str)| {
-        let peeled = line.strip_prefix("commit ")?;
-        Some((oid, peeled.to_owned()))
-    };
-    Ok(asked
+    let arguments = ["cat-file", "--batch-check=%(objectname)", "--buffer"];
+    let answers = lines(&git.output_with_input(&arguments, asked)?);
+    let mut found: Vec<Option<String>> = answers
         .into_iter()
-        .zip(text.lines())
-        .filter_map(commit)
-        .collect())
+        .map(|answer| is_oid(&answer).then_some(answer))
+        .collect();
+    found.resize(oids.len(), None);
+    Ok(found)
 }
 
-/// What a remote without tracking refs says it has. Where it does not answer, more commits count as new than are.
-fn tips_of(git: &Git, url: &str) -> Vec<String> {
-    let Ok(output) = git.output(&["ls-remote", "--quiet", "--", url]) else {
-        return Vec::new();
-    };
-    let text = String::from_utf8_lossy(&output).into_owned();
-    let oids = text.lines().filter_map(|line| line.split('\t').next());
-    oids.map(str::to_owned).collect()
+/// The edits of the commits that `revisions` reach (`^` excludes) and the refs of the option `beyond` do not, oldest
+/// first.
+fn of_commits(repo: &Repo, revisions: &[String], beyond: &[String]) -> Result<Vec<Edit>> {
+    let mut list = vec!["rev-list", "--reverse", "--stdin"];
+    if !beyond.is_empty() {
+        list.push("--not");
+        list.extend(beyond.iter().map(String::as_str));
+    }
+    let mut compare = vec!["diff-tree", "--stdin"];
+    compare.extend(["--cc", "-r", "--root", "--encoding=UTF-8"]);
+    compare.extend(["--format=%x00%H %ae"]);
+    compare.extend(NAMES);
+    let input = revisions.join("\n") + "\n";
+    let output = git_without_replacements(repo).pipeline(&list, input.into_bytes(), &compare)?;
+    Ok(parse_commits(&output, &shallow_boundary(repo)?))
 }
 
-/// One streamed `rev-list | diff-tree`: a process per commit would take minutes for a few thousand.
-fn walk(repo: &Repo, git: &Git, rev_list: &[&str], input: String) -> Result<Vec<Edit>> {
-    let output = git.pipeline(
-        rev_list,
-        input.into_bytes(),
-        // `--raw` and not `--name-only`: what is a path and what a header is never in doubt.
-        &[
-            "diff-tree",
-            "--stdin",
-            "--cc",
-            "-r",
-            "--root",
-            "--no-renames",
-            "--raw",
-            "-z",
-            "--format=%H %aE",
-        ],
-    )?;
-    let boundary = shallow_boundary(repo)?;
-    let mut edits = parse(&output);
-    edits.retain(|edit| {
-        edit.commit
-            .as_ref()
-            .is_none_or(|c| !boundary.contains(&c.oid))
-    });
-    Ok(edits)
-}
-
-/// The commits of a shallow clone whose parents were left out.
-fn shallow_boundary(repo: &Repo) -> Result<HashSet<String>> {
+/// The commits whose parents are missing because the clone is shallow.
+fn shallow_boundary(repo: &Repo) -> Result<BTreeSet<String>> {
     let path = repo.common_dir().join("shallow");
     match fs::read_to_string(&path) {
         Ok(text) => Ok(text.lines().map(str::to_owned).collect()),
-        Err(e) if files::is_absent(&e) => Ok(HashSet::new()),
-        Err(e) => Err(Error::io("read", &path)(e)),
+        Err(e) if files::is_absent(&e) => Ok(BTreeSet::new()),
+        Err(e) => Err(Error::io("read", path)(e)),
     }
 }
 
-/// Reads the output of `diff-tree --raw -z`: headers, and after each record that begins with `:` one path.
-fn parse(output: &[u8]) -> Vec<Edit> {
+/// Reads what `diff-tree --stdin -z` tells of commits: an empty part announces a header. Between it and the first path
+/// git puts a line feed, or for a merge another empty part; a path is never empty, but may begin with a line feed.
+fn parse_commits(output: &[u8], boundary: &BTreeSet<String>) -> Vec<Edit> {
     let mut edits = Vec::new();
-    let mut commit = None;
-    let mut tokens = output.split(|b| *b == 0);
-    while let Some(token) = tokens.next() {
-        let token = token.strip_prefix(b"\n").unwrap_or(token);
-        if token.starts_with(b":") {
-            edits.extend(tokens.next().map(|path| Edit {
-                path: path.to_vec(),
-                commit: commit.clone(),
-            }));
-        } else if let Some((oid, author)) = String::from_utf8_lossy(token).split_once(' ') {
-            commit = Some(Arc::new(Commit {
-                oid: oid.to_owned(),
-                author: author.to_owned(),
-            }));
+    let mut commit: Option<Arc<Commit>> = None;
+    let mut parts = output.split(|b| *b == 0).peekable();
+    while let Some(part) = parts.next() {
+        if part.is_empty() {
+            let Some(header) = parts.next() else { break };
+            commit = parse_header(header).filter(|c| !boundary.contains(&c.oid));
+            match parts.peek_mut() {
+                Some([]) => drop(parts.next()),
+                Some(first) => *first = first.strip_prefix(b"\n").unwrap_or(first),
+                None => {}
+            }
+        } else if let Some(commit) = &commit {
+            edits.push(Edit {
+                path: part.to_vec(),
+                commit: Some(Arc::clone(commit)),
+            });
         }
     }
     edits
 }
 
-/// Leaves out the paths that every ref ends up with as the remote has them: edited and put back before the push.
-fn without_net_nothing(
-    git: &Git,
-    edits: Vec<Edit>,
-    updates: &[&RefUpdate],
-    commits: &HashMap<String, String>,
-) -> Result<Vec<Edit>> {
-    let mut changed: HashSet<Vec<u8>> = HashSet::new();
-    for update in updates {
-        let Some(new) = commits.get(&update.local_oid) else {
-            continue;
-        };
-        let Some(old) = commits.get(&update.remote_oid) else {
-            // A new ref: there is nothing to compare with.
-            return Ok(edits);
-        };
-        let arguments = [
-            "diff-tree",
-            "-r",
-            "--no-renames",
-            "--name-only",
-            "-z",
-            old,
-            new,
-        ];
-        let output = git.output(&arguments)?;
-        changed.extend(split_nul(&output).map(<[u8]>::to_vec));
-    }
-    Ok(edits
-        .into_iter()
-        .filter(|edit| changed.contains(&edit.path))
-        .collect())
+fn parse_header(header: &[u8]) -> Option<Arc<Commit>> {
+    let text = String::from_utf8_lossy(header);
+    let (oid, author) = text.split_once(' ')?;
+    Some(Arc::new(Commit {
+        oid: oid.to_owned(),
+        author: author.to_owned(),
+    }))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,146 +1,196 @@
-//! What the next commit would edit.
+//! What the next commit would record, compared with every parent it will have.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fs;
 
-use super::Edit;
+use super::{Edit, NAMES, differing_trees, is_oid, lines, paths};
 use crate::error::{Error, Result};
-use crate::git::{Git, Running, split_nul};
+use crate::git::{Git, Running};
 use crate::repo::Repo;
 use crate::store::files;
 
-type Paths = HashSet<Vec<u8>>;
-
-/// A look at the index that is under way: other work can be done meanwhile.
-#[derive(Debug)]
-pub struct Staged {
-    git: Git,
-    /// The parents of the commit to come, besides `HEAD`.
-    others: Vec<String>,
-    difference: Running,
+/// The edits in the index, as the next commit would record them. [`StagedQuery`] in one call.
+pub fn staged(repo: &Repo, merged: &[String]) -> Result<Vec<Edit>> {
+    StagedQuery::start(repo, merged)?.finish()
 }
 
-impl Staged {
-    /// Begins to look. `merging` are the other parents that git names in the environment of pre-merge-commit
-    /// (`GITHEAD_<oid>`); those of a merge that is being concluded are found in the repository.
-    pub fn start(repo: &Repo, merging: Vec<String>) -> Result<Self> {
-        let others = if merging.is_empty() {
-            merge_heads(repo)?
-        } else {
-            merging
-        };
+/// The commits that git says it is merging, by the names of its `GITHEAD_<oid>` variables.
+///
+/// They are meant for pre-merge-commit, where `MERGE_HEAD` does not exist yet. In other hooks they may be left over from
+/// a git further out, and must not be used.
+pub fn heads_in_environment(names: impl IntoIterator<Item = String>) -> Vec<String> {
+    let mut heads: Vec<String> = names
+        .into_iter()
+        .filter_map(|name| name.strip_prefix("GITHEAD_").map(str::to_owned))
+        .filter(|oid| is_oid(oid))
+        .collect();
+    heads.sort();
+    heads
+}
+
+/// The question of what is staged, asked of a git that runs while something else is done.
+#[derive(Debug)]
+#[must_use = "a question whose answer nobody fetches was asked in vain"]
+pub struct StagedQuery {
+    git: Git,
+    against_head: Running,
+    merged: Vec<String>,
+}
+
+impl StagedQuery {
+    /// Starts to compare the index that git names with `HEAD`; `merged` are further parents besides those of
+    /// `MERGE_HEAD` (see [`heads_in_environment`]).
+    pub fn start(repo: &Repo, merged: &[String]) -> Result<Self> {
         let git = repo.git();
-        let difference = git.start(&against("HEAD"))?;
-        Ok(Staged {
+        let against_head = git.start(&index_against("HEAD"))?;
+        let mut heads = merge_heads(repo)?;
+        for oid in merged.iter().filter(|oid| is_oid(oid)) {
+            if !heads.contains(oid) {
+                heads.push(oid.clone());
+            }
+        }
+        Ok(StagedQuery {
             git,
-            others,
-            difference,
+            against_head,
+            merged: heads,
         })
     }
 
-    /// The edits, by path.
+    /// Waits for the answer: the edited paths, sorted.
+    ///
+    /// Where there is no commit yet, everything in the index is edited. In a merge, what differs from every parent is,
+    /// and so is what throws a parent's change away.
     pub fn finish(self) -> Result<Vec<Edit>> {
-        let paths = match self.difference.finish() {
-            Ok(output) if self.others.is_empty() => {
-                // The usual case: no set is needed.
-                return Ok(edits(split_nul(&output).map(<[u8]>::to_vec)));
-            }
-            Ok(output) => of_merge(&self.git, set(&output), &self.others)?,
-            Err(error) if is_born(&self.git) => return Err(error),
-            Err(_) => set(&self.git.output(&["ls-files", "-z"])?),
+        let edited = match self.against_head.finish() {
+            Ok(output) => merge_edits(&self.git, paths(&output), self.merged)?,
+            Err(_) if is_unborn(&self.git)? => differing(&self.git, &empty_tree(&self.git)?)?,
+            Err(e) => return Err(e),
         };
-        let mut paths: Vec<Vec<u8>> = paths.into_iter().collect();
-        paths.sort_unstable();
-        Ok(edits(paths.into_iter()))
+        let edit = |path| Edit { path, commit: None };
+        Ok(edited.into_iter().map(edit).collect())
     }
 }
 
-fn edits(paths: impl Iterator<Item = Vec<u8>>) -> Vec<Edit> {
-    paths.map(|path| Edit { path, commit: None }).collect()
+/// Those of the paths that are staged exactly as the branch's upstream has them, also by being absent in both: to put
+/// back the team's version is no edit. None where the branch has no upstream.
+pub fn as_upstream(repo: &Repo, among: &[&[u8]]) -> Result<HashSet<Vec<u8>>> {
+    if among.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let differs = match differing(&repo.git(), "@{upstream}") {
+        Ok(differs) => differs,
+        // A broken repository was met before, by the question that found these paths.
+        Err(error @ Error::Git { .. }) => {
+            tracing::debug!(%error, "there is no upstream to compare with");
+            return Ok(HashSet::new());
+        }
+        Err(e) => return Err(e),
+    };
+    let same = among.iter().filter(|path| !differs.contains(**path));
+    Ok(same.map(|path| path.to_vec()).collect())
 }
 
-/// The arguments that compare the index with a commit.
-fn against(commit: &str) -> [&str; 8] {
-    [
-        "diff-index",
-        "--cached",
-        "--no-renames",
-        "--ignore-submodules=none",
-        "--name-only",
-        "-z",
-        commit,
-        "--",
-    ]
+/// The question for the paths in which the index differs from a tree. What is only intended to be added
+/// (`git add --intent-to-add`) is not going to be recorded.
+fn index_against(tree: &str) -> Vec<&str> {
+    // `-r`: of a sparse index git would else name a changed directory instead of the files in it.
+    let mut arguments = vec!["diff-index", "-r", "--cached", "--ita-invisible-in-index"];
+    arguments.extend(NAMES);
+    arguments.extend([tree, "--"]);
+    arguments
 }
 
-fn set(output: &[u8]) -> Paths {
-    split_nul(output).map(<[u8]>::to_vec).collect()
+/// The paths in which the index differs from a tree.
+fn differing(git: &Git, tree: &str) -> Result<BTreeSet<Vec<u8>>> {
+    Ok(paths(&git.output(&index_against(tree))?))
 }
 
-fn differing(git: &Git, commit: &str) -> Result<Paths> {
-    Ok(set(&git.output(&against(commit))?))
-}
-
-/// Whether the branch has a commit.
-fn is_born(git: &Git) -> bool {
-    git.output(&["rev-parse", "--quiet", "--verify", "HEAD^{commit}"])
-        .is_ok()
-}
-
-/// The other parents of a merge that is to be concluded by `git commit`.
+/// The other parents of the merge that the next commit concludes, if any.
 fn merge_heads(repo: &Repo) -> Result<Vec<String>> {
     let path = repo.git_dir().join("MERGE_HEAD");
     match fs::read_to_string(&path) {
-        Ok(text) => Ok(text.lines().map(str::to_owned).collect()),
+        Ok(text) => Ok(text
+            .lines()
+            .filter(|line| is_oid(line))
+            .map(str::to_owned)
+            .collect()),
         Err(e) if files::is_absent(&e) => Ok(Vec::new()),
-        Err(e) => Err(Error::io("read", &path)(e)),
+        Err(e) => Err(Error::io("read", path)(e)),
     }
 }
 
-/// What a merge edits itself: what differs from every parent, and what equals the merge base although a parent changed
-/// it, a change thrown away.
-fn of_merge(git: &Git, ours: Paths, others: &[String]) -> Result<Paths> {
-    let mut sides = vec![ours];
-    for other in others {
-        sides.push(differing(git, other)?);
+fn is_unborn(git: &Git) -> Result<bool> {
+    let asked = git.run(&["rev-parse", "--verify", "--quiet", "HEAD"])?;
+    Ok(asked.status.code() == Some(1))
+}
+
+/// The id of the tree without entries, in the repository's hash. It need not be stored.
+fn empty_tree(git: &Git) -> Result<String> {
+    let id = git.output(&["hash-object", "-t", "tree", "--stdin"])?;
+    Ok(String::from_utf8_lossy(&id).trim().to_owned())
+}
+
+/// The edits of a merge, given what differs from `HEAD`.
+fn merge_edits(
+    git: &Git,
+    against_head: BTreeSet<Vec<u8>>,
+    merged: Vec<String>,
+) -> Result<BTreeSet<Vec<u8>>> {
+    let mut edited = against_head;
+    if merged.is_empty() {
+        return Ok(edited);
     }
-    let in_all = |path: &&Vec<u8>| sides[1..].iter().all(|side| side.contains(*path));
-    let mut edited: Paths = sides[0].iter().filter(in_all).cloned().collect();
-    let bases = merge_bases(git, others)?;
-    if !bases.is_empty() {
-        let changed: Paths = sides.into_iter().flatten().collect();
-        let mut thrown_away = changed;
-        for base in bases {
-            let unlike_base = differing(git, &base)?;
-            thrown_away.retain(|path| !unlike_base.contains(path));
-        }
-        edited.extend(thrown_away);
+    for parent in &merged {
+        let differs = differing(git, parent)?;
+        edited.retain(|path| differs.contains(path));
+    }
+    let mut parents = merged;
+    parents.insert(0, "HEAD".into());
+    for _ in 0..parents.len() {
+        edited.extend(thrown_away(git, &parents)?);
+        parents.rotate_left(1);
     }
     Ok(edited)
 }
 
-/// The best common ancestors of `HEAD` and each of the others; none for unrelated histories.
-fn merge_bases(git: &Git, others: &[String]) -> Result<Vec<String>> {
-    let mut bases = Vec::new();
-    for other in others {
-        let output = git.run(&["merge-base", "--all", "HEAD", other])?;
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        bases.extend(text.lines().map(str::to_owned));
+/// What the first parent changed since it parted from the others, and the index has as it was before.
+///
+/// After a criss-cross merge there are several bases, of which some have older contents than others: then a change is
+/// what no base has, and thrown away what is as in one of them. Without common history nothing was changed in common.
+fn thrown_away(git: &Git, parents: &[String]) -> Result<BTreeSet<Vec<u8>>> {
+    let bases = merge_bases(git, parents)?;
+    let changed = bases
+        .iter()
+        .map(|base| differing_trees(git, base, &parents[0]));
+    let changed = common(changed)?;
+    if changed.is_empty() {
+        return Ok(changed);
     }
-    bases.sort_unstable();
-    bases.dedup();
-    Ok(bases)
+    let kept = common(bases.iter().map(|base| differing(git, base)))?;
+    Ok(&changed - &kept)
 }
 
-/// The staged paths that differ from the branch's upstream; `None` where it has none.
-///
-/// A path staged exactly as the upstream has it is no edit: putting back the team's version is always allowed.
-pub fn unlike_upstream(repo: &Repo) -> Result<Option<HashSet<Vec<u8>>>> {
-    let git = repo.git();
-    let upstream = ["rev-parse", "--quiet", "--verify", "@{upstream}^{commit}"];
-    let Ok(oid) = git.output(&upstream) else {
-        return Ok(None);
-    };
-    let oid = String::from_utf8_lossy(&oid).trim().to_owned();
-    differing(&git, &oid).map(Some)
+/// What all of the sets have.
+fn common(sets: impl Iterator<Item = Result<BTreeSet<Vec<u8>>>>) -> Result<BTreeSet<Vec<u8>>> {
+    let mut all: Option<BTreeSet<Vec<u8>>> = None;
+    for set in sets {
+        let set = set?;
+        all = Some(all.map_or_else(|| set.clone(), |before| &before & &set));
+    }
+    Ok(all.unwrap_or_default())
 }
+
+/// The best common ancestors of the first commit and a merge of the others.
+fn merge_bases(git: &Git, commits: &[String]) -> Result<Vec<String>> {
+    let mut arguments = vec!["merge-base", "--all"];
+    arguments.extend(commits.iter().map(String::as_str));
+    match git.output(&arguments) {
+        Ok(output) => Ok(lines(&output)),
+        // Exit status 1 without a word: no common ancestor.
+        Err(Error::Git { problem, .. }) if problem.starts_with("exit status") => Ok(Vec::new()),
+        Err(e) => Err(e),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,6 @@ mod release;
 mod renew;
 mod wait;
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::OnceLock;
 
@@ -154,7 +153,11 @@ impl Latch {
             Some(id) => id.clone(),
             None => self.own_workspace(Workspace::of)?.unwrap_or_default(),
         };
-        self.me_in(Some(workspace))
+        let me = self.me_in(Some(workspace))?;
+        if self.environment.leaves_it_to_the_configuration() {
+            Workspace::note_owner(self.repo.git_dir(), &me.owner.id, self.sharing);
+        }
+        Ok(me)
     }
 
     /// Who I am, for reading: without a name, or in a workspace that never took a lock, nothing is mine.
@@ -164,7 +167,8 @@ impl Latch {
     pub fn reader(&self) -> Result<Me> {
         let workspace = match &self.environment.workspace {
             Some(id) => Some(id.clone()),
-            None => self.own_workspace(Workspace::known)?,
+            // No lock has an empty workspace: nothing is held in one that has no id yet.
+            None => Some(self.own_workspace(Workspace::known)?.unwrap_or_default()),
         };
         match self.me_in(workspace.clone()) {
             Err(Error::NoIdentity) => Ok(Me {
@@ -280,9 +284,11 @@ impl Latch {
             .iter()
             .map(|(path, _)| path.as_str().as_bytes())
             .collect();
-        let mut paths = lockable::among(&self.repo, &files)?;
-        for (directory, _) in directories {
-            paths.extend(lockable::tracked(&self.repo, Some(directory.as_str()))?);
+        let mut paths: Vec<Vec<u8>> = lockable::among(&self.repo, &files)?.into_iter().collect();
+        if !directories.is_empty() {
+            let above: Vec<Key> = directories.iter().map(|(path, _)| path.key()).collect();
+            let is_below = |path: &Vec<u8>| above.iter().any(|k| k.is_above(&Key::of(path)));
+            paths.extend(lockable::all(&self.repo)?.into_iter().filter(is_below));
         }
         self.settle(&paths, me, clock)
     }
@@ -291,7 +297,7 @@ impl Latch {
     ///
     /// # Errors
     /// [`Error::Io`] with the file whose bit cannot be set.
-    pub fn settle(&self, paths: &BTreeSet<Vec<u8>>, me: &Me, clock: &dyn Clock) -> Result<()> {
+    pub fn settle(&self, paths: &[Vec<u8>], me: &Me, clock: &dyn Clock) -> Result<()> {
         if paths.is_empty() {
             return Ok(());
         }
@@ -305,7 +311,17 @@ impl Latch {
 
     /// Whether files with the attribute `lockable` may exist here.
     pub fn has_lockable_files(&self) -> Result<bool> {
-        lockable::is_in_use(&self.repo, &self.config, self.environment.home.as_deref())
+        lockable::is_in_use(&self.repo, &self.config, &self.environment.home)
+    }
+
+    /// Looks everywhere for the attribute `lockable`, and remembers having found it.
+    pub fn notice_lockable_files(&self) -> Result<bool> {
+        lockable::notice(
+            &self.repo,
+            &self.config,
+            &self.environment.home,
+            self.sharing,
+        )
     }
 
     /// What follows every change: the copy of the lock directory, where there is one, and the policy for branches that

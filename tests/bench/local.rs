@@ -285,7 +285,7 @@ fn starting() {
     let medians = medians(
         61,
         &mut [&mut || repo.latch(&["hook", "pre-commit"]), &mut || {
-            repo.latch(&["--version"])
+            repo.latch(&["--version"]);
         }],
     );
     row(
@@ -310,7 +310,7 @@ fn judging_ten_of_many() {
     let medians = medians(
         31,
         &mut [&mut || repo.latch(&["hook", "pre-commit"]), &mut || {
-            repo.git(&["diff", "--cached", "--name-only", "-z", "--no-renames"])
+            repo.git(&["diff", "--cached", "--name-only", "-z", "--no-renames"]);
         }],
     );
     row(
@@ -369,7 +369,7 @@ fn judging_ten_beside_many_locks() {
     let medians = medians(
         31,
         &mut [&mut || many.latch(&["hook", "pre-commit"]), &mut || {
-            one.latch(&["hook", "pre-commit"])
+            one.latch(&["hook", "pre-commit"]);
         }],
     );
     row(
@@ -387,7 +387,7 @@ fn judging_many_staged() {
     let medians = medians(
         15,
         &mut [&mut || repo.latch(&["hook", "pre-commit"]), &mut || {
-            repo.git(&["diff", "--cached", "--name-only", "-z", "--no-renames"])
+            repo.git(&["diff", "--cached", "--name-only", "-z", "--no-renames"]);
         }],
     );
     row(
@@ -426,7 +426,7 @@ fn listing_many_locks() {
     let medians = medians(
         7,
         &mut [&mut || repo.latch(&["list"]), &mut || {
-            repo.latch(&["list", "--json"])
+            repo.latch(&["list", "--json"]);
         }],
     );
     total("list of 100,000 locks", medians[0], 0.6);
@@ -441,7 +441,7 @@ fn listing_many_locks() {
     }
 }
 
-/// The most memory that a process had, in KiB, looked at until it ends (proc(5): VmHWM).
+/// The most memory that a process had, in KiB, looked at until it ends (proc(5): `VmHWM`).
 fn largest(mut child: Child) -> u64 {
     let status = format!("/proc/{}/status", child.id());
     let mut most = 0;
