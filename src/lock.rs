@@ -3,6 +3,8 @@
 //! The bytes are the same everywhere: TOML of `format = 1`, UTF-8, at most 16 KiB. Whatever does not parse as exactly
 //! that is *unreadable*, and an unreadable lock still blocks.
 
+mod canonical;
+
 use std::fmt::{self, Write as _};
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -234,6 +236,9 @@ impl Lock {
             return Err("it is empty".into());
         }
         let text = std::str::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_string())?;
+        if let Some(record) = canonical::read(text) {
+            return record.check();
+        }
         let record: Record = toml::from_str(text)
             .map_err(|e| format!("it does not parse: {}", one_line(e.message())))?;
         record.check()
@@ -270,8 +275,10 @@ struct Record {
     lease: LeaseId,
     seq: u64,
     reason: Option<String>,
-    acquired_at: toml::value::Datetime,
-    heartbeat_at: toml::value::Datetime,
+    #[serde(deserialize_with = "moment")]
+    acquired_at: DateTime<Utc>,
+    #[serde(deserialize_with = "moment")]
+    heartbeat_at: DateTime<Utc>,
     ttl: Ttl,
     owner: Owner,
     process: Option<Process>,
@@ -316,8 +323,8 @@ impl Record {
             lease: self.lease,
             seq: self.seq,
             reason: self.reason,
-            acquired_at: moment(&self.acquired_at)?,
-            heartbeat_at: moment(&self.heartbeat_at)?,
+            acquired_at: self.acquired_at,
+            heartbeat_at: self.heartbeat_at,
             ttl: self.ttl,
             owner: self.owner,
             process: self.process,
@@ -326,11 +333,11 @@ impl Record {
 }
 
 /// A time stamp of the lock file.
-fn moment(stamp: &toml::value::Datetime) -> Result<DateTime<Utc>, String> {
-    let text = stamp.to_string();
+fn moment<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<DateTime<Utc>, D::Error> {
+    let text = toml::value::Datetime::deserialize(deserializer)?.to_string();
     DateTime::parse_from_rfc3339(&text)
         .map(|moment| crate::time::to_millis(moment.with_timezone(&Utc)))
-        .map_err(|_| format!("`{text}` is no moment in UTC"))
+        .map_err(|_| serde::de::Error::custom(format!("`{text}` is no moment in UTC")))
 }
 
 /// Checks a reason: at most 500 characters, no control characters.

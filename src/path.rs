@@ -126,6 +126,9 @@ fn problem_with(path: &str) -> Option<&'static str> {
 
 /// Whether the lock of this component, as a file or as a directory, would have too long a name.
 fn is_too_long(component: &str) -> bool {
+    if component.is_ascii() {
+        return component.len() + SUFFIX.len() > MAX_COMPONENT;
+    }
     fold(component.as_bytes()).len() + SUFFIX.len() > MAX_COMPONENT
 }
 

@@ -3,13 +3,14 @@
 use std::ffi::OsString;
 
 use clap::Args;
-use serde_json::json;
+use serde::{Serialize, Serializer};
 
 use super::context::Context;
 use super::{Answer, words};
 use git_latch::error::Result;
 use git_latch::lock::is_or_below;
 use git_latch::path::{Claim, Kind};
+use git_latch::report::Viewpoint;
 use git_latch::store::Scope;
 use git_latch::target::Unknown;
 use git_latch::time::rfc3339;
@@ -48,18 +49,22 @@ impl Arguments {
         entries.sort_by_cached_key(|e| e.shown_path());
         let viewpoint = context.viewpoint(&latch, &me);
         if context.output.json {
-            let locks: Vec<_> = entries.iter().map(|e| viewpoint.entry(e)).collect();
-            let keys = json!({"locks": locks, "seq": view.seq, "as_of": rfc3339(view.now)});
-            return Ok(Answer::done(keys));
+            super::output::object(&Listed {
+                locks: Locks {
+                    viewpoint,
+                    entries: &entries,
+                },
+                seq: view.seq,
+                as_of: rfc3339(view.now),
+            });
+            return Ok(Answer::silent(0));
         }
         let rows: Vec<_> = entries.iter().map(|e| words::row(&viewpoint, e)).collect();
-        for line in super::output::table(&rows) {
-            context.output.result(line);
-        }
+        context.output.lines(&super::output::table(&rows));
         if rows.is_empty() {
             context.output.progress("no locks");
         }
-        Ok(Answer::done(json!({})))
+        Ok(Answer::silent(0))
     }
 
     fn wants(&self, entry: &Entry, me: &Me) -> bool {
@@ -69,5 +74,25 @@ impl Arguments {
                 .is_some_and(|lock| is_or_below(&lock.owner.id, id))
         };
         (!self.mine || me.has(entry)) && self.owner.as_ref().is_none_or(is_owners)
+    }
+}
+
+/// The JSON of `list`.
+#[derive(Serialize)]
+struct Listed<'a> {
+    locks: Locks<'a>,
+    seq: u64,
+    as_of: String,
+}
+
+/// Locks that are shown one after the other: a hundred thousand of them are never in memory as JSON.
+struct Locks<'a> {
+    viewpoint: Viewpoint<'a>,
+    entries: &'a [&'a Entry],
+}
+
+impl Serialize for Locks<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.entries.iter().map(|entry| self.viewpoint.entry(entry)))
     }
 }

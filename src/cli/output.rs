@@ -1,5 +1,6 @@
 //! What is printed: results on stdout, everything else on stderr, colour on terminals only.
 
+use std::fmt::Write as _;
 use std::io::Write as _;
 
 use anstyle::{AnsiColor, Style};
@@ -36,6 +37,14 @@ impl Output {
         }
     }
 
+    /// Lines of the result, for people, at once.
+    pub(crate) fn lines(self, lines: &str) {
+        if !self.json {
+            // A reader that has gone away has seen enough.
+            let _ = anstream::stdout().write_all(lines.as_bytes());
+        }
+    }
+
     /// A line that says what was done.
     pub(crate) fn done(self, line: impl AsRef<str>) {
         if !self.json && !self.quiet {
@@ -66,8 +75,11 @@ impl Output {
 }
 
 /// The one JSON object.
-pub(crate) fn object(object: &serde_json::Value) {
-    print(&object.to_string());
+pub(crate) fn object(object: &impl serde::Serialize) {
+    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    // A reader that has gone away has seen enough.
+    let _ = serde_json::to_writer(&mut out, object);
+    let _ = out.write_all(b"\n");
 }
 
 /// What failed, why, and the next step.
@@ -95,28 +107,77 @@ pub(crate) fn eprint(line: &str) {
     let _ = writeln!(anstream::stderr(), "{line}");
 }
 
-/// Rows with aligned columns; the last column is not padded, and empty ones disappear.
-pub(crate) fn table(rows: &[Vec<String>]) -> Vec<String> {
+/// A cell of a table: its text, and the style it gets.
+#[derive(Clone, Debug)]
+pub(crate) struct Cell {
+    text: String,
+    style: Style,
+}
+
+impl Cell {
+    /// A plain cell.
+    pub(crate) fn plain(text: impl Into<String>) -> Self {
+        Cell {
+            text: text.into(),
+            style: Style::new(),
+        }
+    }
+
+    /// A path as people read it.
+    pub(crate) fn path(bytes: &[u8]) -> Self {
+        Cell {
+            text: escaped(bytes),
+            style: PATH,
+        }
+    }
+
+    /// What matters less.
+    pub(crate) fn dim(text: impl Into<String>) -> Self {
+        Cell {
+            text: text.into(),
+            style: DIM,
+        }
+    }
+
+    /// Whether this is its text.
+    pub(crate) fn is(&self, text: &str) -> bool {
+        self.text == text
+    }
+
+    /// The columns it takes on a terminal.
+    fn width(&self) -> usize {
+        if self.text.is_ascii() {
+            self.text.len()
+        } else {
+            self.text.width()
+        }
+    }
+}
+
+/// Rows with aligned columns, a line each; the last column is not padded, and empty ones disappear.
+pub(crate) fn table(rows: &[Vec<Cell>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column));
-        cells.map(|cell| visible(cell)).max().unwrap_or_default()
+        cells.map(Cell::width).max().unwrap_or_default()
     };
     let widths: Vec<usize> = (0..columns).map(width).collect();
-    let line = |row: &Vec<String>| {
-        let mut text = String::new();
+    let mut lines = String::new();
+    for row in rows {
+        let mut gap = 0;
         for (cell, width) in row.iter().zip(&widths).filter(|(_, width)| **width > 0) {
-            text.push_str(cell);
-            text.extend(std::iter::repeat_n(' ', width - visible(cell) + 2));
+            if !cell.text.is_empty() {
+                lines.extend(std::iter::repeat_n(' ', gap));
+                let style = cell.style;
+                // Writing to a string cannot fail.
+                let _ = write!(lines, "{style}{}{style:#}", cell.text);
+                gap = 0;
+            }
+            gap += width - cell.width() + 2;
         }
-        text.trim_end().to_owned()
-    };
-    rows.iter().map(line).collect()
-}
-
-/// The columns a cell takes on a terminal.
-fn visible(cell: &str) -> usize {
-    anstream::adapter::strip_str(cell).to_string().width()
+        lines.push('\n');
+    }
+    lines
 }
 
 /// Text in a style.
@@ -199,13 +260,14 @@ mod tests {
     #[test]
     fn columns_are_aligned_by_what_is_seen() {
         let rows = vec![
-            vec![styled(PATH, "a"), "x".into()],
-            vec!["日本".into(), "y".into()],
+            vec![Cell::path(b"a"), Cell::plain(""), Cell::dim("x")],
+            vec![
+                Cell::path("日本".as_bytes()),
+                Cell::plain(""),
+                Cell::dim(""),
+            ],
         ];
-        let lines: Vec<String> = table(&rows)
-            .iter()
-            .map(|l| anstream::adapter::strip_str(l).to_string())
-            .collect();
-        assert_eq!(lines, ["a     x", "日本  y"]);
+        let text = anstream::adapter::strip_str(&table(&rows)).to_string();
+        assert_eq!(text, "a     x\n日本\n");
     }
 }

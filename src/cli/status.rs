@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::context::Context;
-use super::output::{ALERT, dim, path, styled, table};
+use super::output::{ALERT, Cell, dim, styled, table};
 use super::{Answer, words};
 use git_latch::error::Result;
 use git_latch::latch::Latch;
@@ -79,7 +79,7 @@ fn show(context: &Context, viewpoint: &Viewpoint<'_>, status: &Status) {
             output.result(format!("    {line}"));
         }
     };
-    let rows = |entries: Vec<Vec<String>>| table(&entries);
+    let rows = |rows: Vec<Vec<Cell>>| table(&rows).lines().map(str::to_owned).collect();
     let mine = status
         .mine
         .iter()
@@ -91,7 +91,7 @@ fn show(context: &Context, viewpoint: &Viewpoint<'_>, status: &Status) {
     );
     let blocking = status.blocking.iter().map(|(file, entry)| {
         let mut row = words::row(viewpoint, entry);
-        row[0] = path(file);
+        row[0] = Cell::path(file);
         row
     });
     section(
@@ -119,9 +119,9 @@ fn show(context: &Context, viewpoint: &Viewpoint<'_>, status: &Status) {
 }
 
 /// A row of one's own locks: who holds them is clear, unless a process does.
-fn without_holder(mut row: Vec<String>) -> Vec<String> {
-    if row[1] == "you" {
-        row[1].clear();
+fn without_holder(mut row: Vec<Cell>) -> Vec<Cell> {
+    if row[1].is("you") {
+        row[1] = Cell::plain("");
     }
     row
 }
@@ -140,16 +140,16 @@ fn of_paths(context: &Context, latch: &Latch, targets: &[Target]) -> Result<Answ
             .collect();
         if holders.is_empty() {
             rows.push(vec![
-                path(target.path.as_str().as_bytes()),
-                dim("not locked"),
+                Cell::path(target.path.as_str().as_bytes()),
+                Cell::dim("not locked"),
             ]);
         }
         for entry in holders {
             let mut row = words::row(&viewpoint, entry);
             if entry.claim.key != claim.key {
-                let over = format!("by the lock on {}", words::path_of_entry(entry));
-                row[0] = path(target.path.as_str().as_bytes());
-                row.push(dim(&over));
+                let over = format!("by the lock on {}", entry.shown_path());
+                row[0] = Cell::path(target.path.as_str().as_bytes());
+                row.push(Cell::dim(over));
             }
             rows.push(row);
             if me.has(entry) {
@@ -160,9 +160,7 @@ fn of_paths(context: &Context, latch: &Latch, targets: &[Target]) -> Result<Answ
             }
         }
     }
-    for line in table(&rows) {
-        context.output.result(line);
-    }
+    context.output.lines(&table(&rows));
     let keys: Vec<_> = targets.iter().map(Target::claim).collect();
     let is_named = |path: &str| {
         git_latch::path::RepoPath::new(path).is_ok_and(|p| keys.iter().any(|c| c.covers(&p.key())))

@@ -1,5 +1,7 @@
 //! How locks, refusals and losses are told to people.
 
+use std::borrow::Cow;
+
 use git_latch::error::Code;
 use git_latch::held::{Cause, Loss};
 use git_latch::lease::Refusal;
@@ -9,30 +11,29 @@ use git_latch::report::Viewpoint;
 use git_latch::view::{Content, Entry};
 
 use super::exit::{self, Failure};
-use super::output::{ago, dim, path, until, wall};
+use super::output::{Cell, ago, path, until, wall};
 
 /// How many paths a refusal lists before it only counts.
 pub(crate) const LISTED: usize = 20;
 
 /// A lock's path, a directory's with a slash.
 pub(crate) fn path_of(lock: &Lock) -> String {
-    named(lock.path.as_str(), lock.kind)
+    path(named(lock.path.as_str(), lock.kind).as_bytes())
 }
 
-fn named(text: &str, kind: Kind) -> String {
-    let slash = if kind == Kind::Directory && text != "." {
-        "/"
+fn named(text: &str, kind: Kind) -> Cow<'_, str> {
+    if kind == Kind::Directory && text != "." {
+        Cow::Owned(format!("{text}/"))
     } else {
-        ""
-    };
-    path(format!("{text}{slash}").as_bytes())
+        Cow::Borrowed(text)
+    }
 }
 
 /// An entry's path.
 pub(crate) fn path_of_entry(entry: &Entry) -> String {
     match entry.lock() {
         Some(lock) => path_of(lock),
-        None => named(&entry.shown_path(), entry.claim.kind),
+        None => path(named(&entry.shown_path(), entry.claim.kind).as_bytes()),
     }
 }
 
@@ -79,21 +80,26 @@ pub(crate) fn terms(viewpoint: &Viewpoint<'_>, entry: &Entry) -> String {
 }
 
 /// A row of a table of locks: path, holder, since, until, reason.
-pub(crate) fn row(viewpoint: &Viewpoint<'_>, entry: &Entry) -> Vec<String> {
+pub(crate) fn row(viewpoint: &Viewpoint<'_>, entry: &Entry) -> Vec<Cell> {
     let end = entry.ends_at(viewpoint.now, viewpoint.terms);
-    let (since, reason) = match &entry.content {
+    let (name, since, reason) = match &entry.content {
         Content::Lock { lock, .. } => (
+            Cell::path(named(lock.path.as_str(), lock.kind).as_bytes()),
             ago(lock.acquired_at, viewpoint.now),
             lock.reason.as_ref().map(|r| format!("\"{r}\"")),
         ),
-        Content::Unreadable { problem } => (String::new(), Some(format!("unreadable: {problem}"))),
+        Content::Unreadable { problem } => (
+            Cell::path(named(&entry.shown_path(), entry.claim.kind).as_bytes()),
+            String::new(),
+            Some(format!("unreadable: {problem}")),
+        ),
     };
     vec![
-        path_of_entry(entry),
-        holder(viewpoint, entry),
-        dim(&since),
-        format!("ends {}", until(end, viewpoint.now)),
-        dim(&reason.unwrap_or_default()),
+        name,
+        Cell::plain(holder(viewpoint, entry)),
+        Cell::dim(since),
+        Cell::plain(format!("ends {}", until(end, viewpoint.now))),
+        Cell::dim(reason.unwrap_or_default()),
     ]
 }
 
