@@ -41,7 +41,7 @@ impl Output {
     pub(crate) fn lines(self, lines: &str) {
         if !self.json {
             // A reader that has gone away has seen enough.
-            let _ = anstream::stdout().write_all(lines.as_bytes());
+            let _ = std::io::stdout().write_all(lines.as_bytes());
         }
     }
 
@@ -162,13 +162,15 @@ pub(crate) fn table(rows: &[Vec<Cell>]) -> String {
         cells.map(Cell::width).max().unwrap_or_default()
     };
     let widths: Vec<usize> = (0..columns).map(width).collect();
+    // Decided once, and not by stripping colours from a hundred thousand lines.
+    let is_plain = anstream::AutoStream::choice(&std::io::stdout()) == anstream::ColorChoice::Never;
     let mut lines = String::new();
     for row in rows {
         let mut gap = 0;
         for (cell, width) in row.iter().zip(&widths).filter(|(_, width)| **width > 0) {
             if !cell.text.is_empty() {
                 lines.extend(std::iter::repeat_n(' ', gap));
-                let style = cell.style;
+                let style = if is_plain { Style::new() } else { cell.style };
                 // Writing to a string cannot fail.
                 let _ = write!(lines, "{style}{}{style:#}", cell.text);
                 gap = 0;

@@ -54,14 +54,31 @@ pub(crate) fn read(path: &Path) -> Result<Option<Found>> {
             modified,
         }));
     }
-    let mut bytes = Vec::with_capacity(1024);
-    file.take(MAX_BYTES as u64 + 1)
-        .read_to_end(&mut bytes)
-        .map_err(Error::io("read", path))?;
+    let bytes = read_whole(file, meta.len()).map_err(Error::io("read", path))?;
     Ok(Some(Found {
         bytes: Ok(bytes),
         modified,
     }))
+}
+
+/// Reads a file of that many bytes, and not more than shows that it is too large. Published files do not grow: the one
+/// call that would only say "the end" is saved.
+fn read_whole(mut file: File, length: u64) -> io::Result<Vec<u8>> {
+    let expected = usize::try_from(length)
+        .unwrap_or(usize::MAX)
+        .min(MAX_BYTES + 1);
+    let mut bytes = vec![0; expected];
+    let mut filled = 0;
+    while filled < expected {
+        match file.read(&mut bytes[filled..]) {
+            Ok(0) => break,
+            Ok(n) => filled += n,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    bytes.truncate(filled);
+    Ok(bytes)
 }
 
 fn open(path: &Path) -> io::Result<File> {
