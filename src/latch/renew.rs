@@ -26,7 +26,7 @@ impl Latch {
     /// Gives leases a new heartbeat: those on `targets`, or all of mine.
     ///
     /// # Errors
-    /// [`Error::BadUsage`] for a ttl that cannot be; whatever keeps the store from changing.
+    /// [`crate::Error::BadUsage`] for a ttl that cannot be; whatever keeps the store from changing.
     pub fn renew(
         &self,
         targets: Option<&[Target]>,
