@@ -30,6 +30,9 @@ const MARKER: &str = "# git-latch hook, version ";
 /// What stands in the shipped scripts for the path of the binary.
 const BINARY: &str = "@GIT_LATCH@";
 
+/// A directory beside the hooks, from which some foreign hooks are called.
+const CALLED: &str = "git-latch.called";
+
 /// Whether hooks may be installed where all of the user's repositories look for them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Global {
@@ -232,7 +235,12 @@ impl Hooks {
             };
             Ok((*name, outcome))
         };
-        SHIPPED.iter().map(remove).collect()
+        let outcomes = SHIPPED.iter().map(remove).collect();
+        let called = self.directory.join(CALLED);
+        match fs::remove_dir_all(&called) {
+            Err(e) if !files::is_absent(&e) => Err(Error::io("remove", called)(e)),
+            _ => outcomes,
+        }
     }
 
     /// How every hook stands.
@@ -294,6 +302,33 @@ pub fn legacy(hook: &Path) -> Option<PathBuf> {
     let path = hook.with_file_name(name);
     let meta = fs::metadata(&path).ok()?;
     (meta.is_file() && is_executable(&meta)).then_some(path)
+}
+
+/// The foreign hook under a path by which it can be called. Hooks of the pre-commit framework look for another one in
+/// `<name>.legacy` beside themselves, and would find themselves there: they are called from a directory of their own.
+pub fn callable(legacy: &Path, name: &str) -> Result<PathBuf> {
+    let looks_beside = fs::read(legacy).is_ok_and(|text| {
+        text.windows(b"hook-impl".len())
+            .any(|word| word == b"hook-impl")
+    });
+    let Some(directory) = legacy.parent().filter(|_| looks_beside) else {
+        return Ok(legacy.to_owned());
+    };
+    let directory = directory.join(CALLED);
+    let path = directory.join(name);
+    fs::create_dir_all(&directory).map_err(Error::io("create", &directory))?;
+    let leads = Path::new("..").join(legacy.file_name().unwrap_or_default());
+    if fs::read_link(&path).is_ok_and(|old| old == leads) {
+        return Ok(path);
+    }
+    #[cfg(unix)]
+    match std::os::unix::fs::symlink(&leads, &path) {
+        Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => {
+            return Err(Error::io("create", &path)(e));
+        }
+        _ => {}
+    }
+    Ok(path)
 }
 
 #[cfg(unix)]

@@ -513,3 +513,6 @@ pub fn sweep(view: &View) -> (Vec<Change>, Vec<Entry>) {
         .collect();
     (changes, over)
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@
 
 use std::ffi::OsString;
 use std::io::{Read as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use clap::Args;
@@ -146,7 +146,7 @@ impl Arguments {
             path: legacy.clone(),
             source,
         };
-        let mut command = Command::new(callable(&legacy, &self.name)?);
+        let mut command = Command::new(hooks::callable(&legacy, &self.name)?);
         command.args(&self.arguments).env_remove("GIT_LATCH_HOOK");
         if self.name != "pre-push" {
             let status = command.status().map_err(failed)?;
@@ -189,33 +189,6 @@ impl Hook {
     fn may_reject(self) -> bool {
         matches!(self, Hook::PreCommit | Hook::PreMergeCommit | Hook::PrePush)
     }
-}
-
-/// The foreign hook under a path by which it can be called. Hooks of the pre-commit framework look for another one in
-/// `<name>.legacy` beside themselves, and would find themselves there: they are called from a directory of their own.
-fn callable(legacy: &Path, name: &str) -> Result<PathBuf> {
-    let looks_beside = std::fs::read(legacy).is_ok_and(|text| {
-        text.windows(b"hook-impl".len())
-            .any(|word| word == b"hook-impl")
-    });
-    let Some(directory) = legacy.parent().filter(|_| looks_beside) else {
-        return Ok(legacy.to_owned());
-    };
-    let directory = directory.join("git-latch.called");
-    let path = directory.join(name);
-    std::fs::create_dir_all(&directory).map_err(Error::io("create", &directory))?;
-    let leads = Path::new("..").join(legacy.file_name().unwrap_or_default());
-    if std::fs::read_link(&path).is_ok_and(|old| old == leads) {
-        return Ok(path);
-    }
-    #[cfg(unix)]
-    match std::os::unix::fs::symlink(&leads, &path) {
-        Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => {
-            return Err(Error::io("create", &path)(e));
-        }
-        _ => {}
-    }
-    Ok(path)
 }
 
 /// No policy, none seen before, and no lock directory: nobody uses locks here.

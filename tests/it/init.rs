@@ -62,6 +62,24 @@ fn a_foreign_hook_still_runs_and_its_refusal_counts() {
 }
 
 #[test]
+fn a_hook_of_the_pre_commit_framework_does_not_find_itself_in_its_place() {
+    let sandbox = Sandbox::new();
+    let ada = sandbox.repo();
+    // As that framework's own: it runs whatever is called `.legacy` in its directory.
+    let script = "#!/bin/sh\n# exec pre-commit hook-impl\nhere=$(cd \"$(dirname \"$0\")\" && pwd)\n\
+        test ! -e \"$here/pre-commit.legacy\" || exit 9\necho theirs >> ran\n";
+    hook(&ada, ".git/hooks/pre-commit", script);
+    ada.ok(&["init"]);
+    for _ in 0..2 {
+        ada.git(&["commit", "-q", "--allow-empty", "-m", "two"]);
+    }
+    assert_eq!(ada.read("ran"), "theirs\ntheirs\n");
+    ada.ok(&["uninstall"]);
+    assert_eq!(ada.read(".git/hooks/pre-commit"), script);
+    assert!(!ada.path.join(".git/hooks/git-latch.called").exists());
+}
+
+#[test]
 fn a_foreign_pre_push_gets_its_input_and_arguments() {
     let sandbox = Sandbox::new();
     let ada = sandbox.repo();
