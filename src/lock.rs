@@ -398,6 +398,27 @@ pidns = 4026531836
     }
 
     #[test]
+    fn the_fixtures_are_locks_or_broken_as_their_names_say() {
+        let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/locks");
+        let mut seen = 0;
+        for file in std::fs::read_dir(directory).unwrap() {
+            let path = file.unwrap().path();
+            let parsed = Lock::parse(&std::fs::read(&path).unwrap());
+            let is_broken = path
+                .file_name()
+                .unwrap()
+                .as_encoded_bytes()
+                .starts_with(b"broken-");
+            assert_eq!(parsed.is_err(), is_broken, "{}: {parsed:?}", path.display());
+            if let Ok(lock) = parsed {
+                assert_eq!(Lock::parse(lock.to_toml().as_bytes()), Ok(lock));
+            }
+            seen += 1;
+        }
+        assert!(seen > 10);
+    }
+
+    #[test]
     fn grace_is_the_larger_of_skew_and_a_hundredth() {
         let minute = Length::from_secs(60);
         assert_eq!(grace("1h".parse().unwrap(), minute), TimeDelta::seconds(60));

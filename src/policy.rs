@@ -329,6 +329,28 @@ mod tests {
     }
 
     #[test]
+    fn the_fixtures_are_policies_or_wrong_on_the_line_they_name() {
+        let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/policies");
+        let mut seen = 0;
+        for file in fs::read_dir(directory).unwrap() {
+            let path = file.unwrap().path();
+            let text = fs::read_to_string(&path).unwrap();
+            let wrong = text
+                .lines()
+                .next()
+                .and_then(|l| l.strip_prefix("# wrong: line "));
+            let line = match parse(&path, &text) {
+                Ok(_) => None,
+                Err(Error::BadPolicy { line, .. }) => Some(line.to_string()),
+                Err(other) => panic!("{other}"),
+            };
+            assert_eq!(line.as_deref(), wrong, "{}", path.display());
+            seen += 1;
+        }
+        assert!(seen > 5);
+    }
+
+    #[test]
     fn a_short_max_ttl_bounds_the_default() {
         let policy = parse(Path::new("x"), "[lease]\nmax_ttl = \"1h\"").unwrap();
         assert_eq!(policy.terms.ttl.to_string(), "1h");

@@ -154,6 +154,21 @@ fn renewing_keeps_every_lease() {
 }
 
 #[test]
+fn a_change_finds_the_half_done_one_before_it_by_itself() {
+    let sandbox = Sandbox::new();
+    let ada = sandbox.repo();
+    assert!(killed_at(
+        "change.step",
+        &ada,
+        &["lock", "hero.psd", "notes.txt"]
+    ));
+    assert!(ada.path.join(".git/latch/txn").exists());
+    ada.by("bob@example.com")
+        .ok(&["lock", "hero.psd", "notes.txt"]);
+    assert_eq!(state(&ada).len(), 2);
+}
+
+#[test]
 fn undoing_may_be_killed_as_well() {
     let sandbox = Sandbox::new();
     let ada = sandbox.repo();
