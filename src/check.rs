@@ -22,7 +22,7 @@ use crate::view::{Entry, Me, Standing, View};
 use crate::workspace::Workspace;
 
 /// How many locks a hook looks at before it asks for those of the edited paths only.
-const GLANCE: usize = 64;
+const GLANCE: usize = 16;
 
 /// Whether a hook may say yes without asking git anything: nobody but this working tree's usual owner holds a lock, no
 /// path requires one, and there is no loss to tell of. When in doubt, no.

@@ -6,7 +6,8 @@
 //! week.
 
 use std::collections::HashSet;
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -21,6 +22,8 @@ use crate::store::{Sharing, files};
 use crate::time::rfc3339;
 use crate::view::{Entry, Me, Standing, View};
 
+/// From how many bytes on the record is written anew instead of being added to.
+const WORTH_REWRITING: u64 = 16 * 1024;
 /// How long a loss stays listed.
 const REMEMBERED: TimeDelta = TimeDelta::days(7);
 
@@ -41,8 +44,10 @@ pub struct Held {
     pub expires_at: Option<String>,
     /// Whether its command has said "locked".
     pub confirmed: bool,
-    /// When its loss was noticed.
+    /// When it was lost, as far as that was known when it was noticed.
     pub lost_at: Option<String>,
+    /// How it was lost.
+    pub cause: Option<Cause>,
 }
 
 impl Held {
@@ -56,6 +61,7 @@ impl Held {
             expires_at: lock.expires_at().map(rfc3339),
             confirmed,
             lost_at: None,
+            cause: None,
         }
     }
 
@@ -75,7 +81,8 @@ impl Held {
 }
 
 /// How a lease came to be lost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Cause {
     /// Its time was over.
     Expired,
@@ -137,8 +144,8 @@ impl HeldFile {
         }
     }
 
-    /// The leases listed. A record that does not parse must not stand in the way of locking: what it listed is not
-    /// noticed any more, and the next change writes it anew.
+    /// The leases listed. A record that does not parse must not stand in the way of locking: it is moved aside, and what
+    /// it listed is not noticed any more.
     pub fn read(&self) -> Result<Vec<Held>> {
         match fs::read(&self.path) {
             Ok(bytes) => {
@@ -147,9 +154,10 @@ impl HeldFile {
                     |error| {
                         let path = self.path.display();
                         tracing::warn!(%path, %error, "the record of leases is damaged");
+                        drop(fs::rename(&self.path, self.path.with_extension("damaged")));
                         Vec::new()
                     },
-                    |content| content.lease,
+                    |content| latest(content.lease),
                 ))
             }
             Err(e) if files::is_absent(&e) => Ok(Vec::new()),
@@ -177,17 +185,35 @@ impl HeldFile {
         if locks.is_empty() {
             return Ok(());
         }
-        let taken: HashSet<(Key, &str)> = locks
-            .iter()
-            .map(|lock| (lock.path.key(), lock.owner.id.as_str()))
-            .collect();
-        self.update(|held| {
-            held.retain(|h| {
-                let known = h.claim().map(|claim| (claim.key, h.owner.as_str()));
-                known.is_some_and(|known| !taken.contains(&known))
-            });
-            held.extend(locks.iter().map(|lock| Held::of(lock, confirmed)));
-        })
+        let fresh = Content {
+            lease: locks.iter().map(|lock| Held::of(lock, confirmed)).collect(),
+        };
+        let directory = self.path.parent().unwrap_or(&self.path);
+        files::create_directories(directory, self.sharing)?;
+        let _guard = Guard::take(&directory.join("held.guard"), "")?;
+        let length = fs::metadata(&self.path).map_or(0, |meta| meta.len());
+        if (1..WORTH_REWRITING).contains(&length) {
+            return self.append(&fresh, length);
+        }
+        let mut all = self.read()?;
+        all.extend(fresh.lease);
+        self.write(latest(all))
+    }
+
+    /// Adds entries behind what is there: a tenth of the time that replacing the file takes. Of several entries of one
+    /// owner for one path the last one counts.
+    fn append(&self, fresh: &Content, length: u64) -> Result<()> {
+        let text = to_toml(fresh);
+        let mut file = OpenOptions::new()
+            .append(true)
+            .open(&self.path)
+            .map_err(Error::io("open", &self.path))?;
+        let written = file.write_all(format!("\n{text}").as_bytes());
+        if written.is_err() {
+            // Half an entry would spoil the whole file.
+            drop(file.set_len(length));
+        }
+        written.map_err(Error::io("write", &self.path))
     }
 
     /// Strikes leases off: given back, or their loss is known.
@@ -202,12 +228,17 @@ impl HeldFile {
         let directory = self.path.parent().unwrap_or(&self.path);
         files::create_directories(directory, self.sharing)?;
         let _guard = Guard::take(&directory.join("held.guard"), "")?;
-        let mut content = Content {
-            lease: self.read()?,
-        };
-        change(&mut content.lease);
-        let text = toml::to_string(&content).expect("strings and words are TOML");
-        files::replace(&self.path, text.as_bytes(), self.sharing)
+        let mut lease = self.read()?;
+        change(&mut lease);
+        self.write(lease)
+    }
+
+    fn write(&self, lease: Vec<Held>) -> Result<()> {
+        files::replace(
+            &self.path,
+            to_toml(&Content { lease }).as_bytes(),
+            self.sharing,
+        )
     }
 
     /// What was lost of the leases listed, judged against a view of their claims. Marks news as told.
@@ -234,11 +265,13 @@ impl HeldFile {
                             Cause::Removed => now.clone(),
                             Cause::Expired | Cause::Stolen => rfc3339(loss.at),
                         });
+                        h.cause.get_or_insert(loss.cause);
                         true
                     }
                     Some(Fate::Lives) => {
                         h.confirmed = true;
                         h.lost_at = None;
+                        h.cause = None;
                         true
                     }
                     Some(Fate::NotAsked) | None => true,
@@ -252,11 +285,37 @@ impl HeldFile {
         Ok(judged
             .into_iter()
             .filter_map(|(_, fate)| match fate {
-                Fate::Lost(loss) => Some(*loss),
+                // Whoever was away for longer hears of it once.
+                Fate::Lost(loss) if loss.is_news || view.now - loss.at <= REMEMBERED => Some(*loss),
                 _ => None,
             })
             .collect())
     }
+}
+
+fn to_toml(content: &Content) -> String {
+    if content.lease.is_empty() {
+        // An empty list could not be added to.
+        return String::new();
+    }
+    toml::to_string(content).expect("strings and words are TOML")
+}
+
+/// Of several entries of one owner for one path, the last.
+fn latest(all: Vec<Held>) -> Vec<Held> {
+    let mut seen: HashSet<(Key, String, String)> = HashSet::new();
+    let mut kept: Vec<Held> = all
+        .into_iter()
+        .rev()
+        .filter(|h| {
+            let known = h
+                .claim()
+                .map(|claim| (claim.key, h.owner.clone(), h.workspace.clone()));
+            known.is_some_and(|known| seen.insert(known))
+        })
+        .collect();
+    kept.reverse();
+    kept
 }
 
 /// What became of a lease.
@@ -300,6 +359,11 @@ fn fate(held: &Held, view: &View, me: &Me) -> Fate {
         .map(|lock| lock.acquired_at);
     let noticed = held.lost_at.as_ref().and_then(parse);
     let (cause, at) = match (taken, ended) {
+        // What was noticed stays so, whatever became of the path since.
+        _ if held.cause.is_some() && noticed.is_some() => (
+            held.cause.unwrap_or(Cause::Removed),
+            noticed.unwrap_or(view.now),
+        ),
         (Some(taken), Some(ended)) if ended <= taken => (Cause::Expired, ended),
         (Some(taken), _) => (Cause::Stolen, taken),
         (None, Some(ended)) if own.is_some() || ended <= noticed.unwrap_or(view.now) => {
@@ -317,4 +381,148 @@ fn fate(held: &Held, view: &View, me: &Me) -> Fate {
         is_news: held.lost_at.is_none(),
     };
     Fate::Lost(Box::new(loss))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lock::{Liveness, Owner};
+    use crate::time::{Length, Ttl};
+    use crate::view::{self, Terms};
+
+    const TERMS: Terms = Terms {
+        ttl: Ttl::For(Length::from_secs(86_400)),
+        max_ttl: Ttl::For(Length::from_secs(86_400)),
+        clock_skew: Length::from_secs(60),
+    };
+
+    fn at(seconds: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(1_800_000_000 + seconds, 0).unwrap()
+    }
+
+    fn me(id: &str) -> Me {
+        Me {
+            owner: Owner {
+                id: id.into(),
+                name: id.into(),
+                host: "host".into(),
+                workspace: Some("here".into()),
+            },
+            inside: Vec::new(),
+        }
+    }
+
+    /// A lock for 1000 seconds, taken at a second.
+    fn lock(id: &str, path: &str, taken: i64) -> Lock {
+        Lock {
+            path: RepoPath::new(path).unwrap(),
+            kind: Kind::File,
+            lease: LeaseId::generate(at(taken)),
+            seq: 1,
+            reason: None,
+            acquired_at: at(taken),
+            heartbeat_at: at(taken),
+            ttl: Ttl::For(Length::from_secs(1000)),
+            owner: me(id).owner,
+            process: None,
+        }
+    }
+
+    fn view(second: i64, locks: &[&Lock]) -> View {
+        let entry = |lock: &&Lock| Entry {
+            place: lock.claim().place().unwrap(),
+            claim: lock.claim(),
+            stored_at: None,
+            content: view::Content::Lock {
+                lock: Box::new((*lock).clone()),
+                life: Liveness::Unbound,
+            },
+        };
+        View::new(1, at(second), TERMS, locks.iter().map(entry).collect())
+    }
+
+    fn record() -> (tempfile::TempDir, HeldFile) {
+        let home = tempfile::tempdir().unwrap();
+        let held = HeldFile::of(home.path(), Sharing::Umask);
+        (home, held)
+    }
+
+    #[test]
+    fn how_a_lease_was_lost_is_told_and_news_only_once() {
+        let (_home, held) = record();
+        let (stolen, removed, expired) = (
+            lock("ada", "s", 0),
+            lock("ada", "r", 0),
+            lock("ada", "e", 0),
+        );
+        held.confirm(&[&stolen, &removed]).unwrap();
+        held.confirm(&[&expired]).unwrap();
+        let bobs = lock("bob", "s", 300);
+        let told = |second| {
+            let losses = held.losses(&view(second, &[&bobs]), &me("ada")).unwrap();
+            let tell = |l: Loss| (l.path, l.cause.as_str(), l.at, l.is_news);
+            losses.into_iter().map(tell).collect::<Vec<_>>()
+        };
+        let first = told(500);
+        assert_eq!(first[0], ("s".into(), "stolen", at(300), true));
+        assert_eq!(first[1], ("r".into(), "removed", at(500), true));
+        let second = told(2000);
+        assert_eq!(second[0], ("s".into(), "stolen", at(300), false));
+        assert_eq!(second[1], ("r".into(), "removed", at(500), false));
+        assert!(told(8 * 86_400).is_empty(), "a week is enough");
+    }
+
+    #[test]
+    fn one_whose_time_was_over_has_expired_whoever_has_the_path_now() {
+        let (_home, held) = record();
+        held.confirm(&[&lock("ada", "a", 0)]).unwrap();
+        let losses = held
+            .losses(&view(2000, &[&lock("bob", "a", 1500)]), &me("ada"))
+            .unwrap();
+        assert_eq!((losses[0].cause, losses[0].at), (Cause::Expired, at(1000)));
+        assert!(losses[0].by.is_some());
+    }
+
+    #[test]
+    fn what_was_never_published_was_never_lost() {
+        let (_home, held) = record();
+        let (never, there) = (lock("ada", "a", 0), lock("ada", "b", 0));
+        held.enter(&[&never, &there]).unwrap();
+        assert!(
+            held.losses(&view(10, &[&there]), &me("ada"))
+                .unwrap()
+                .is_empty()
+        );
+        let left = held.read().unwrap();
+        assert_eq!(
+            (left.len(), left[0].path.as_str(), left[0].confirmed),
+            (1, "b", true)
+        );
+    }
+
+    #[test]
+    fn owners_in_one_tree_are_asked_each_for_their_own() {
+        let (_home, held) = record();
+        held.confirm(&[&lock("ada", "a", 0)]).unwrap();
+        held.confirm(&[&lock("ada/agent", "a", 5)]).unwrap();
+        assert!(held.losses(&view(10, &[]), &me("bob")).unwrap().is_empty());
+        assert_eq!(held.losses(&view(10, &[]), &me("ada")).unwrap().len(), 1);
+        assert_eq!(held.read().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn it_is_added_to_and_written_anew_and_says_the_same() {
+        let (_home, held) = record();
+        for second in 0..200 {
+            held.confirm(&[&lock("ada", "a", second), &lock("ada", "b", second)])
+                .unwrap();
+        }
+        let left = held.read().unwrap();
+        assert_eq!(left.len(), 2);
+        assert_eq!(left[0].expires_at, Some(rfc3339(at(1199))));
+        assert!(fs::metadata(&held.path).unwrap().len() < 2 * WORTH_REWRITING);
+        held.strike(|_| true).unwrap();
+        held.confirm(&[&lock("ada", "c", 0)]).unwrap();
+        assert_eq!(held.read().unwrap().len(), 1);
+    }
 }

@@ -199,7 +199,11 @@ pub(crate) fn loss(viewpoint: &Viewpoint<'_>, loss: &Loss) -> String {
             format!("your lock on {name} expired {when}; now it is locked by {by}")
         }
         (Cause::Expired, None) => format!("your lock on {name} expired {when}; nobody has it now"),
-        (Cause::Stolen | Cause::Removed, _) => {
+        (Cause::Stolen, None) => format!("{name} was taken over {when}; nobody has it now"),
+        (Cause::Removed, Some(by)) => {
+            format!("your lock on {name} was removed {when}; now it is locked by {by}")
+        }
+        (Cause::Removed, None) => {
             format!("your lock on {name} was removed {when}; nobody has it now")
         }
     }

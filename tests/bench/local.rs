@@ -11,7 +11,7 @@
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -225,58 +225,40 @@ fn sync(directory: &Path, n: usize) {
 
 fn locking_one_path() {
     let repo = Repo::new(1000);
-    let mut n = 0;
-    let mut m = 0;
-    let medians = medians(
-        41,
-        &mut [
-            &mut || {
-                n += 1;
-                repo.latch(&["-q", "lock", "--new", &format!("new-{n}")]);
-            },
-            &mut || repo.git(&["rev-parse", "HEAD"]),
-            &mut || {
-                m += 1;
-                sync(repo.path(), m);
-            },
-        ],
+    fs::write(repo.path().join("here"), "one\n").unwrap();
+    let (mut n, mut three) = (0, Vec::new());
+    for _ in 0..61 {
+        let lock = elapsed(|| repo.latch(&["-q", "lock", "here"]));
+        repo.latch(&["-q", "unlock", "--force", "here"]);
+        let rev_parse = elapsed(|| repo.git(&["rev-parse", "HEAD"]));
+        n += 1;
+        let sync = elapsed(|| sync(repo.path(), n));
+        three.push([lock, rev_parse, sync]);
+    }
+    let median = |column: usize| {
+        let mut times: Vec<Duration> = three.iter().map(|times| times[column]).collect();
+        times.sort_unstable();
+        times[times.len() / 2]
+    };
+    let (lock, rev_parse, sync) = (median(0), median(1), median(2));
+    let milliseconds = |time: Duration| time.as_secs_f64() * 1e3;
+    println!(
+        "  rev-parse {:.2} ms, the disk's sync of a file and its directory {:.2} ms",
+        milliseconds(rev_parse),
+        milliseconds(sync)
     );
     row(
-        "lock of one new path : rev-parse + sync",
-        medians[0],
-        medians[1] + medians[2],
-        3.0,
+        "lock of one path : 3 x rev-parse + sync",
+        lock,
+        rev_parse * 3 + sync,
+        1.0,
     );
-    let file = PathBuf::from("here");
-    fs::write(repo.path().join(&file), "one\n").unwrap();
-    let pair = |repo: &Repo| {
-        repo.latch(&["-q", "lock", "here"]);
-    };
-    let unlock = |repo: &Repo| repo.latch(&["-q", "unlock", "--force", "here"]);
-    let mut times = Vec::new();
-    let mut compared = Vec::new();
-    for round in 0..41 {
-        let start = Instant::now();
-        pair(&repo);
-        times.push(start.elapsed());
-        unlock(&repo);
-        let start = Instant::now();
-        repo.git(&["rev-parse", "HEAD"]);
-        sync(repo.path(), 1_000_000 + round);
-        compared.push(start.elapsed());
-    }
-    times.sort_unstable();
-    compared.sort_unstable();
-    println!(
-        "  the disk's own sync: {:.2} ms",
-        medians[2].as_secs_f64() * 1e3
-    );
-    let three = 3.0 * medians[1].as_secs_f64() + medians[2].as_secs_f64();
-    total(
-        "lock of one existing path (at most 3 x rev-parse + sync)",
-        times[20],
-        three,
-    );
+}
+
+fn elapsed(thing: impl FnOnce()) -> Duration {
+    let start = Instant::now();
+    thing();
+    start.elapsed()
 }
 
 fn starting() {
@@ -294,13 +276,6 @@ fn starting() {
         medians[1],
         2.0,
     );
-}
-
-fn staged(repo: &Repo) -> Duration {
-    medians(
-        31,
-        &mut [&mut || repo.git(&["diff", "--cached", "--name-only", "-z", "--no-renames"])],
-    )[0]
 }
 
 fn judging_ten_of_many() {
@@ -396,7 +371,6 @@ fn judging_many_staged() {
         medians[1],
         1.5,
     );
-    let _ = staged(&repo);
 }
 
 fn locking_many_paths() {
