@@ -3,7 +3,15 @@
 //! Each function looks at a [`View`] and says what should change and what to tell the caller; a store applies the
 //! changes or runs the decision again on a newer view. No function here reads a clock, a disk or the environment.
 
+mod release;
+mod renew;
+
 use std::collections::BTreeSet;
+
+pub use release::{Insist, Release, Released, release, sweep};
+pub use renew::{Renewal, Renewed, renew, rival};
+
+use renew::renewed;
 
 use crate::error::{Code, Error, Result};
 use crate::lock::{LeaseId, Lock, Process};
@@ -332,186 +340,6 @@ fn fresh(view: &View, request: &Request<'_>, wanted: &Wanted) -> Lock {
         owner: request.me.owner.clone(),
         process: request.process.clone(),
     }
-}
-
-/// The lock with a new heartbeat, and never with a shorter life than it had.
-fn renewed(view: &View, held: &Lock, ttl: Option<Ttl>) -> Lock {
-    let now = crate::time::to_millis(view.now);
-    let longer = ttl.filter(|ttl| match (ttl.end_from(now), held.expires_at()) {
-        (Some(new), Some(old)) => new >= old,
-        (new, _) => new.is_none(),
-    });
-    Lock {
-        heartbeat_at: now,
-        ttl: longer.unwrap_or(held.ttl),
-        ..held.clone()
-    }
-}
-
-/// A lease to renew: the claim it was taken on, and its id.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Renewal {
-    /// What it occupies.
-    pub claim: Claim,
-    /// The acquisition.
-    pub lease: LeaseId,
-}
-
-/// What becomes of leases that should go on.
-#[derive(Clone, Debug, Default)]
-pub struct Renewed {
-    /// They live on.
-    pub renewed: Vec<Lock>,
-    /// They are lost: expired, gone, another lease, or in conflict with a live lock. With whoever has the path now.
-    pub lost: Vec<(Renewal, Option<Entry>)>,
-}
-
-/// Gives leases a new heartbeat. A renewal is a decision too: what is expired for its owner, gone, another's or in
-/// conflict with another's live lock is lost.
-#[must_use]
-pub fn renew(view: &View, me: &Me, leases: &[Renewal], ttl: Option<Ttl>) -> (Vec<Change>, Renewed) {
-    let mut answer = Renewed::default();
-    let mut changes = Vec::new();
-    for renewal in leases {
-        let still = view.covering(&renewal.claim.key).find(|e| {
-            e.claim == renewal.claim
-                && e.lock()
-                    .is_some_and(|l| l.lease == renewal.lease && me.owns(l))
-        });
-        let rival = rival(view, me, &renewal.claim);
-        match still
-            .filter(|e| rival.is_none() && view.standing(e) == Standing::Live)
-            .and_then(Entry::lock)
-        {
-            Some(held) => {
-                let lock = renewed(view, held, ttl);
-                changes.push(Change::Renew(Box::new(lock.clone())));
-                answer.renewed.push(lock);
-            }
-            None => answer.lost.push((renewal.clone(), rival.cloned())),
-        }
-    }
-    (changes, answer)
-}
-
-/// A live lock of somebody else that cannot stand beside one of mine on this claim.
-///
-/// An unreadable lock is no rival: while mine lived nobody could take the path, so it is damage, not a successor.
-#[must_use]
-pub fn rival<'a>(view: &'a View, me: &Me, claim: &'a Claim) -> Option<&'a Entry> {
-    view.overlapping(claim).find(|e| {
-        e.lock().is_some_and(|lock| !me.owns(lock)) && view.standing(e) != Standing::Expired
-    })
-}
-
-/// What to give back.
-#[derive(Clone, Debug)]
-pub enum Release<'a> {
-    /// The lock on this path, whatever its kind.
-    Path(&'a RepoPath),
-    /// This lease, wherever it lies.
-    Lease(&'a str),
-}
-
-/// Whether others' locks, and locks in the hands of a living process, may be removed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Insist {
-    /// No.
-    No,
-    /// Yes (`--force`).
-    Yes,
-}
-
-/// What becomes of one thing to give back.
-#[derive(Clone, Debug)]
-pub enum Released {
-    /// It is free now; this was it.
-    Free(Entry),
-    /// It was mine, but its time was over already.
-    Lost(Entry),
-    /// It is not mine; whose it is, if it is anybody's.
-    NotMine(Option<Entry>),
-    /// It is mine, in the hands of another living process.
-    InProgress(Entry),
-    /// The policy does not let me remove it.
-    Forbidden(Entry),
-}
-
-/// Gives one lock back. A late owner never removes a successor's lock: only what is mine, or what `insist` says.
-#[must_use]
-pub fn release(
-    view: &View,
-    me: &Me,
-    what: &Release<'_>,
-    insist: Insist,
-    force: &Force,
-) -> (Vec<Change>, Released) {
-    let (found, covering) = find(view, me, what);
-    let Some(entry) = found.filter(|e| view.standing(e) != Standing::Expired || me.has(e)) else {
-        return (Vec::new(), Released::NotMine(covering.cloned()));
-    };
-    let removal = |was_live| {
-        vec![Change::Remove {
-            place: entry.place.clone(),
-            was_live,
-        }]
-    };
-    if me.has(entry) {
-        if me.is_in_progress(entry) && insist == Insist::No {
-            return (Vec::new(), Released::InProgress(entry.clone()));
-        }
-        return match view.standing(entry) {
-            Standing::Live => (removal(true), Released::Free(entry.clone())),
-            Standing::Grace | Standing::Expired => (removal(false), Released::Lost(entry.clone())),
-        };
-    }
-    let is_mine_elsewhere = entry
-        .lock()
-        .is_some_and(|lock| me.owner.is_person_of(&lock.owner));
-    match insist {
-        Insist::No => (Vec::new(), Released::NotMine(Some(entry.clone()))),
-        Insist::Yes if is_mine_elsewhere || force.allows(me) => {
-            (removal(true), Released::Free(entry.clone()))
-        }
-        Insist::Yes => (Vec::new(), Released::Forbidden(entry.clone())),
-    }
-}
-
-/// The entry meant, and the live lock that covers the path instead, if it is another.
-fn find<'a>(view: &'a View, me: &Me, what: &Release<'_>) -> (Option<&'a Entry>, Option<&'a Entry>) {
-    let counts = |e: &Entry| view.standing(e) != Standing::Expired;
-    match what {
-        Release::Path(path) => {
-            let key = path.key();
-            let (own, above): (Vec<&Entry>, Vec<&Entry>) =
-                view.covering(&key).partition(|e| e.claim.key == key);
-            let found = own.into_iter().max_by_key(|e| (me.has(e), counts(e)));
-            (found, above.into_iter().find(|e| counts(e)))
-        }
-        Release::Lease(id) => (
-            view.entries()
-                .find(|e| e.lock().is_some_and(|l| l.lease.as_str() == *id)),
-            None,
-        ),
-    }
-}
-
-/// Removes what has expired.
-#[must_use]
-pub fn sweep(view: &View) -> (Vec<Change>, Vec<Entry>) {
-    let over: Vec<Entry> = view
-        .entries()
-        .filter(|e| view.standing(e) == Standing::Expired)
-        .cloned()
-        .collect();
-    let changes = over
-        .iter()
-        .map(|e| Change::Remove {
-            place: e.place.clone(),
-            was_live: false,
-        })
-        .collect();
-    (changes, over)
 }
 
 #[cfg(test)]

@@ -1,11 +1,9 @@
 //! What concerns me now: my locks, others' locks on files I have changed, leases I have lost.
 
+use crate::edits::changed_files;
 use crate::error::Result;
-use crate::git::split_nul;
 use crate::held::Loss;
 use crate::latch::Latch;
-use crate::path::Key;
-use crate::repo::Repo;
 use crate::store::Scope;
 use crate::time::Clock;
 use crate::view::{Entry, Standing, View};
@@ -48,20 +46,4 @@ pub fn status(latch: &Latch, clock: &dyn Clock) -> Result<Status> {
         lost: latch.losses(clock)?,
         view,
     })
-}
-
-/// The files of the working tree that differ from the last commit, staged or not, tracked or not; with their keys.
-pub(crate) fn changed_files(repo: &Repo) -> Result<Vec<(Key, Vec<u8>)>> {
-    // `git status` and not the plumbing: it looks into files whose time stamps alone have changed.
-    let output = repo.git().output(&[
-        "status",
-        "--porcelain=v1",
-        "-z",
-        "--no-renames",
-        "--untracked-files=all",
-        "--ignore-submodules=none",
-    ])?;
-    // Two letters, a blank, the path.
-    let paths = split_nul(&output).filter_map(|line| line.get(3..));
-    Ok(paths.map(|path| (Key::of(path), path.to_vec())).collect())
 }

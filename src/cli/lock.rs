@@ -23,12 +23,6 @@ const LONGEST_WAIT: &str = "1h";
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// Files, directories or patterns of tracked files
-    #[arg(required = true, value_name = "PATH")]
-    paths: Vec<OsString>,
-    /// Say why, for others to read
-    #[arg(short, long, value_name = "WHY")]
-    message: Option<String>,
     #[command(flatten)]
     taking: Taking,
     /// Take over others' locks; from another person only with a reason
@@ -42,6 +36,12 @@ pub(super) struct Arguments {
 /// What `lock` and `run` have in common.
 #[derive(Debug, Args)]
 pub(super) struct Taking {
+    /// Files, directories or patterns of tracked files
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<OsString>,
+    /// Say why, for others to read
+    #[arg(short, long, value_name = "WHY")]
+    pub(super) message: Option<String>,
     /// Let the lease end this long after its last heartbeat, such as 90s, 30m, 8h, 3d
     #[arg(long, value_name = "D")]
     pub(super) ttl: Option<Ttl>,
@@ -50,17 +50,18 @@ pub(super) struct Taking {
     pub(super) wait: Option<Length>,
     /// Accept paths that do not exist yet
     #[arg(long)]
-    pub(super) new: bool,
+    new: bool,
 }
 
 impl Taking {
-    /// What becomes of arguments that name nothing.
-    pub(super) fn unknown(&self) -> Unknown {
-        if self.new {
+    /// The paths that the arguments name.
+    pub(super) fn targets(&self, context: &Context, latch: &Latch) -> Result<Vec<Target>> {
+        let unknown = if self.new {
             Unknown::Accept
         } else {
             Unknown::Refuse
-        }
+        };
+        context.targets(latch, &self.paths, unknown)
     }
 
     /// Takes the paths, after waiting for them if that was asked for.
@@ -95,7 +96,7 @@ impl Taking {
 impl Arguments {
     pub(super) fn run(&self, context: &Context) -> Result<Answer> {
         let latch = context.open()?;
-        let targets = context.targets(&latch, &self.paths, self.taking.unknown())?;
+        let targets = self.taking.targets(context, &latch)?;
         let me = latch.me()?;
         context.tell_news(&latch)?;
         let interrupt = match self.taking.wait {
@@ -120,7 +121,7 @@ impl Arguments {
 
     fn options(&self) -> LockOptions {
         LockOptions {
-            reason: self.message.clone(),
+            reason: self.taking.message.clone(),
             ttl: self.taking.ttl,
             steal: if self.steal { Steal::Yes } else { Steal::No },
             several: if self.partial {

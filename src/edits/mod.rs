@@ -8,12 +8,14 @@
 
 mod pushed;
 mod staged;
+mod unfinished;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 pub use pushed::{RefUpdate, parse_updates, pushed, range, unchanged_at_tip};
 pub use staged::{StagedQuery, as_upstream, heads_in_environment, staged};
+pub use unfinished::changed_files;
 
 use crate::error::Result;
 use crate::git::{Git, split_nul};

@@ -1,6 +1,7 @@
 //! Giving locks back: one's own when the work on them is out, anybody's by force.
 
 use super::Latch;
+use crate::edits::changed_files;
 use crate::error::{Code, Error, Result};
 use crate::lease::{self, Insist, Refusal, Release, Released, Renewal};
 use crate::path::{Claim, Kind, RepoPath};
@@ -127,7 +128,7 @@ impl Latch {
         if mine.is_empty() {
             return Ok(Vec::new());
         }
-        let changed = crate::status::changed_files(&self.repo)?;
+        let changed = changed_files(&self.repo)?;
         let has_changes = |entry: &Entry| changed.iter().any(|(key, _)| entry.claim.covers(key));
         Ok(mine
             .into_iter()

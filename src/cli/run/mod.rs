@@ -20,12 +20,6 @@ use git_latch::lease::{Acquired, Steal};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// Files, directories or patterns of tracked files
-    #[arg(required = true, value_name = "PATH")]
-    paths: Vec<OsString>,
-    /// Say why, for others to read
-    #[arg(short, long, value_name = "WHY")]
-    message: Option<String>,
     #[command(flatten)]
     taking: lock::Taking,
     /// What to do when a lease is lost while the command runs
@@ -47,11 +41,11 @@ enum OnLost {
 impl Arguments {
     pub(super) fn run(&self, context: &Context) -> Result<Answer> {
         let latch = context.open()?;
-        let targets = context.targets(&latch, &self.paths, self.taking.unknown())?;
+        let targets = self.taking.targets(context, &latch)?;
         let me = latch.me()?;
         context.tell_news(&latch)?;
         let options = LockOptions {
-            reason: self.message.clone(),
+            reason: self.taking.message.clone(),
             ttl: self.taking.ttl,
             steal: Steal::No,
             ..LockOptions::default()

@@ -1,0 +1,77 @@
+//! The heartbeat, and what has lost the right to one.
+
+use super::Change;
+use crate::lock::{LeaseId, Lock};
+use crate::path::Claim;
+use crate::time::Ttl;
+use crate::view::{Entry, Me, Standing, View};
+
+/// A lease to renew: the claim it was taken on, and its id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Renewal {
+    /// What it occupies.
+    pub claim: Claim,
+    /// The acquisition.
+    pub lease: LeaseId,
+}
+
+/// What becomes of leases that should go on.
+#[derive(Clone, Debug, Default)]
+pub struct Renewed {
+    /// They live on.
+    pub renewed: Vec<Lock>,
+    /// They are lost: expired, gone, another lease, or in conflict with a live lock. With whoever has the path now.
+    pub lost: Vec<(Renewal, Option<Entry>)>,
+}
+
+/// Gives leases a new heartbeat. A renewal is a decision too: what is expired for its owner, gone, another's or in
+/// conflict with another's live lock is lost.
+#[must_use]
+pub fn renew(view: &View, me: &Me, leases: &[Renewal], ttl: Option<Ttl>) -> (Vec<Change>, Renewed) {
+    let mut answer = Renewed::default();
+    let mut changes = Vec::new();
+    for renewal in leases {
+        let still = view.covering(&renewal.claim.key).find(|e| {
+            e.claim == renewal.claim
+                && e.lock()
+                    .is_some_and(|l| l.lease == renewal.lease && me.owns(l))
+        });
+        let rival = rival(view, me, &renewal.claim);
+        match still
+            .filter(|e| rival.is_none() && view.standing(e) == Standing::Live)
+            .and_then(Entry::lock)
+        {
+            Some(held) => {
+                let lock = renewed(view, held, ttl);
+                changes.push(Change::Renew(Box::new(lock.clone())));
+                answer.renewed.push(lock);
+            }
+            None => answer.lost.push((renewal.clone(), rival.cloned())),
+        }
+    }
+    (changes, answer)
+}
+
+/// A live lock of somebody else that cannot stand beside one of mine on this claim.
+///
+/// An unreadable lock is no rival: while mine lived nobody could take the path, so it is damage, not a successor.
+#[must_use]
+pub fn rival<'a>(view: &'a View, me: &Me, claim: &'a Claim) -> Option<&'a Entry> {
+    view.overlapping(claim).find(|e| {
+        e.lock().is_some_and(|lock| !me.owns(lock)) && view.standing(e) != Standing::Expired
+    })
+}
+
+/// The lock with a new heartbeat, and never with a shorter life than it had.
+pub(super) fn renewed(view: &View, held: &Lock, ttl: Option<Ttl>) -> Lock {
+    let now = crate::time::to_millis(view.now);
+    let longer = ttl.filter(|ttl| match (ttl.end_from(now), held.expires_at()) {
+        (Some(new), Some(old)) => new >= old,
+        (new, _) => new.is_none(),
+    });
+    Lock {
+        heartbeat_at: now,
+        ttl: longer.unwrap_or(held.ttl),
+        ..held.clone()
+    }
+}
