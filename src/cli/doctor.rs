@@ -192,17 +192,19 @@ fn hook_checks(latch: &Latch, checks: &mut Vec<Check>) {
         Err(error) => return checks.push(Check::failed("hooks", &error)),
     };
     let before = checks.len();
-    for (name, state) in states {
-        let problem = match state {
-            State::Right | State::Called => continue,
-            State::Missing => format!("{name} is not installed"),
-            State::Outdated => format!("{name} is of another version of git-latch"),
-            State::NotExecutable => format!("{name} is not executable: git leaves it out"),
-            State::Foreign if hooks.has_legacy(name) => {
-                format!("{name} was replaced by another tool")
-            }
-            State::Foreign => format!("{name} is somebody else's and does not call git-latch"),
-        };
+    let missing: Vec<&str> = states
+        .iter()
+        .filter(|(_, state)| *state == State::Missing)
+        .map(|(name, _)| *name)
+        .collect();
+    let mut problems: Vec<String> = states
+        .into_iter()
+        .filter_map(|(name, state)| problem_with(&hooks, name, state))
+        .collect();
+    if !missing.is_empty() {
+        problems.push(format!("not installed: {}", missing.join(", ")));
+    }
+    for problem in problems {
         checks.push(Check::wrong(
             "hooks",
             Code::BadUsage,
@@ -215,6 +217,20 @@ fn hook_checks(latch: &Latch, checks: &mut Vec<Check>) {
             "hooks",
             hooks.directory().display().to_string(),
         ));
+    }
+}
+
+fn problem_with(hooks: &Hooks, name: &str, state: State) -> Option<String> {
+    match state {
+        State::Right | State::Called | State::Missing => None,
+        State::Outdated => Some(format!("{name} is of another version of git-latch")),
+        State::NotExecutable => Some(format!("{name} is not executable: git leaves it out")),
+        State::Foreign if hooks.has_legacy(name) => {
+            Some(format!("{name} was replaced by another tool"))
+        }
+        State::Foreign => Some(format!(
+            "{name} is somebody else's and does not call git-latch"
+        )),
     }
 }
 

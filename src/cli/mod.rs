@@ -23,6 +23,7 @@ mod unlock;
 mod words;
 
 use std::ffi::OsString;
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -224,9 +225,14 @@ fn wrong_use(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
         return exit::code(0);
     }
     let text = error.render().to_string();
-    let (message, rest) = text.split_once('\n').unwrap_or((&text, ""));
+    // The first paragraph says what is wrong; usage and advice follow.
+    let (message, rest) = text.split_once("\n\n").unwrap_or((&text, ""));
+    let words: Vec<&str> = message
+        .trim_start_matches("error: ")
+        .split_whitespace()
+        .collect();
+    let message = words.join(" ");
     let json = arguments.iter().any(|a| a == "--json");
-    let message = message.trim_start_matches("error: ");
     if json {
         let name = name_of(arguments);
         let failure = Failure::new(Code::BadUsage, message, Some(help_for(name)));
@@ -238,7 +244,7 @@ fn wrong_use(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
             &format!("see `{}`", help_command(name_of(arguments))),
         );
         let rest = rest.trim_end();
-        let newline = if rest.is_empty() { "" } else { "\n" };
+        let newline = if rest.is_empty() { "" } else { "\n\n" };
         output::eprint(&format!(
             "{}error:{:#} {message}{newline}{rest}",
             output::ALERT,
@@ -313,6 +319,7 @@ fn log(verbose: u8) {
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
         .try_init();
 }

@@ -1,10 +1,12 @@
 //! Giving locks back: one's own when the work on them is out, anybody's by force.
 
+use std::collections::{HashMap, HashSet};
+
 use super::Latch;
 use crate::edits::changed_files;
 use crate::error::{Code, Error, Result};
 use crate::lease::{self, Insist, Refusal, Release, Released, Renewal};
-use crate::path::{Claim, Kind, RepoPath};
+use crate::path::{Claim, Key, Kind, RepoPath};
 use crate::store::{self, LockStore as _, Scope};
 use crate::target::Target;
 use crate::time::Clock;
@@ -41,14 +43,11 @@ impl Latch {
         let mut answer = Unlocked::default();
         let mut going = Vec::new();
         let unfinished = match insist {
-            Insist::Yes => Vec::new(),
+            Insist::Yes => HashMap::new(),
             Insist::No => self.unfinished(&paths, &before, &me)?,
         };
         for path in paths {
-            match unfinished
-                .iter()
-                .find(|entry| entry.claim.key == path.key())
-            {
+            match unfinished.get(&path.key()) {
                 Some(entry) => answer.refused.push(Refusal {
                     path,
                     code: Code::Unpushed,
@@ -119,21 +118,21 @@ impl Latch {
     }
 
     /// Locks of mine among `paths` on which there is work that nobody else has yet.
-    fn unfinished(&self, paths: &[RepoPath], view: &View, me: &Me) -> Result<Vec<Entry>> {
-        let keys: Vec<_> = paths.iter().map(RepoPath::key).collect();
+    fn unfinished(&self, paths: &[RepoPath], view: &View, me: &Me) -> Result<HashMap<Key, Entry>> {
+        let keys: HashSet<Key> = paths.iter().map(RepoPath::key).collect();
         let mine: Vec<&Entry> = view
             .live()
             .filter(|e| me.has(e) && keys.contains(&e.claim.key))
             .collect();
         if mine.is_empty() {
-            return Ok(Vec::new());
+            return Ok(HashMap::new());
         }
         let changed = changed_files(&self.repo)?;
         let has_changes = |entry: &Entry| changed.iter().any(|(key, _)| entry.claim.covers(key));
         Ok(mine
             .into_iter()
             .filter(|e| has_changes(e))
-            .cloned()
+            .map(|e| (e.claim.key.clone(), e.clone()))
             .collect())
     }
 
@@ -145,15 +144,18 @@ impl Latch {
         answer: &mut Unlocked,
     ) -> Result<()> {
         let held = self.held.read()?;
-        let mut over = Vec::new();
+        let held: HashSet<Key> = held
+            .iter()
+            .filter(|h| h.confirmed && h.is_of(me))
+            .filter_map(|h| h.claim().map(|claim| claim.key))
+            .collect();
+        let mut over = HashSet::new();
         for (path, came_to) in paths.into_iter().zip(released) {
             let key = path.key();
-            let was_mine = held.iter().any(|h| {
-                h.confirmed && h.is_of(me) && h.claim().is_some_and(|claim| claim.key == key)
-            });
+            let was_mine = held.contains(&key);
             let (code, holder, in_progress) = match came_to {
                 Released::Free(entry) => {
-                    over.push(key);
+                    over.insert(key);
                     answer.unlocked.push(entry);
                     continue;
                 }
@@ -167,7 +169,7 @@ impl Latch {
                 Released::Forbidden(entry) => (Code::Forbidden, Some(entry), false),
             };
             if code == Code::Lost {
-                over.push(key);
+                over.insert(key);
             }
             answer.refused.push(Refusal {
                 path,

@@ -39,6 +39,38 @@ fn it_says_for_whom_and_takes_the_lock_when_it_is_free() {
 }
 
 #[test]
+fn where_the_system_gives_no_events_it_looks_every_now_and_then() {
+    let sandbox = Sandbox::new();
+    let ada = sandbox.repo();
+    let bob = ada.by("bob@example.com");
+    bob.ok(&["lock", "hero.psd"]);
+    let script = "echo 0 > /proc/sys/user/max_inotify_instances || exit 99; exec \"$0\" -vv lock --wait hero.psd";
+    let mut waiter = ada
+        .command("unshare")
+        .args(["--user", "--map-root-user", "sh", "-c", script, LATCH])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut told = String::new();
+    let mut lines = BufReader::new(waiter.stderr.as_mut().unwrap()).lines();
+    while let Some(Ok(line)) = lines.next() {
+        told.push_str(&line);
+        if line.contains("polling") {
+            bob.ok(&["unlock", "hero.psd"]);
+            break;
+        }
+    }
+    let ended = waiter.wait().unwrap().code();
+    if !told.contains("polling") {
+        eprintln!("skipped: no user namespaces here: {told}");
+        return;
+    }
+    assert_eq!(ended, Some(0), "{told}");
+    assert_eq!(ada.locks()[0].1, "ada@example.com");
+}
+
+#[test]
 fn it_waits_for_a_process_that_dies() {
     let sandbox = Sandbox::new();
     let ada = sandbox.repo();
