@@ -19,13 +19,16 @@ impl Scratch {
         Self::with(&[])
     }
 
-    /// An empty repository, made with further options of `git init`.
+    /// An empty repository, made with further options of `git init`, as far as this git knows them.
     pub(crate) fn with(options: &[&str]) -> Self {
         let home = tempfile::tempdir().unwrap();
         let root = home.path().join("work");
         fs::create_dir(&root).unwrap();
         let scratch = Scratch { home, root };
-        scratch.git(&[&["init", "--quiet", "--initial-branch=main"], options].concat());
+        let knows = |option: &&&str| !option.starts_with("--ref-format") || knows_ref_formats();
+        let mut arguments = vec!["init", "--quiet", "--initial-branch=main"];
+        arguments.extend(options.iter().filter(knows));
+        scratch.git(&arguments);
         scratch.configure();
         scratch
     }
@@ -134,4 +137,11 @@ impl Scratch {
             String::from_utf8_lossy(&said).trim_end().to_owned(),
         )
     }
+}
+
+/// Whether this git has other formats of refs than files (2.45 and later).
+pub(crate) fn knows_ref_formats() -> bool {
+    let help = Command::new("git").args(["init", "-h"]).output().unwrap();
+    String::from_utf8_lossy(&help.stdout).contains("--ref-format")
+        || String::from_utf8_lossy(&help.stderr).contains("--ref-format")
 }
