@@ -232,7 +232,7 @@ impl Error {
             | Error::BadPath { hint, .. }
             | Error::Unsupported { hint, .. } => hint.clone(),
             Error::BadPolicy { .. } => {
-                Some("mend that line; `git latch help init` tells where the keys are".into())
+                Some("mend that line, or take it out; every key is in the file that `git latch init` writes".into())
             }
             Error::NoIdentity => Some("git config --global user.email you@example.com".into()),
             Error::NotARepository { .. } => {
