@@ -31,7 +31,10 @@ const GLANCE: usize = 16;
 /// What keeps the policy or the locks from being read.
 pub fn is_quiet(repo: &Repo, environment: &Environment, clock: &dyn Clock) -> Result<bool> {
     let policy = Policy::of(repo.root().ok(), repo.common_dir())?;
-    let is_plain = policy.require.is_empty() && policy.share_remote.is_none();
+    // Shared locks are read from the ref, which the configuration may name.
+    let is_shared =
+        policy.share_remote.is_some() || repo.common_dir().join("latch/store.git").exists();
+    let is_plain = policy.require.is_empty() && !is_shared;
     if !is_plain || lockable::is_in_use(repo, &Config::default(), &environment.home)? {
         return Ok(false);
     }

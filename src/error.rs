@@ -146,6 +146,30 @@ pub enum Error {
         /// The guard file.
         guard: PathBuf,
     },
+    /// The remote does not answer.
+    #[error("the remote `{remote}` cannot be reached: {problem}")]
+    Unreachable {
+        /// The remote's name.
+        remote: String,
+        /// Git's words.
+        problem: String,
+    },
+    /// The remote says no, and not because somebody was faster.
+    #[error("the remote `{remote}` refuses the lock ref: {problem}")]
+    Refused {
+        /// The remote's name.
+        remote: String,
+        /// Git's words.
+        problem: String,
+        /// The next step.
+        hint: Option<String>,
+    },
+    /// Others were faster for too long.
+    #[error("others change locks on `{remote}` all the time; nothing was changed")]
+    Contended {
+        /// The remote's name.
+        remote: String,
+    },
     /// An operating system error, with what was being done to which path.
     #[error("cannot {action} {}", quoted_path(path))]
     Io {
@@ -219,7 +243,9 @@ impl Error {
             Error::NotARepository { .. } => Code::NotARepository,
             Error::Unsupported { .. } | Error::InTheWay { .. } => Code::Unsupported,
             Error::NoSuchLease { .. } => Code::NotHeld,
-            Error::Busy { .. } => Code::Busy,
+            Error::Busy { .. } | Error::Contended { .. } => Code::Busy,
+            Error::Unreachable { .. } => Code::Unreachable,
+            Error::Refused { .. } => Code::Refused,
             Error::Io { .. } | Error::Corrupt { .. } | Error::Git { .. } => Code::Io,
         }
     }
@@ -230,7 +256,12 @@ impl Error {
         match self {
             Error::BadUsage { hint, .. }
             | Error::BadPath { hint, .. }
-            | Error::Unsupported { hint, .. } => hint.clone(),
+            | Error::Unsupported { hint, .. }
+            | Error::Refused { hint, .. } => hint.clone(),
+            Error::Unreachable { remote, .. } => Some(format!(
+                "nothing was changed; see whether `git ls-remote {remote}` works"
+            )),
+            Error::Contended { .. } => Some("try again".into()),
             Error::BadPolicy { .. } => {
                 Some("mend that line, or take it out; every key is in the file that `git latch init` writes".into())
             }

@@ -7,6 +7,7 @@ use std::ffi::{OsStr, OsString};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 
@@ -112,6 +113,41 @@ impl Git {
             .map_err(|e| not_started(arguments, &e))
     }
 
+    /// Runs git, and kills it when it takes longer; `None` then. What speaks with a network must end.
+    pub fn run_within<S: AsRef<OsStr>>(
+        &self,
+        arguments: &[S],
+        limit: Duration,
+    ) -> Result<Option<Output>> {
+        let mut child = self
+            .command(arguments)
+            .spawn()
+            .map_err(|e| not_started(arguments, &e))?;
+        let stdout = collect(child.stdout.take());
+        let stderr = collect(child.stderr.take());
+        let end = Instant::now() + limit;
+        let mut pause = Duration::from_micros(500);
+        let status = loop {
+            if let Some(status) = child.try_wait().map_err(|e| not_started(arguments, &e))? {
+                break status;
+            }
+            if Instant::now() >= end {
+                // It may have ended meanwhile: then there is nothing to kill.
+                let _ = child.kill();
+                let _ = child.wait();
+                return Ok(None);
+            }
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(Duration::from_millis(4));
+        };
+        let joined = "reading a pipe does not panic";
+        Ok(Some(Output {
+            status,
+            stdout: stdout.join().expect(joined),
+            stderr: stderr.join().expect(joined),
+        }))
+    }
+
     /// Starts git; [`Running::finish`] gives its output. Two that do not need each other run side by side.
     pub fn start<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Result<Running> {
         let child = self
@@ -184,6 +220,18 @@ impl Git {
             Err(failure(second, &output))
         }
     }
+}
+
+/// Reads a pipe to its end, meanwhile.
+fn collect<R: io::Read + Send + 'static>(pipe: Option<R>) -> std::thread::JoinHandle<Vec<u8>> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        if let Some(mut pipe) = pipe {
+            // What was read until then is what there is.
+            let _ = pipe.read_to_end(&mut bytes);
+        }
+        bytes
+    })
 }
 
 /// A git that was started.

@@ -22,6 +22,8 @@ use crate::watch::{Nudge, Waker};
 
 /// The life of a lease bound to a process, where none is asked for.
 pub const TTL: Ttl = Ttl::For(Length::from_secs(180));
+/// The same where locks are shared: every renewal is a push.
+pub const SHARED_TTL: Ttl = Ttl::For(Length::from_secs(30 * 60));
 /// The longest pause between two looks at the wall clock, which may jump while a timer stands still (standby).
 const LONGEST: Duration = Duration::from_secs(1);
 
@@ -107,9 +109,14 @@ pub fn with_lock<T>(
 /// The options with which a process takes what ends with it.
 #[must_use]
 pub fn bound(latch: &Latch, options: &LockOptions) -> LockOptions {
+    let usual = if latch.shared().is_some() {
+        SHARED_TTL
+    } else {
+        TTL
+    };
     LockOptions {
         bound: Bound::ToThisProcess,
-        ttl: options.ttl.or(Some(TTL.min(latch.terms().max_ttl))),
+        ttl: options.ttl.or(Some(usual.min(latch.terms().max_ttl))),
         ..options.clone()
     }
 }
@@ -164,7 +171,7 @@ pub fn keep<T>(
 }
 
 fn directories<'a>(latch: &Latch, locks: impl Iterator<Item = &'a Lock>) -> BTreeSet<PathBuf> {
-    let root = latch.store().locks();
+    let root = latch.local().locks();
     locks
         .filter_map(|lock| lock.claim().place())
         .filter_map(|place| root.join(place.to_path()).parent().map(PathBuf::from))

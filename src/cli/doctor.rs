@@ -150,7 +150,7 @@ fn policy_check(latch: &Latch) -> Check {
 }
 
 fn store_check(latch: &Latch) -> Check {
-    let store = latch.store();
+    let store = latch.local();
     if !store.locks().exists() {
         return Check::right("locks", "none yet");
     }
@@ -165,7 +165,7 @@ fn link_check(latch: &Latch) -> Check {
     let Ok(root) = latch.repo().root() else {
         return Check::right("link", "none in a bare repository");
     };
-    match link::state(root, &latch.store().locks()) {
+    match link::state(root, &latch.local().locks()) {
         Ok(link::State::Right) => Check::right("link", ".locks leads to the lock directory"),
         Ok(link::State::Copy) => Check::right("link", ".locks is a copy of the lock directory"),
         Ok(link::State::Missing) => Check::wrong("link", Code::BadUsage, ".locks is missing", mend),

@@ -7,6 +7,7 @@ use std::ffi::OsString;
 use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use clap::Args;
 
@@ -20,7 +21,11 @@ use git_latch::latch::Latch;
 use git_latch::lockable::{self, Merge};
 use git_latch::policy::{self, Reaction};
 use git_latch::repo::Repo;
+use git_latch::time::Clock as _;
 use git_latch::{check, hooks};
+
+/// How long pre-push waits for the shared locks.
+const REFRESH: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -104,6 +109,7 @@ impl Arguments {
         };
         let updates = edits::parse_updates(&String::from_utf8_lossy(input))?;
         let (remote, url) = (remote.to_string_lossy(), url.to_string_lossy());
+        refresh(context, latch);
         let violations = check::pushed(latch, &remote, &url, &updates, &context.clock)?;
         tell(context, latch, reaction, "push", &violations)
     }
@@ -213,6 +219,20 @@ fn unable(context: &Context, error: &Error) -> Answer {
         .output
         .hint("to get past git-latch once: GIT_LATCH_SKIP=1 git …");
     Answer::silent(exit::of(error.code()))
+}
+
+/// Fetches the shared locks, if that takes no longer than a few seconds; says how old they are if it does.
+fn refresh(context: &Context, latch: &Latch) {
+    let Some(shared) = latch.shared() else { return };
+    if let Err(error) = latch.sync(Some(REFRESH), &context.clock) {
+        let asked = shared.synced_at();
+        let age = asked.map_or("never fetched".into(), |at| {
+            format!("fetched {}", super::output::ago(at, context.clock.now()))
+        });
+        context
+            .output
+            .note(format!("{error}; judging by the locks as {age}"));
+    }
 }
 
 /// The other parents, which git names in the environment of pre-merge-commit, and nowhere else yet.

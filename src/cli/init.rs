@@ -16,6 +16,9 @@ use git_latch::{lockable, policy};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
+    /// Share locks with other clones through this remote
+    #[arg(long, value_name = "R")]
+    remote: Option<String>,
     /// Install into a hooks directory that all of your repositories use
     #[arg(long)]
     force: bool,
@@ -36,6 +39,13 @@ impl Arguments {
         let installed = hooks.install(&binary, global, latch.sharing())?;
         latch.prepare()?;
         let is_new = write_policy(&latch)?;
+        let shares = match &self.remote {
+            Some(remote) => share_through(&latch, remote)?,
+            None => false,
+        };
+        // With the remote in the policy.
+        let latch = context.open()?;
+        latch.sync(None, &context.clock)?;
         if latch.notice_lockable_files()? {
             let paths = lockable::all(latch.repo())?;
             latch.settle(&paths, &latch.reader()?, &context.clock)?;
@@ -47,6 +57,13 @@ impl Arguments {
             output.done(format!(
                 "{} {shown}: the team's rules, all commented out",
                 styled(GOOD, "wrote")
+            ));
+        }
+        if shares {
+            let remote = self.remote.as_deref().unwrap_or_default();
+            output.done(format!(
+                "{} locks through {remote}, with every clone that has this policy",
+                styled(GOOD, "sharing")
             ));
         }
         tell_hooks(context, &hooks, &installed);
@@ -93,6 +110,49 @@ fn write_policy(latch: &Latch) -> Result<bool> {
         Err(e) if e.kind() == ErrorKind::AlreadyExists => Ok(false),
         Err(e) => Err(Error::io("write", path)(e)),
     }
+}
+
+/// Puts the remote into the policy; says whether it was not there.
+fn share_through(latch: &Latch, remote: &str) -> Result<bool> {
+    let known = latch
+        .repo()
+        .git()
+        .run(&["remote", "get-url", "--", remote])?;
+    if !known.status.success() {
+        return Err(Error::BadUsage {
+            problem: format!("there is no remote `{remote}` here"),
+            hint: Some(format!("git remote add {} URL", words::shell_word(remote))),
+        });
+    }
+    match latch.policy().share_remote.as_deref() {
+        Some(there) if there == remote => return Ok(false),
+        Some(there) => {
+            return Err(Error::BadUsage {
+                problem: format!("the policy shares locks through `{there}`"),
+                hint: Some(
+                    "change `[share] remote` in .latch.toml by hand, for the whole team".into(),
+                ),
+            });
+        }
+        None => {}
+    }
+    let path = latch.repo().root()?.join(policy::FILE);
+    let text = std::fs::read_to_string(&path).map_err(Error::io("read", &path))?;
+    let line = format!("remote = {}\n", serde_json::Value::from(remote));
+    let text = match text.lines().position(|line| line.trim() == "[share]") {
+        Some(at) => {
+            let (before, after): (Vec<_>, Vec<_>) = text
+                .split_inclusive('\n')
+                .enumerate()
+                .partition(|(n, _)| *n <= at);
+            let part =
+                |lines: Vec<(usize, &str)>| lines.into_iter().map(|(_, l)| l).collect::<String>();
+            format!("{}{line}{}", part(before), part(after))
+        }
+        None => format!("{}\n[share]\n{line}", text.trim_end().to_owned() + "\n"),
+    };
+    std::fs::write(&path, text).map_err(Error::io("write", &path))?;
+    Ok(true)
 }
 
 fn tell_hooks(context: &Context, hooks: &Hooks, installed: &[(&str, Outcome)]) {

@@ -18,6 +18,7 @@ mod renew;
 mod run;
 mod status;
 mod sweep;
+mod sync;
 mod uninstall;
 mod unlock;
 mod words;
@@ -108,6 +109,8 @@ enum Command {
     Check(check::Arguments),
     /// Hold locks while a command runs
     Run(run::Arguments),
+    /// Fetch the shared locks
+    Sync(sync::Arguments),
     /// Remove locks that have expired
     Sweep(sweep::Arguments),
     /// Look for what is wrong with the set-up
@@ -135,6 +138,7 @@ impl Command {
             Command::List(arguments) => arguments.run(context),
             Command::Check(arguments) => arguments.run(context),
             Command::Run(arguments) => arguments.run(context),
+            Command::Sync(arguments) => arguments.run(context),
             Command::Sweep(arguments) => arguments.run(context),
             Command::Doctor(arguments) => arguments.run(context),
             Command::Hook(arguments) => arguments.run(context),
@@ -285,6 +289,7 @@ fn empty(name: &str) -> Value {
         "list" => json!({"locks": [], "seq": null, "as_of": null}),
         "status" => json!({"mine": [], "blocking": [], "lost": []}),
         "check" => json!({"ok": false, "violations": []}),
+        "sync" => json!({"seq": null, "changes": 0, "as_of": null}),
         "sweep" => json!({"swept": []}),
         "doctor" => json!({"ok": false, "checks": []}),
         "init" => json!({"policy": null, "link": null, "hooks": []}),

@@ -51,7 +51,7 @@ impl Arguments {
             }
         }
         for tree in working_trees(&latch)? {
-            link::remove(&tree, latch.repo().common_dir(), &latch.store().locks())?;
+            link::remove(&tree, latch.repo().common_dir(), &latch.local().locks())?;
         }
         remove_state(&latch)?;
         context.output.done(format!(

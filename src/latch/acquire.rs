@@ -1,10 +1,10 @@
 //! Taking paths: the targets become a request, the store decides and publishes, the working tree remembers.
 
-use super::Latch;
+use super::{Latch, share};
 use crate::error::{Error, Result};
 use crate::lease::{self, Acquired, Outcome, Request, Several, Steal, Wanted};
 use crate::lock::{LeaseId, check_reason};
-use crate::store::{self, Scope};
+use crate::store::{self, Scope, Verdict};
 use crate::target::Target;
 use crate::time::{Clock, Ttl};
 
@@ -59,6 +59,7 @@ impl Latch {
         self.check(options)?;
         let me = self.me()?;
         self.prepare()?;
+        self.turn_sharing_on(&me, clock)?;
         let now = clock.now();
         let request = Request {
             wanted: targets
@@ -81,7 +82,7 @@ impl Latch {
             force: &self.policy.force,
         };
         let scope = Scope::Claims(targets.iter().map(Target::claim).collect());
-        let (_, acquired) = store::transact(&self.store, &scope, clock, |view| {
+        let (_, acquired) = store::transact(self.store(), &scope, clock, |view| {
             let (changes, acquired) = lease::acquire(view, &request)?;
             // Before it is published: a lease that nobody remembers taking could be lost in silence.
             let fresh = acquired
@@ -90,7 +91,11 @@ impl Latch {
                 .filter(|t| t.outcome != Outcome::Renewed);
             self.held
                 .enter(&fresh.map(|t| &t.lock).collect::<Vec<_>>())?;
-            Ok((changes, acquired))
+            Ok((
+                changes,
+                Verdict::no_if(!acquired.refused.is_empty()),
+                acquired,
+            ))
         })?;
         self.remember(acquired.locked.iter().map(|taken| &taken.lock));
         self.after_change();
@@ -109,6 +114,10 @@ impl Latch {
                 .map_err(|problem| Error::bad_usage(problem, "say it in a sentence"))?;
         }
         match options.ttl {
+            Some(ttl) if self.shared().is_some() && ttl < share::SHORTEST => Err(Error::bad_usage(
+                format!("a ttl of `{ttl}` is too short for shared locks: every renewal is a push"),
+                format!("ask for at least `--ttl {}`", share::SHORTEST),
+            )),
             Some(ttl) if ttl > self.terms().max_ttl => {
                 let max = self.terms().max_ttl;
                 Err(Error::bad_usage(

@@ -7,6 +7,7 @@
 mod acquire;
 mod release;
 mod renew;
+mod share;
 mod wait;
 
 use std::path::Path;
@@ -28,7 +29,7 @@ use crate::lockable;
 use crate::path::{Claim, Key, Kind, RepoPath};
 use crate::policy::Policy;
 use crate::repo::Repo;
-use crate::store::{self, LocalStore, LockStore as _, Scope, Sharing};
+use crate::store::{self, LocalStore, LockStore, Scope, SharedStore, Sharing, Verdict};
 use crate::time::Clock;
 use crate::view::{Entry, Me, Terms, View};
 use crate::workspace::Workspace;
@@ -41,7 +42,8 @@ pub struct Latch {
     policy: Policy,
     environment: Environment,
     sharing: Sharing,
-    store: LocalStore,
+    local: LocalStore,
+    shared: Option<SharedStore>,
     held: HeldFile,
     workspace: OnceLock<Option<Workspace>>,
 }
@@ -71,23 +73,19 @@ impl Latch {
     pub fn of(repo: Repo, environment: &Environment) -> Result<Self> {
         let config = Config::start(&repo.git())?;
         let policy = Policy::of(repo.root().ok(), repo.common_dir())?;
-        if let Some(remote) = &policy.share_remote {
-            return Err(Error::Unsupported {
-                problem: format!(
-                    "the policy shares locks through `{remote}`, which this version cannot do"
-                ),
-                hint: Some("install a newer git-latch, or take `remote` out of `[share]`".into()),
-            });
-        }
         let config = Config::finish(config)?;
         let sharing = Sharing::from_config(config.get("core.sharedrepository").unwrap_or_default());
-        let store = LocalStore::new(
+        let local = LocalStore::new(
             repo.common_dir(),
             policy.terms,
             &format!("{} git-latch", environment.host),
         )
         .with_sharing(sharing)
         .with_trust_in_shares(config.is_true("latch.trustshare"));
+        let shared = share::of(&repo, &policy, &config, sharing).map(|store| {
+            // Without a name nothing is changed, and so nothing is signed.
+            store.with_author(identity::owner(environment, &config, None).ok())
+        });
         Ok(Latch {
             held: HeldFile::of(repo.git_dir(), sharing),
             environment: environment.clone(),
@@ -96,7 +94,8 @@ impl Latch {
             config,
             policy,
             sharing,
-            store,
+            local,
+            shared,
         })
     }
 
@@ -132,8 +131,23 @@ impl Latch {
 
     /// Where the locks are kept.
     #[must_use]
-    pub fn store(&self) -> &LocalStore {
-        &self.store
+    pub fn store(&self) -> &dyn LockStore {
+        match &self.shared {
+            Some(shared) => shared,
+            None => &self.local,
+        }
+    }
+
+    /// The lock directory of this machine: the locks themselves, or a copy of the shared ones.
+    #[must_use]
+    pub fn local(&self) -> &LocalStore {
+        &self.local
+    }
+
+    /// The locks of a remote, where they are shared.
+    #[must_use]
+    pub fn shared(&self) -> Option<&SharedStore> {
+        self.shared.as_ref()
     }
 
     /// The record of the leases taken in this working tree.
@@ -223,7 +237,7 @@ impl Latch {
 
     /// Reads a view. Expired locks are in it, and count for nobody: ask [`View::live`] or [`View::standing`].
     pub fn view(&self, scope: &Scope, clock: &dyn Clock) -> Result<View> {
-        self.store.view(scope, clock)
+        self.store().view(scope, clock)
     }
 
     /// Makes `.locks` and the lock directory, where they are missing.
@@ -233,16 +247,16 @@ impl Latch {
     pub fn prepare(&self) -> Result<()> {
         let root = self.repo.root()?;
         // Before anything is made: what is in the way is not worked around.
-        if let link::State::Foreign(_) = link::state(root, &self.store.locks())? {
-            return link::ensure(root, self.repo.common_dir(), &self.store.locks());
+        if let link::State::Foreign(_) = link::state(root, &self.local.locks())? {
+            return link::ensure(root, self.repo.common_dir(), &self.local.locks());
         }
-        self.store.prepare()?;
-        link::ensure(root, self.repo.common_dir(), &self.store.locks())
+        self.local.prepare()?;
+        link::ensure(root, self.repo.common_dir(), &self.local.locks())
     }
 
     /// Makes `.locks` where it is missing in a repository with locks. What stands against it is left for [`Latch::prepare`] to say.
     pub fn mend_link(&self) {
-        let (Ok(root), locks) = (self.repo.root(), self.store.locks()) else {
+        let (Ok(root), locks) = (self.repo.root(), self.local.locks()) else {
             return;
         };
         if locks.is_dir()
@@ -305,7 +319,7 @@ impl Latch {
             key: Key::of(path),
             kind: Kind::File,
         });
-        let view = self.store.view(&Scope::Claims(claims.collect()), clock)?;
+        let view = self.store().view(&Scope::Claims(claims.collect()), clock)?;
         lockable::settle(self.repo.root()?, &view, me, paths)
     }
 
@@ -328,7 +342,7 @@ impl Latch {
     /// have none.
     fn after_change(&self) {
         let Ok(root) = self.repo.root() else { return };
-        if let Err(error) = link::refresh(root, &self.store.locks()) {
+        if let Err(error) = link::refresh(root, &self.local.locks()) {
             tracing::warn!(%error, "the copy of the lock directory is not refreshed");
         }
         Policy::remember(root, self.repo.common_dir(), self.sharing);
@@ -336,11 +350,12 @@ impl Latch {
 
     /// Removes what has expired; gives what was removed.
     pub fn sweep(&self, clock: &dyn Clock) -> Result<Vec<Entry>> {
-        if !self.store.is_begun()? {
+        if !self.local.is_begun()? {
             return Ok(Vec::new());
         }
-        let (_, swept) = store::transact(&self.store, &Scope::All, clock, |view| {
-            Ok(lease::sweep(view))
+        let (_, swept) = store::transact(self.store(), &Scope::All, clock, |view| {
+            let (changes, swept) = lease::sweep(view);
+            Ok((changes, Verdict::Yes, swept))
         })?;
         self.after_change();
         Ok(swept)
@@ -353,7 +368,7 @@ impl Latch {
             return Ok(Vec::new());
         }
         let claims = held.iter().filter_map(crate::held::Held::claim).collect();
-        let view = self.store.view(&Scope::Claims(claims), clock)?;
+        let view = self.store().view(&Scope::Claims(claims), clock)?;
         self.held.losses(&view, &self.reader()?)
     }
 }

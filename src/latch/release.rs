@@ -7,7 +7,7 @@ use crate::edits::changed_files;
 use crate::error::{Code, Error, Result};
 use crate::lease::{self, Insist, Refusal, Release, Released, Renewal};
 use crate::path::{Claim, Key, Kind, RepoPath};
-use crate::store::{self, LockStore as _, Scope};
+use crate::store::{self, Scope, Verdict};
 use crate::target::Target;
 use crate::time::Clock;
 use crate::view::{Entry, Me, View};
@@ -39,6 +39,7 @@ impl Latch {
     /// [`Error::NoSuchLease`]; whatever keeps the store from changing.
     pub fn unlock(&self, what: What<'_>, insist: Insist, clock: &dyn Clock) -> Result<Unlocked> {
         let me = self.me()?;
+        self.turn_sharing_on(&me, clock)?;
         let (paths, before) = self.meant(what, &me, clock)?;
         let mut answer = Unlocked::default();
         let mut going = Vec::new();
@@ -62,7 +63,7 @@ impl Latch {
         }
         let claims = going.iter().map(|p| Claim::new(p, Kind::File));
         let scope = Scope::Claims(claims.collect());
-        let (_, released) = store::transact(&self.store, &scope, clock, |view| {
+        let (_, released) = store::transact(self.store(), &scope, clock, |view| {
             let mut changes = Vec::new();
             let mut released = Vec::new();
             for path in &going {
@@ -71,7 +72,8 @@ impl Latch {
                 changes.extend(steps);
                 released.push(came_to);
             }
-            Ok((changes, released))
+            let all_free = released.iter().all(|r| matches!(r, Released::Free(_)));
+            Ok((changes, Verdict::no_if(!all_free), released))
         })?;
         self.tell_released(going, released, &me, &mut answer)?;
         self.after_change();
@@ -87,7 +89,7 @@ impl Latch {
             What::Targets(targets) => Scope::Claims(targets.iter().map(Target::claim).collect()),
             What::Mine | What::Lease(_) => Scope::All,
         };
-        let view = self.store.view(&scope, clock)?;
+        let view = self.store().view(&scope, clock)?;
         let paths = match what {
             What::Targets(targets) => targets.iter().map(|t| t.path.clone()).collect(),
             What::Mine => view
@@ -190,13 +192,13 @@ impl Latch {
         clock: &dyn Clock,
     ) -> Result<()> {
         let scope = Scope::Claims(leases.iter().map(|(_, r)| r.claim.clone()).collect());
-        store::transact(&self.store, &scope, clock, |view| {
+        store::transact(self.store(), &scope, clock, |view| {
             let steps = leases.iter().flat_map(|(_, renewal)| {
                 let lease = Release::Lease(renewal.lease.as_str());
                 // They are bound to this very process: "in progress" is us.
                 lease::release(view, me, &lease, Insist::Yes, &self.policy.force).0
             });
-            Ok((steps.collect(), ()))
+            Ok((steps.collect(), Verdict::Yes, ()))
         })?;
         self.after_change();
         let free: Vec<_> = leases

@@ -6,7 +6,7 @@ use crate::error::{Code, Result};
 use crate::lease::{self, Refusal, Renewal};
 use crate::lock::{LeaseId, Lock};
 use crate::path::{Claim, Kind, RepoPath};
-use crate::store::{self, LockStore as _, Scope};
+use crate::store::{self, Scope, Verdict};
 use crate::target::Target;
 use crate::time::{Clock, Ttl};
 use crate::view::{Entry, Me, Standing, View};
@@ -38,11 +38,12 @@ impl Latch {
             ..LockOptions::default()
         })?;
         let me = self.me()?;
+        self.turn_sharing_on(&me, clock)?;
         let scope = match targets {
             Some(targets) => Scope::Claims(targets.iter().map(Target::claim).collect()),
             None => Scope::All,
         };
-        let view = self.store.view(&scope, clock)?;
+        let view = self.store().view(&scope, clock)?;
         let (leases, refused) = match targets {
             Some(targets) => self.leases_on(targets, &view, &me)?,
             None => (self.leases_of_mine(&view, &me)?, Vec::new()),
@@ -64,8 +65,9 @@ impl Latch {
         }
         let renewals: Vec<Renewal> = leases.iter().map(|(_, r)| r.clone()).collect();
         let scope = Scope::Claims(renewals.iter().map(|r| r.claim.clone()).collect());
-        let (_, renewed) = store::transact(&self.store, &scope, clock, |view| {
-            Ok(lease::renew(view, me, &renewals, ttl))
+        let (_, renewed) = store::transact(self.store(), &scope, clock, |view| {
+            let (changes, renewed) = lease::renew(view, me, &renewals, ttl);
+            Ok((changes, Verdict::no_if(!renewed.lost.is_empty()), renewed))
         })?;
         self.remember(renewed.renewed.iter());
         self.after_change();

@@ -122,7 +122,7 @@ impl Latch {
 
     /// Where the locks in the way lie.
     fn directories_of(&self, refused: &[Refusal]) -> BTreeSet<PathBuf> {
-        let locks = self.store().locks();
+        let locks = self.local().locks();
         refused
             .iter()
             .filter_map(|r| r.holder.as_ref())

@@ -407,7 +407,7 @@ impl LockStore for LocalStore {
         let mut view = View::new(self.seq()?, clock.now(), self.terms, entries);
         view.store_now = Some(guard.file_system_now()?);
         self.restamp(&view);
-        let changes = decide(&view)?;
+        let changes = decide(&view)?.changes;
         if changes.is_empty() {
             return Ok(view.seq);
         }

@@ -7,9 +7,13 @@ pub mod local;
 mod mode;
 mod mount;
 mod scan;
+pub mod shared;
+
+use scan::entry_of;
 
 pub use local::LocalStore;
 pub use mode::Sharing;
+pub use shared::{SharedStore, Synced};
 
 use crate::error::Result;
 use crate::lease::Change;
@@ -26,11 +30,42 @@ pub enum Scope {
     Claims(Vec<Claim>),
 }
 
+/// What a decision comes to.
+#[derive(Clone, Debug)]
+pub struct Decision {
+    /// The steps to take, all or none.
+    pub changes: Vec<Change>,
+    /// Whether something was refused, or found lost.
+    pub verdict: Verdict,
+}
+
+/// Whether a decision says no to anything. A store that decides on a view that may be old looks again before it lets a
+/// no stand; a yes is proven by publishing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Everything asked for is granted.
+    Yes,
+    /// Something is not.
+    No,
+}
+
+impl Verdict {
+    /// No, if there are refusals.
+    #[must_use]
+    pub fn no_if(has_refusals: bool) -> Self {
+        if has_refusals {
+            Verdict::No
+        } else {
+            Verdict::Yes
+        }
+    }
+}
+
 /// A decision: run on a current view, and again if the view turns out to be old.
-pub type Decide<'a> = dyn FnMut(&View) -> Result<Vec<Change>> + 'a;
+pub type Decide<'a> = dyn FnMut(&View) -> Result<Decision> + 'a;
 
 /// A place where locks are kept and changed atomically.
-pub trait LockStore: Sync {
+pub trait LockStore: std::fmt::Debug + Sync {
     /// Reads a view. Waits for nobody; each path is read atomically.
     fn view(&self, scope: &Scope, clock: &dyn Clock) -> Result<View>;
 
@@ -49,13 +84,13 @@ pub fn transact<T>(
     store: &dyn LockStore,
     scope: &Scope,
     clock: &dyn Clock,
-    mut decide: impl FnMut(&View) -> Result<(Vec<Change>, T)>,
+    mut decide: impl FnMut(&View) -> Result<(Vec<Change>, Verdict, T)>,
 ) -> Result<(u64, T)> {
     let mut answer = None;
     let seq = store.transact(scope, clock, &mut |view| {
-        let (changes, told) = decide(view)?;
+        let (changes, verdict, told) = decide(view)?;
         answer = Some(told);
-        Ok(changes)
+        Ok(Decision { changes, verdict })
     })?;
     Ok((
         seq,

@@ -5,6 +5,8 @@ use std::fs;
 use std::path::Path;
 use std::thread;
 
+use chrono::{DateTime, Utc};
+
 use super::files;
 use crate::error::{Error, Result};
 use crate::lock::Lock;
@@ -20,7 +22,16 @@ pub(super) fn entry(locks: &Path, place: Place) -> Result<Option<Entry>> {
     let Some(found) = files::read(&path)? else {
         return Ok(None);
     };
-    let content = match found.bytes.and_then(|bytes| Lock::parse(&bytes)) {
+    Ok(Some(entry_of(place, found.bytes, found.modified)))
+}
+
+/// What stands in a place, given its bytes or why there are none, and when the store had them.
+pub(super) fn entry_of(
+    place: Place,
+    bytes: Result<Vec<u8>, String>,
+    stored_at: Option<DateTime<Utc>>,
+) -> Entry {
+    let content = match bytes.and_then(|bytes| Lock::parse(&bytes)) {
         Ok(lock) if lock.claim().place().as_ref() == Some(&place) => {
             let life = crate::process::liveness(lock.process.as_ref());
             Content::Lock {
@@ -37,12 +48,12 @@ pub(super) fn entry(locks: &Path, place: Place) -> Result<Option<Entry>> {
         key: Key::of(place.as_bytes()),
         kind: Kind::File,
     });
-    Ok(Some(Entry {
+    Entry {
         place,
         claim,
-        stored_at: found.modified,
+        stored_at,
         content,
-    }))
+    }
 }
 
 /// Everything that bears on these claims. Costs by the claims, not by the number of locks: a mirror directory that is

@@ -20,6 +20,7 @@ mod places;
 mod push;
 mod renew;
 mod run;
+mod shared;
 mod status;
 mod support;
 mod sweep;

@@ -1,12 +1,16 @@
-//! The repository we stand in: where it is. The only file that names `git2`.
+//! The repository we stand in: where it is. This folder is the only place that names `git2`.
 //!
 //! libgit2 finds a repository in microseconds, but cannot open every kind (reftable, SHA-256, what git itself may refuse
 //! as somebody else's): where it fails, `git rev-parse` has the last word, and its words are the error.
+
+mod objects;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use git2::{Repository, RepositoryOpenFlags};
+
+pub(crate) use objects::{Node, NodeKind, Objects, Revision};
 
 use crate::error::{Error, Result};
 use crate::git::Git;
@@ -132,6 +136,12 @@ impl Repo {
     #[must_use]
     pub fn git(&self) -> Git {
         self.git_in(self.root.as_deref().unwrap_or(&self.git_dir))
+    }
+
+    /// Git, run where the user's own would run, but told nothing of the surrounding git: for a repository of ours.
+    #[must_use]
+    pub(crate) fn git_apart(&self) -> Git {
+        Git::new(self.root.as_deref().unwrap_or(&self.git_dir), false)
     }
 
     /// Git, run in a directory of the working tree.

@@ -1,0 +1,140 @@
+//! Whether locks are shared, through which remote, and the step from one machine's locks to shared ones.
+
+use std::time::Duration;
+
+use super::Latch;
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::lease::{self, Change};
+use crate::policy::Policy;
+use crate::repo::Repo;
+use crate::store::{self, LockStore as _, Scope, SharedStore, Sharing, Synced, Verdict};
+use crate::time::{Clock, Length, Ttl};
+use crate::view::{Entry, Me};
+
+/// The shortest life of a shared lock.
+pub(super) const SHORTEST: Ttl = Ttl::For(Length::from_secs(600));
+
+/// The shared store, where there is one: the repository's own configuration decides once it has been written, so that a
+/// branch with another policy does not split the locks in two.
+pub(super) fn of(
+    repo: &Repo,
+    policy: &Policy,
+    config: &Config,
+    sharing: Sharing,
+) -> Option<SharedStore> {
+    let configured = config.get("latch.remote");
+    let remote = configured.or(policy.share_remote.as_deref())?;
+    let reference = match configured {
+        Some(_) => config.get("latch.ref").unwrap_or(&policy.share_ref),
+        None => &policy.share_ref,
+    };
+    Some(SharedStore::new(
+        repo,
+        remote,
+        reference,
+        policy.terms,
+        sharing,
+    ))
+}
+
+impl Latch {
+    /// Fetches the shared locks, if locks are shared: what changed, and the number of the last change.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`], after `limit` at the latest; [`Error::Refused`] where the remote's state went back.
+    pub fn sync(&self, limit: Option<Duration>, clock: &dyn Clock) -> Result<Option<Synced>> {
+        let Some(shared) = self.shared() else {
+            return Ok(None);
+        };
+        self.prepare()?;
+        self.turn_sharing_on(&self.me()?, clock)?;
+        shared.sync(limit).map(Some)
+    }
+
+    /// Notes in the repository's configuration through which remote locks are shared, the first time a command changes
+    /// locks after the policy says so; my locks of this machine move there in one push.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] while others hold locks on this machine: they would not know.
+    pub(super) fn turn_sharing_on(&self, me: &Me, clock: &dyn Clock) -> Result<()> {
+        let (Some(shared), None) = (self.shared(), self.config.get("latch.remote")) else {
+            return Ok(());
+        };
+        if !shared.has_copy() {
+            self.move_own_locks(shared, me, clock)?;
+        }
+        let git = self.repo.git();
+        for (key, value) in [
+            ("latch.ref", self.policy.share_ref.as_str()),
+            ("latch.remote", shared.remote()),
+        ] {
+            let file = self.repo.common_dir().join("config");
+            let file = file.to_string_lossy().into_owned();
+            git.output(&["config", "--file", &file, key, value])?;
+        }
+        Ok(())
+    }
+
+    fn move_own_locks(&self, shared: &SharedStore, me: &Me, clock: &dyn Clock) -> Result<()> {
+        let before = self.local.view(&Scope::All, clock)?;
+        if let Some(entry) = before.live().find(|e| !me.has(e)) {
+            return Err(Error::Unsupported {
+                problem: format!(
+                    "locks are to be shared through `{}`, but `{}` is still locked by somebody else on this machine alone",
+                    shared.remote(),
+                    entry.shown_path()
+                ),
+                hint: Some("wait until it is given back: git latch list".into()),
+            });
+        }
+        let mine: Vec<_> = before.live().filter_map(Entry::lock).cloned().collect();
+        if !mine.is_empty() {
+            move_to(shared, &mine, me, clock)?;
+        }
+        let (_, ()) = store::transact(&self.local, &Scope::All, clock, |view| {
+            let all = view.entries().map(|entry| Change::Remove {
+                place: entry.place.clone(),
+                was_live: false,
+            });
+            Ok((all.collect(), Verdict::Yes, ()))
+        })?;
+        Ok(())
+    }
+}
+
+/// Moves locks of mine to where they are shared, in one push.
+fn move_to(
+    shared: &SharedStore,
+    mine: &[crate::lock::Lock],
+    me: &Me,
+    clock: &dyn Clock,
+) -> Result<()> {
+    let scope = Scope::Claims(mine.iter().map(crate::lock::Lock::claim).collect());
+    let (_, rival) = store::transact(shared, &scope, clock, |view| {
+        let rival = mine
+            .iter()
+            .find_map(|lock| lease::rival(view, me, &lock.claim()).map(Entry::shown_path));
+        if rival.is_some() {
+            return Ok((Vec::new(), Verdict::No, rival));
+        }
+        let moved = mine.iter().map(|lock| {
+            let seq = view.next_seq();
+            Change::Acquire(Box::new(crate::lock::Lock {
+                seq,
+                ..lock.clone()
+            }))
+        });
+        Ok((moved.collect(), Verdict::Yes, None))
+    })?;
+    match rival {
+            None => Ok(()),
+            Some(path) => Err(Error::Unsupported {
+                problem: format!(
+                    "your lock on `{path}` cannot move to `{}`: somebody has it there",
+                    shared.remote()
+                ),
+                hint: Some("give it back first: git latch unlock --force, with `[share] remote` out of the policy".into()),
+            }),
+        }
+}

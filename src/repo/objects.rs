@@ -1,0 +1,293 @@
+//! Reading and writing the objects of a bare repository of our own: trees of locks, and commits on top of each other.
+
+use std::path::Path;
+
+use chrono::{DateTime, Utc};
+use git2::build::TreeUpdateBuilder;
+use git2::{FileMode, ObjectType, Oid, Repository, Signature, Time, Tree};
+
+use crate::error::{Error, Result};
+
+/// The deepest tree that is read: deeper than any path that can be locked.
+const DEEPEST: usize = 2048;
+
+/// The objects of one bare repository.
+pub(crate) struct Objects {
+    repository: Repository,
+    path: std::path::PathBuf,
+}
+
+/// A commit of the lock ref.
+#[derive(Clone, Debug)]
+pub(crate) struct Revision {
+    /// The commit's id.
+    pub(crate) commit: String,
+    /// Its tree's id.
+    pub(crate) tree: String,
+    /// Its message.
+    pub(crate) message: String,
+}
+
+/// What lies at a path of a tree.
+#[derive(Clone, Debug)]
+pub(crate) struct Node {
+    /// The path, components separated by `/`.
+    pub(crate) path: Vec<u8>,
+    /// The object's id.
+    pub(crate) oid: String,
+    /// What it is.
+    pub(crate) kind: NodeKind,
+}
+
+/// What a node is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NodeKind {
+    /// A regular file.
+    File,
+    /// A link, a submodule, or something else that no lock is.
+    Odd,
+}
+
+impl Objects {
+    /// Opens a bare repository.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        let repository = Repository::open_bare(path).map_err(|e| corrupt(path, &e))?;
+        Ok(Objects {
+            repository,
+            path: path.to_owned(),
+        })
+    }
+
+    fn corrupt(&self, error: &git2::Error) -> Error {
+        corrupt(&self.path, error)
+    }
+
+    fn oid(&self, hex: &str) -> Result<Oid> {
+        Oid::from_str(hex).map_err(|e| self.corrupt(&e))
+    }
+
+    /// The commit that a ref names; `None` where there is no such ref.
+    pub(crate) fn revision(&self, reference: &str) -> Result<Option<Revision>> {
+        match self.repository.find_reference(reference) {
+            Ok(found) => {
+                let commit = found.peel_to_commit().map_err(|e| self.corrupt(&e))?;
+                Ok(Some(Revision {
+                    commit: commit.id().to_string(),
+                    tree: commit.tree_id().to_string(),
+                    message: String::from_utf8_lossy(commit.message_bytes()).into_owned(),
+                }))
+            }
+            Err(e) if e.code() == git2::ErrorCode::NotFound => Ok(None),
+            Err(e) => Err(self.corrupt(&e)),
+        }
+    }
+
+    /// Makes a ref name a commit.
+    pub(crate) fn set(&self, reference: &str, commit: &str) -> Result<()> {
+        let oid = self.oid(commit)?;
+        self.repository
+            .reference(reference, oid, true, "git-latch")
+            .map(drop)
+            .map_err(|e| self.corrupt(&e))
+    }
+
+    fn tree(&self, tree: &str) -> Result<Tree<'_>> {
+        let oid = self.oid(tree)?;
+        self.repository.find_tree(oid).map_err(|e| self.corrupt(&e))
+    }
+
+    /// What lies at one path; `None` where nothing does, or a directory.
+    pub(crate) fn node(&self, tree: &str, path: &[u8]) -> Result<Option<Node>> {
+        let mut tree = self.tree(tree)?;
+        let mut components = path.split(|b| *b == b'/').peekable();
+        while let Some(component) = components.next() {
+            let found = tree.iter().find(|entry| entry.name_bytes() == component);
+            let Some((oid, mode, kind)) = found.map(|e| (e.id(), e.filemode(), e.kind())) else {
+                return Ok(None);
+            };
+            match (components.peek(), kind) {
+                (Some(_), Some(ObjectType::Tree)) => {
+                    tree = self
+                        .repository
+                        .find_tree(oid)
+                        .map_err(|e| self.corrupt(&e))?;
+                }
+                (Some(_), _) | (None, Some(ObjectType::Tree)) => return Ok(None),
+                (None, _) => {
+                    return Ok(Some(Node {
+                        path: path.to_vec(),
+                        oid: oid.to_string(),
+                        kind: kind_of(mode),
+                    }));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Everything below a directory of a tree; an empty path means all. `visit` says whether to go on.
+    pub(crate) fn walk(
+        &self,
+        tree: &str,
+        below: &[u8],
+        visit: &mut dyn FnMut(Node) -> bool,
+    ) -> Result<bool> {
+        let mut tree = self.tree(tree)?;
+        for component in below.split(|b| *b == b'/').filter(|c| !c.is_empty()) {
+            let found = tree.iter().find(|entry| entry.name_bytes() == component);
+            let Some(oid) = found
+                .filter(|e| e.kind() == Some(ObjectType::Tree))
+                .map(|e| e.id())
+            else {
+                return Ok(true);
+            };
+            tree = self
+                .repository
+                .find_tree(oid)
+                .map_err(|e| self.corrupt(&e))?;
+        }
+        let mut path = below.to_vec();
+        if !path.is_empty() {
+            path.push(b'/');
+        }
+        self.walk_tree(&tree, &mut path, 0, visit)
+    }
+
+    fn walk_tree(
+        &self,
+        tree: &Tree<'_>,
+        path: &mut Vec<u8>,
+        depth: usize,
+        visit: &mut dyn FnMut(Node) -> bool,
+    ) -> Result<bool> {
+        for entry in tree {
+            let length = path.len();
+            path.extend_from_slice(entry.name_bytes());
+            let goes_on = if entry.kind() == Some(ObjectType::Tree) && depth < DEEPEST {
+                let inner = self.repository.find_tree(entry.id());
+                let inner = inner.map_err(|e| self.corrupt(&e))?;
+                path.push(b'/');
+                self.walk_tree(&inner, path, depth + 1, visit)?
+            } else {
+                visit(Node {
+                    path: path.clone(),
+                    oid: entry.id().to_string(),
+                    kind: kind_of(entry.filemode()),
+                })
+            };
+            path.truncate(length);
+            if !goes_on {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// The bytes of a blob of at most `limit` bytes; its size where it is larger.
+    pub(crate) fn blob(&self, oid: &str, limit: usize) -> Result<Result<Vec<u8>, usize>> {
+        let odb = self.repository.odb().map_err(|e| self.corrupt(&e))?;
+        let oid = self.oid(oid)?;
+        let (size, _) = odb.read_header(oid).map_err(|e| self.corrupt(&e))?;
+        if size > limit {
+            return Ok(Err(size));
+        }
+        let object = odb.read(oid).map_err(|e| self.corrupt(&e))?;
+        Ok(Ok(object.data().to_vec()))
+    }
+
+    /// Writes a tree: `base` with these files put in, and these taken out.
+    pub(crate) fn write_tree(
+        &self,
+        base: Option<&str>,
+        put: &[(Vec<u8>, Vec<u8>)],
+        take: &[Vec<u8>],
+    ) -> Result<String> {
+        let base = if let Some(tree) = base {
+            self.tree(tree)?
+        } else {
+            let empty = self.repository.treebuilder(None).and_then(|b| b.write());
+            let empty = empty.map_err(|e| self.corrupt(&e))?;
+            self.repository
+                .find_tree(empty)
+                .map_err(|e| self.corrupt(&e))?
+        };
+        let mut update = TreeUpdateBuilder::new();
+        for path in take {
+            update.remove(path.as_slice());
+        }
+        for (path, bytes) in put {
+            let blob = self.repository.blob(bytes).map_err(|e| self.corrupt(&e))?;
+            update.upsert(path.as_slice(), blob, FileMode::Blob);
+        }
+        update
+            .create_updated(&self.repository, &base)
+            .map(|oid| oid.to_string())
+            .map_err(|e| self.corrupt(&e))
+    }
+
+    /// Writes a commit on top of another.
+    pub(crate) fn write_commit(
+        &self,
+        tree: &str,
+        parent: Option<&str>,
+        message: &str,
+        author: (&str, &str),
+        now: DateTime<Utc>,
+    ) -> Result<String> {
+        let tree = self.tree(tree)?;
+        let parent = match parent {
+            Some(commit) => {
+                let oid = self.oid(commit)?;
+                Some(
+                    self.repository
+                        .find_commit(oid)
+                        .map_err(|e| self.corrupt(&e))?,
+                )
+            }
+            None => None,
+        };
+        let parents: Vec<&git2::Commit<'_>> = parent.iter().collect();
+        // Angle brackets would end the name for whoever parses the commit.
+        let plain = |text: &str| text.replace(['<', '>', '\n'], "").trim().to_owned();
+        let (name, mail) = (plain(author.0), plain(author.1));
+        let name = if name.is_empty() {
+            "git-latch".to_owned()
+        } else {
+            name
+        };
+        let mail = if mail.is_empty() {
+            "git-latch".to_owned()
+        } else {
+            mail
+        };
+        let who = Signature::new(&name, &mail, &Time::new(now.timestamp(), 0))
+            .map_err(|e| self.corrupt(&e))?;
+        self.repository
+            .commit(None, &who, &who, message, &tree, &parents)
+            .map(|oid| oid.to_string())
+            .map_err(|e| self.corrupt(&e))
+    }
+}
+
+impl std::fmt::Debug for Objects {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Objects")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
+}
+
+fn kind_of(mode: i32) -> NodeKind {
+    if mode == i32::from(FileMode::Blob) || mode == i32::from(FileMode::BlobExecutable) {
+        NodeKind::File
+    } else {
+        NodeKind::Odd
+    }
+}
+
+fn corrupt(path: &Path, error: &git2::Error) -> Error {
+    Error::Corrupt {
+        path: path.to_owned(),
+        problem: error.message().to_owned(),
+    }
+}

@@ -1,0 +1,100 @@
+//! The files in the lock directory, as a copy of the lock ref's tree.
+//!
+//! Written under the guard, by the difference from what was shown last. The tree may be anybody's making: only regular
+//! files in places that a lock can have are written, never through a link, never outside.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use crate::error::{Error, Result};
+use crate::guard::Guard;
+use crate::lock::MAX_BYTES;
+use crate::path::{Key, Place};
+use crate::repo::{Node, NodeKind, Objects, Revision};
+use crate::store::{Sharing, files};
+
+/// Brings the copy up to date with a tip; gives how many files came, went or changed.
+pub(super) fn show(
+    directory: &Path,
+    objects: &Objects,
+    tip: Option<&Revision>,
+    sharing: Sharing,
+) -> Result<usize> {
+    let shown_file = directory.join("shown");
+    let shown = fs::read_to_string(&shown_file).unwrap_or_default();
+    let wanted = tip.map_or("", |tip| tip.tree.as_str());
+    if shown.trim() == wanted {
+        return Ok(0);
+    }
+    let (locks, tmp) = (directory.join("locks"), directory.join("tmp"));
+    for needed in [&locks, &tmp] {
+        files::create_directories(needed, sharing)?;
+    }
+    let note = format!("{} sync\n", std::process::id());
+    let _guard = Guard::take(&directory.join("guard"), &note)?;
+    let before = nodes(objects, shown.trim())?;
+    let after = nodes(objects, wanted)?;
+    let mut changes = 0;
+    for gone in before.keys().filter(|path| !after.contains_key(*path)) {
+        let path = locks.join(Place::from_bytes(gone.clone()).to_path());
+        files::remove(&path)?;
+        remove_empty_above(&locks, &path);
+        changes += 1;
+    }
+    for (path, oid) in &after {
+        if before.get(path) == Some(oid) {
+            continue;
+        }
+        if let Ok(bytes) = objects.blob(oid, MAX_BYTES)? {
+            let path = locks.join(Place::from_bytes(path.clone()).to_path());
+            let parent = path.parent().unwrap_or(&locks);
+            files::create_directories(parent, sharing)?;
+            let staged = files::stage(&tmp, &bytes, sharing)?;
+            staged
+                .persist(&path)
+                .map_err(|e| Error::io("write", &path)(e.error))?;
+            changes += 1;
+        }
+    }
+    files::replace(&shown_file, wanted.as_bytes(), sharing)?;
+    Ok(changes)
+}
+
+/// The files of a tree that are written here, with their blobs.
+fn nodes(objects: &Objects, tree: &str) -> Result<BTreeMap<Vec<u8>, String>> {
+    let mut found = BTreeMap::new();
+    if !tree.is_empty() {
+        objects.walk(tree, b"", &mut |node| {
+            if is_safe(&node) {
+                found.insert(node.path, node.oid);
+            }
+            true
+        })?;
+    }
+    Ok(found)
+}
+
+/// Whether a file of the tree may be written here: it has a place that some lock has.
+fn is_safe(node: &Node) -> bool {
+    let is_plain =
+        |c: &[u8]| !matches!(c, b"" | b"." | b"..") && c.len() <= 255 && !c.contains(&b'\\');
+    let place = Place::from_bytes(node.path.clone());
+    node.kind == NodeKind::File
+        && node.path.len() <= 4000
+        && node.path.split(|b| *b == b'/').all(is_plain)
+        && place.claim().is_some_and(|claim| {
+            let is_folded = Key::of(claim.key.as_bytes()) == claim.key;
+            is_folded && claim.place().as_ref() == Some(&place)
+        })
+}
+
+fn remove_empty_above(locks: &Path, path: &Path) {
+    let mut directory = path.parent();
+    while let Some(above) = directory.filter(|d| *d != locks && d.starts_with(locks)) {
+        if fs::remove_dir(above).is_err() {
+            return;
+        }
+        directory = above.parent();
+    }
+}

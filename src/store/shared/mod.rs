@@ -1,0 +1,466 @@
+//! Locks shared through one ref of an ordinary git remote.
+//!
+//! The tip of the ref is a commit whose tree is a lock directory. A change is one commit on top, pushed with the tip it
+//! was decided on as its condition: the remote's own compare-and-swap. So any number of paths is one push, and a yes is
+//! proven by the push. A no is only given on a view that was fetched by the same call.
+//!
+//! Objects and the tips seen lie in a bare repository of our own, `<common>/latch/store.git`: nothing of ours enters the
+//! user's refs, log or garbage collection. The files in the lock directory are a copy, for people, editors and watchers.
+
+mod copy;
+mod remote;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+
+use self::remote::{Presence, Pushed, Remote};
+use super::files;
+use super::{Decide, Decision, LockStore, Scope, Sharing, Verdict};
+use crate::error::{Error, Result};
+use crate::git::Git;
+use crate::lease::Change;
+use crate::lock::{MAX_BYTES, Owner};
+use crate::path::{Claim, Key, Kind, Place};
+use crate::repo::{Node, NodeKind, Objects, Repo, Revision};
+use crate::time::Clock;
+use crate::view::{Entry, Terms, View};
+
+/// The last tip that was accepted as the locks' state.
+const TIP: &str = "refs/latch/tip";
+/// Where a fetch puts what the remote has, before it is accepted.
+const FETCHED: &str = "refs/latch/fetched";
+/// How long a change is tried again after others were faster.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// The trailer of every commit.
+const TRAILER: &str = "Latch-Seq: ";
+
+/// The shared tier's store.
+#[derive(Clone, Debug)]
+pub struct SharedStore {
+    git: Git,
+    directory: PathBuf,
+    remote: Remote,
+    terms: Terms,
+    author: Option<Owner>,
+    sharing: Sharing,
+}
+
+/// What bringing the view up to date came to.
+#[derive(Clone, Copy, Debug)]
+pub struct Synced {
+    /// The number of the last change.
+    pub seq: u64,
+    /// How many locks came, went or changed.
+    pub changes: usize,
+}
+
+impl SharedStore {
+    /// The store of a repository's locks on `remote`. Touches nothing.
+    #[must_use]
+    pub fn new(repo: &Repo, remote: &str, reference: &str, terms: Terms, sharing: Sharing) -> Self {
+        let directory = repo.common_dir().join("latch");
+        let store = directory.join("store.git");
+        let git = repo.git_apart();
+        SharedStore {
+            remote: Remote::new(git.clone(), store, remote, reference),
+            git,
+            directory,
+            terms,
+            author: None,
+            sharing,
+        }
+    }
+
+    /// Who the commits are by.
+    #[must_use]
+    pub fn with_author(self, author: Option<Owner>) -> Self {
+        SharedStore { author, ..self }
+    }
+
+    /// The remote's name.
+    #[must_use]
+    pub fn remote(&self) -> &str {
+        &self.remote.name
+    }
+
+    fn store(&self) -> PathBuf {
+        self.directory.join("store.git")
+    }
+
+    /// Creates our own repository: bare, with the user's configuration of remotes, credentials and the like.
+    fn prepare(&self) -> Result<Objects> {
+        let store = self.store();
+        if !store.join("HEAD").exists() {
+            self.check_format()?;
+            files::create_directories(&self.directory, self.sharing)?;
+            let path = store.to_string_lossy().into_owned();
+            // In whatever format the user's refs are: ours are read by libgit2.
+            let git = self
+                .git
+                .clone()
+                .with_variable("GIT_DEFAULT_REF_FORMAT", "files");
+            git.output(&[
+                "init",
+                "--quiet",
+                "--bare",
+                "--template=",
+                "--object-format=sha1",
+                &path,
+            ])?;
+            // Ours after theirs: `core.bare`, say, is ours to say.
+            let config = store.join("config");
+            let own = fs::read_to_string(&config).map_err(Error::io("read", &config))?;
+            fs::write(&config, format!("[include]\n\tpath = ../../config\n{own}"))
+                .map_err(Error::io("write", &config))?;
+        }
+        Objects::open(&store)
+    }
+
+    /// A remote of another hash than ours would refuse every object.
+    fn check_format(&self) -> Result<()> {
+        let format = self.git.output(&["rev-parse", "--show-object-format"])?;
+        match String::from_utf8_lossy(&format).trim() {
+            "sha1" => Ok(()),
+            other => Err(Error::Unsupported {
+                problem: format!(
+                    "locks cannot be shared through repositories of object format {other} yet"
+                ),
+                hint: Some(
+                    "without `[share] remote` in the policy they hold on this machine".into(),
+                ),
+            }),
+        }
+    }
+
+    /// Our repository, if it was made: reading makes nothing.
+    fn objects(&self) -> Result<Option<Objects>> {
+        if self.store().join("HEAD").exists() {
+            Objects::open(&self.store()).map(Some)
+        } else {
+            Ok(None)
+        }
+    }
+
+    /// Fetches what the remote has, accepts it as the state, and brings the copy up to date.
+    pub(crate) fn sync(&self, limit: Option<Duration>) -> Result<Synced> {
+        let objects = self.prepare()?;
+        let tip = self.fetch(&objects, limit)?;
+        let changes = self.show(&objects, tip.as_ref())?;
+        Ok(Synced {
+            seq: tip.as_ref().map_or(0, seq_of),
+            changes,
+        })
+    }
+
+    /// Fetches, and accepts a tip with a larger number only.
+    fn fetch(&self, objects: &Objects, limit: Option<Duration>) -> Result<Option<Revision>> {
+        let seen = objects.revision(TIP)?;
+        let presence = self.remote.fetch(FETCHED, limit)?;
+        fs::write(self.directory.join("synced"), "")
+            .map_err(Error::io("write", self.directory.join("synced")))?;
+        let fetched = match presence {
+            Presence::Present => objects.revision(FETCHED)?,
+            Presence::Absent => None,
+        };
+        match (seen, fetched) {
+            (None, None) => Ok(None),
+            (Some(seen), Some(fetched)) if seen.commit == fetched.commit => Ok(Some(seen)),
+            (seen, Some(fetched)) if seq_of(&fetched) > seen.as_ref().map_or(0, seq_of) => {
+                objects.set(TIP, &fetched.commit)?;
+                Ok(Some(fetched))
+            }
+            (Some(_), None) => Err(self.went_back("the lock ref has vanished from it")),
+            (_, Some(_)) => Err(self.went_back("its lock ref went back")),
+        }
+    }
+
+    fn went_back(&self, problem: &str) -> Error {
+        Error::Refused {
+            remote: self.remote.name.clone(),
+            problem: format!("{problem}; what was seen last stays in force here"),
+            hint: Some("ask who changed the ref by hand; nothing was changed here".into()),
+        }
+    }
+
+    /// Whether the lock directory holds a copy of shared locks already.
+    pub(crate) fn has_copy(&self) -> bool {
+        self.directory.join("shown").exists()
+    }
+
+    /// When the remote was asked last.
+    #[must_use]
+    pub fn synced_at(&self) -> Option<DateTime<Utc>> {
+        let meta = fs::metadata(self.directory.join("synced")).ok()?;
+        meta.modified().ok().map(DateTime::from)
+    }
+
+    fn view_of(
+        &self,
+        objects: &Objects,
+        tip: Option<&Revision>,
+        scope: &Scope,
+        clock: &dyn Clock,
+    ) -> Result<View> {
+        let entries = match tip {
+            Some(tip) => self.entries(objects, tip, scope)?,
+            None => Vec::new(),
+        };
+        Ok(View::new(
+            tip.map_or(0, seq_of),
+            clock.now(),
+            self.terms,
+            entries,
+        ))
+    }
+
+    fn entries(&self, objects: &Objects, tip: &Revision, scope: &Scope) -> Result<Vec<Entry>> {
+        let mut nodes: BTreeMap<Vec<u8>, Node> = BTreeMap::new();
+        let mut keep = |node: Node| {
+            nodes.insert(node.path.clone(), node);
+            true
+        };
+        match scope {
+            Scope::All => {
+                objects.walk(&tip.tree, b"", &mut keep)?;
+            }
+            Scope::Claims(claims) => {
+                let mut places: BTreeSet<Place> = BTreeSet::new();
+                for claim in claims {
+                    places.extend(places_over(claim));
+                    if claim.kind == Kind::Directory {
+                        let below = claim.place();
+                        let directory = below.as_ref().map_or(&b""[..], |p| directory_of(p));
+                        objects.walk(&tip.tree, directory, &mut keep)?;
+                    }
+                }
+                for place in places {
+                    if let Some(node) = objects.node(&tip.tree, place.as_bytes())? {
+                        keep(node);
+                    }
+                }
+            }
+        }
+        nodes
+            .into_values()
+            .filter(|node| node.path.ends_with(b".lock"))
+            .map(|node| self.entry(objects, node))
+            .collect()
+    }
+
+    fn entry(&self, objects: &Objects, node: Node) -> Result<Entry> {
+        let bytes = match node.kind {
+            NodeKind::Odd => Err("it is no regular file".to_owned()),
+            NodeKind::File => objects
+                .blob(&node.oid, MAX_BYTES)?
+                .map_err(|size| format!("it is larger than {MAX_BYTES} bytes: {size}")),
+        };
+        let place = Place::from_bytes(node.path);
+        // When it was first seen here: what a heartbeat in the future counts from.
+        let copy = self.directory.join("locks").join(place.to_path());
+        let seen = fs::symlink_metadata(copy).and_then(|meta| meta.modified());
+        Ok(super::entry_of(place, bytes, seen.ok().map(DateTime::from)))
+    }
+
+    /// Writes the commit of a change; gives its id.
+    fn commit(
+        &self,
+        objects: &Objects,
+        tip: Option<&Revision>,
+        view: &View,
+        changes: &[Change],
+    ) -> Result<String> {
+        let mut put = Vec::new();
+        let mut take = Vec::new();
+        for change in changes {
+            match change {
+                Change::Acquire(lock) | Change::Renew(lock) => {
+                    let place = lock.claim().place().ok_or_else(|| {
+                        Error::bad_path(lock.path.as_str(), "its lock's name would be too long")
+                    })?;
+                    put.push((place.as_bytes().to_vec(), lock.to_toml().into_bytes()));
+                }
+                Change::Remove { place, .. } => take.push(place.as_bytes().to_vec()),
+            }
+        }
+        let tree = objects.write_tree(tip.map(|t| t.tree.as_str()), &put, &take)?;
+        let message = format!(
+            "{}\n\n{TRAILER}{}\n",
+            what_happened(view, changes),
+            view.next_seq()
+        );
+        let author = self.author.as_ref().map_or(("", ""), |o| (&o.name, &o.id));
+        objects.write_commit(
+            &tree,
+            tip.map(|t| t.commit.as_str()),
+            &message,
+            author,
+            view.now,
+        )
+    }
+
+    /// Brings the files in the lock directory up to date; gives how many changed.
+    fn show(&self, objects: &Objects, tip: Option<&Revision>) -> Result<usize> {
+        copy::show(&self.directory, objects, tip, self.sharing)
+    }
+
+    /// Waits about as long as a push takes, so that those who lost a race do not all come back at once.
+    fn pause(round: u32, push: Duration) {
+        let longest = push.max(Duration::from_millis(10)) * round.min(3);
+        let (noise, _) = uuid::Uuid::new_v4().as_u64_pair();
+        // The top 32 bits of the noise, as a share of the longest pause.
+        let share = f64::from(u32::try_from(noise >> 32).unwrap_or_default()) / f64::from(u32::MAX);
+        std::thread::sleep(longest.mul_f64(share));
+    }
+}
+
+/// The places of everything that can hold a claim: its own as file and directory, and directories above.
+fn places_over(claim: &Claim) -> Vec<Place> {
+    let own = [Kind::File, Kind::Directory].map(|kind| Claim {
+        key: claim.key.clone(),
+        kind,
+    });
+    let above = claim.key.ancestors().map(|key| Claim {
+        key,
+        kind: Kind::Directory,
+    });
+    own.into_iter()
+        .filter(|claim| claim.key != Key::root() || claim.kind == Kind::Directory)
+        .chain(above)
+        .filter_map(|claim| claim.place())
+        .collect()
+}
+
+/// The directory that a place lies in, without the slash.
+fn directory_of(place: &Place) -> &[u8] {
+    let bytes = place.as_bytes();
+    let end = bytes.iter().rposition(|b| *b == b'/').unwrap_or(0);
+    &bytes[..end]
+}
+
+/// The number in a tip's trailer; 0 where it has none.
+fn seq_of(tip: &Revision) -> u64 {
+    let mut lines = tip.message.lines().rev();
+    lines
+        .find_map(|line| line.strip_prefix(TRAILER)?.trim().parse().ok())
+        .unwrap_or(0)
+}
+
+/// A change in words, for whoever reads the ref's history.
+fn what_happened(view: &View, changes: &[Change]) -> String {
+    let first = changes.iter().find_map(|change| match change {
+        Change::Acquire(lock) => Some(("lock", lock.path.to_string())),
+        Change::Renew(lock) => Some(("renew", lock.path.to_string())),
+        Change::Remove { .. } => None,
+    });
+    let removed = changes.iter().find_map(|change| match change {
+        Change::Remove { place, .. } => {
+            let mut entries = view.entries();
+            let entry = entries.find(|e| e.place == *place);
+            Some(("unlock", entry.map_or_else(String::new, Entry::shown_path)))
+        }
+        _ => None,
+    });
+    let (verb, path) = first.or(removed).unwrap_or(("change", String::new()));
+    match changes.len() {
+        0 | 1 => format!("{verb} {path}"),
+        n => format!("{verb} {path} and {} more", n - 1),
+    }
+}
+
+impl LockStore for SharedStore {
+    fn view(&self, scope: &Scope, clock: &dyn Clock) -> Result<View> {
+        match self.objects()? {
+            Some(objects) => {
+                let tip = objects.revision(TIP)?;
+                self.view_of(&objects, tip.as_ref(), scope, clock)
+            }
+            None => Ok(View::new(0, clock.now(), self.terms, Vec::new())),
+        }
+    }
+
+    fn glance(&self, limit: usize, clock: &dyn Clock) -> Result<(View, bool)> {
+        let mut nodes = Vec::new();
+        let mut complete = true;
+        let objects = self.objects()?;
+        let tip = objects
+            .as_ref()
+            .map(|o| o.revision(TIP))
+            .transpose()?
+            .flatten();
+        if let (Some(objects), Some(tip)) = (&objects, &tip) {
+            complete = objects.walk(&tip.tree, b"", &mut |node| {
+                if node.path.ends_with(b".lock") {
+                    nodes.push(node);
+                }
+                nodes.len() < limit
+            })?;
+        }
+        let entries = match &objects {
+            Some(objects) => nodes
+                .into_iter()
+                .map(|node| self.entry(objects, node))
+                .collect::<Result<_>>()?,
+            None => Vec::new(),
+        };
+        let seq = tip.as_ref().map_or(0, seq_of);
+        Ok((View::new(seq, clock.now(), self.terms, entries), complete))
+    }
+
+    fn transact(&self, scope: &Scope, clock: &dyn Clock, decide: &mut Decide<'_>) -> Result<u64> {
+        let objects = self.prepare()?;
+        let began = Instant::now();
+        let mut tip = objects.revision(TIP)?;
+        let mut is_fresh = false;
+        for round in 1.. {
+            let view = self.view_of(&objects, tip.as_ref(), scope, clock)?;
+            let Decision { changes, verdict } = decide(&view)?;
+            if !is_fresh && (verdict == Verdict::No || changes.is_empty()) {
+                tip = self.fetch(&objects, None)?;
+                is_fresh = true;
+                continue;
+            }
+            if changes.is_empty() {
+                self.show(&objects, tip.as_ref())?;
+                return Ok(view.seq);
+            }
+            let commit = self.commit(&objects, tip.as_ref(), &view, &changes)?;
+            let pushing = Instant::now();
+            let pushed = self
+                .remote
+                .push(tip.as_ref().map(|t| t.commit.as_str()), &commit)?;
+            let took = pushing.elapsed();
+            if let Pushed::Not(words) = pushed {
+                let now = self.fetch(&objects, None)?;
+                let name = |tip: &Option<Revision>| tip.as_ref().map(|t| t.commit.clone());
+                if name(&now).as_deref() != Some(commit.as_str()) {
+                    if name(&now) == name(&tip) {
+                        return Err(self.remote.refused(&words));
+                    }
+                    if began.elapsed() > PATIENCE {
+                        return Err(Error::Contended {
+                            remote: self.remote.name.clone(),
+                        });
+                    }
+                    tip = now;
+                    is_fresh = true;
+                    Self::pause(round, took);
+                    continue;
+                }
+            }
+            objects.set(TIP, &commit)?;
+            self.show(&objects, objects.revision(TIP)?.as_ref())?;
+            return Ok(view.next_seq());
+        }
+        unreachable!("the loop ends by returning")
+    }
+}
+
+/// The directory of our own repository, for tests and `doctor`.
+#[must_use]
+pub fn store_directory(common_dir: &Path) -> PathBuf {
+    common_dir.join("latch").join("store.git")
+}

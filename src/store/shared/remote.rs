@@ -1,0 +1,189 @@
+//! The lock ref on a git remote: fetched, and changed by compare-and-swap. Everything through the `git` command, run where
+//! the user's own git would run, with our own bare repository as its repository.
+
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+use std::process::Output;
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+use crate::git::Git;
+
+/// How long one exchange with the remote may take.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// A remote's lock ref.
+#[derive(Clone, Debug)]
+pub(super) struct Remote {
+    /// Git, where the user's own would run: remotes may be relative paths.
+    git: Git,
+    /// Our own bare repository.
+    store: PathBuf,
+    /// The remote's name.
+    pub(super) name: String,
+    /// The ref on the remote.
+    reference: String,
+}
+
+/// Whether the remote has the ref.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Presence {
+    /// It was fetched.
+    Present,
+    /// There is no such ref.
+    Absent,
+}
+
+/// What became of a push.
+#[derive(Clone, Debug)]
+pub(super) enum Pushed {
+    /// The ref names our commit now.
+    Accepted,
+    /// It does not, or nobody knows; the remote's or git's words. Only a fetch tells why.
+    Not(String),
+}
+
+impl Remote {
+    pub(super) fn new(git: Git, store: PathBuf, name: &str, reference: &str) -> Self {
+        Remote {
+            git,
+            store,
+            name: name.to_owned(),
+            reference: reference.to_owned(),
+        }
+    }
+
+    /// Fetches the ref into `into`. Nothing is transferred where nothing has changed.
+    pub(super) fn fetch(&self, into: &str, limit: Option<Duration>) -> Result<Presence> {
+        let refspec = format!("+{}:{into}", self.reference);
+        let output = self.run(
+            &[
+                "fetch",
+                "--quiet",
+                "--no-filter",
+                "--no-tags",
+                "--no-write-fetch-head",
+                "--no-auto-maintenance",
+                "--no-recurse-submodules",
+                "--refmap=",
+                &self.name,
+                &refspec,
+            ],
+            limit,
+        )?;
+        if output.status.success() {
+            return Ok(Presence::Present);
+        }
+        // A ref that is not there is a failure like any other: asked for by itself, it is exit status 2.
+        let asked = self.run(
+            &[
+                "ls-remote",
+                "--quiet",
+                "--exit-code",
+                &self.name,
+                &self.reference,
+            ],
+            limit,
+        )?;
+        if asked.status.code() == Some(2) {
+            return Ok(Presence::Absent);
+        }
+        Err(self.unreachable(&words(&output)))
+    }
+
+    /// Makes the ref name `new`, if it names `old` (or, for `None`, does not exist).
+    pub(super) fn push(&self, old: Option<&str>, new: &str) -> Result<Pushed> {
+        let lease = format!(
+            "--force-with-lease={}:{}",
+            self.reference,
+            old.unwrap_or_default()
+        );
+        let refspec = format!("{new}:{}", self.reference);
+        let mirror = format!("remote.{}.mirror=false", self.name);
+        let output = self.run(
+            &[
+                "-c",
+                &mirror,
+                "push",
+                "--porcelain",
+                "--no-verify",
+                "--no-follow-tags",
+                "--no-signed",
+                "--recurse-submodules=no",
+                &lease,
+                &self.name,
+                &refspec,
+            ],
+            None,
+        )?;
+        let told = String::from_utf8_lossy(&output.stdout).into_owned();
+        let of_ours = |line: &&str| {
+            line.split('\t')
+                .nth(1)
+                .is_some_and(|r| r.ends_with(&format!(":{}", self.reference)))
+        };
+        let flag = told
+            .lines()
+            .find(of_ours)
+            .and_then(|line| line.chars().next());
+        Ok(match flag {
+            // `=` would be an identical commit, which is no proof that it is ours.
+            Some('*' | '+' | ' ') => Pushed::Accepted,
+            Some(_) => {
+                let line = told.lines().find(of_ours).unwrap_or_default();
+                let reason = line.split('\t').nth(2).unwrap_or_default();
+                let more = words(&output);
+                Pushed::Not(if more.is_empty() {
+                    reason.to_owned()
+                } else {
+                    format!("{reason}: {more}")
+                })
+            }
+            None => Pushed::Not(words(&output)),
+        })
+    }
+
+    fn run(&self, arguments: &[&str], limit: Option<Duration>) -> Result<Output> {
+        let mut all = vec![
+            format!("--git-dir={}", self.store.display()),
+            "-c".to_owned(),
+            "core.hooksPath=/dev/null".to_owned(),
+        ];
+        all.extend(arguments.iter().map(|a| (*a).to_owned()));
+        let mut git = self.git.clone();
+        if !std::io::stdin().is_terminal() {
+            git = git.with_variable("GIT_TERMINAL_PROMPT", "0");
+        }
+        let limit = limit.unwrap_or(DEADLINE);
+        git.run_within(&all, limit)?
+            .ok_or_else(|| self.unreachable(&format!("no answer within {} s", limit.as_secs())))
+    }
+
+    pub(super) fn unreachable(&self, problem: &str) -> Error {
+        Error::Unreachable {
+            remote: self.name.clone(),
+            problem: problem.to_owned(),
+        }
+    }
+
+    pub(super) fn refused(&self, problem: &str) -> Error {
+        Error::Refused {
+            remote: self.name.clone(),
+            problem: problem.to_owned(),
+            hint: Some(
+                "a host that takes no refs of its own kind wants a branch in the policy: `[share] ref = \"refs/heads/latch\"`".into(),
+            ),
+        }
+    }
+}
+
+/// What git said on stderr, as one line.
+fn words(output: &Output) -> String {
+    let text = String::from_utf8_lossy(&output.stderr);
+    let lines: Vec<&str> = text
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with("To "))
+        .collect();
+    crate::path::escaped(lines.join("; ").as_bytes())
+}

@@ -1,0 +1,341 @@
+//! Locks across clones, through an ordinary git remote.
+
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use crate::support::{LATCH, Run, Sandbox, Tree, eventually};
+
+/// A bare remote with one commit, and where it is.
+fn remote(sandbox: &Sandbox) -> PathBuf {
+    let seed = sandbox.repo();
+    let bare = sandbox.path().join("remote.git");
+    seed.git(&["clone", "-q", "--bare", ".", bare.to_str().unwrap()]);
+    bare
+}
+
+/// A clone that shares its locks, used by somebody.
+fn clone<'a>(sandbox: &'a Sandbox, name: &str) -> Tree<'a> {
+    let tree = sandbox.tree(name);
+    let bare = sandbox.path().join("remote.git");
+    let cloned = sandbox
+        .command("git")
+        .args(["clone", "-q"])
+        .arg(bare)
+        .arg(&tree.path)
+        .status();
+    assert!(cloned.unwrap().success());
+    let tree = tree.by(&format!("{name}@example.com"));
+    tree.ok(&["init", "--remote", "origin"]);
+    tree
+}
+
+fn two(sandbox: &Sandbox) -> (Tree<'_>, Tree<'_>) {
+    remote(sandbox);
+    (clone(sandbox, "ada"), clone(sandbox, "bob"))
+}
+
+#[test]
+fn a_lock_in_one_clone_holds_in_the_other() {
+    let sandbox = Sandbox::new();
+    let (ada, bob) = two(&sandbox);
+    ada.ok(&["lock", "hero.psd", "scenes", "-m", "retopology"]);
+    bob.latch(&["lock", "hero.psd"])
+        .ended(1)
+        .said("locked by Ada <ada@example.com>");
+    bob.latch(&["lock", "scenes/town.tscn"]).ended(1);
+    assert_eq!(bob.locks().len(), 2, "a refusal brings the view up to date");
+    assert!(bob.read(".locks/hero.psd.lock").contains("retopology"));
+    bob.write("hero.psd", "two\n");
+    assert_ne!(bob.try_git(&["commit", "-qam", "two"]).code, 0);
+    ada.ok(&["unlock", "hero.psd"]);
+    bob.ok(&["lock", "hero.psd"]);
+    assert!(bob.path.join(".locks/hero.psd.lock").exists());
+}
+
+#[test]
+fn sync_brings_what_is_new_and_counts_it() {
+    let sandbox = Sandbox::new();
+    let (ada, bob) = two(&sandbox);
+    let locked = ada.json(&["lock", "hero.psd", "notes.txt"]);
+    assert_eq!(bob.locks(), []);
+    let synced = bob.json(&["sync"]);
+    assert_eq!(synced["changes"], 2);
+    assert_eq!(synced["seq"], locked["locked"][0]["seq"]);
+    assert_eq!(bob.locks().len(), 2);
+    assert_eq!(bob.json(&["sync"])["changes"], 0);
+    ada.ok(&["unlock", "--all"]);
+    assert_eq!(bob.json(&["sync"])["changes"], 2);
+    assert_eq!(
+        std::fs::read_dir(bob.path.join(".locks")).unwrap().count(),
+        0
+    );
+}
+
+#[test]
+fn stealing_and_losing_work_across_clones() {
+    let sandbox = Sandbox::new();
+    let (ada, bob) = two(&sandbox);
+    ada.ok(&["lock", "hero.psd"]);
+    bob.ok(&["lock", "--steal", "-m", "due", "hero.psd"]);
+    ada.latch(&["renew"])
+        .ended(3)
+        .said("hero.psd was taken over");
+    ada.latch(&["unlock", "hero.psd"]).ended(3);
+    assert_eq!(ada.locks(), [("hero.psd".into(), "bob@example.com".into())]);
+}
+
+#[test]
+fn nothing_of_ours_enters_the_users_refs_or_log() {
+    let sandbox = Sandbox::new();
+    let (ada, _) = two(&sandbox);
+    let before = ada.git(&["for-each-ref"]);
+    ada.ok(&["lock", "hero.psd"]);
+    ada.ok(&["sync"]);
+    assert_eq!(ada.git(&["for-each-ref"]), before);
+    assert!(!ada.path.join(".git/FETCH_HEAD").exists());
+    let refs = ada.git(&["ls-remote", "origin"]);
+    assert!(refs.contains("refs/latch/locks"), "{refs}");
+}
+
+#[test]
+fn turning_it_on_moves_my_locks_and_refuses_while_others_hold_some() {
+    let sandbox = Sandbox::new();
+    remote(&sandbox);
+    let first = clone(&sandbox, "ada");
+    let bare = sandbox.path().join("remote.git");
+    let late = sandbox.tree("late");
+    first.git(&[
+        "clone",
+        "-q",
+        bare.to_str().unwrap(),
+        late.path.to_str().unwrap(),
+    ]);
+    let late = late.by("late@example.com");
+    let carol = late.by("carol@example.com");
+    late.ok(&["lock", "hero.psd"]);
+    carol.ok(&["lock", "notes.txt"]);
+    late.latch(&["init", "--remote", "origin"])
+        .ended(2)
+        .said("`notes.txt` is still locked by somebody else on this machine alone");
+    carol.ok(&["--as", "carol@example.com", "list"]);
+    std::fs::remove_file(late.path.join(".latch.toml")).unwrap();
+    carol.ok(&["unlock", "notes.txt"]);
+    late.ok(&["init", "--remote", "origin"]);
+    first.ok(&["sync"]);
+    assert_eq!(
+        first.locks(),
+        [("hero.psd".into(), "late@example.com".into())]
+    );
+    assert_eq!(late.json(&["list"])["locks"][0]["mine"], true);
+}
+
+#[test]
+fn a_branch_without_the_policy_shares_all_the_same() {
+    let sandbox = Sandbox::new();
+    let (ada, bob) = two(&sandbox);
+    bob.ok(&["lock", "hero.psd"]);
+    ada.ok(&["renew"]);
+    std::fs::remove_file(ada.path.join(".latch.toml")).unwrap();
+    ada.latch(&["lock", "hero.psd"]).ended(1);
+    assert_eq!(ada.git(&["config", "latch.remote"]).trim(), "origin");
+}
+
+#[test]
+fn a_remote_that_is_gone_or_refuses_is_exit_4_and_changes_nothing() {
+    let sandbox = Sandbox::new();
+    let (ada, bob) = two(&sandbox);
+    ada.ok(&["lock", "hero.psd"]);
+    let bare = sandbox.path().join("remote.git");
+    let away = sandbox.path().join("away.git");
+    std::fs::rename(&bare, &away).unwrap();
+    let answer = bob.latch(&["--json", "lock", "notes.txt"]).ended(4).json();
+    assert_eq!(answer["error"]["code"], "unreachable");
+    assert_eq!(answer["locked"], json!([]));
+    assert_eq!(ada.locks().len(), 1, "what was seen last stays in force");
+    std::fs::rename(&away, &bare).unwrap();
+    let hook = bare.join("hooks/pre-receive");
+    std::fs::write(&hook, "#!/bin/sh\necho no custom refs >&2\nexit 1\n").unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&hook, mode).unwrap();
+    let answer = bob.latch(&["--json", "lock", "notes.txt"]).ended(4).json();
+    assert_eq!(answer["error"]["code"], "refused");
+    assert!(
+        answer["error"]["message"]
+            .as_str()
+            .unwrap()
+            .contains("no custom refs")
+    );
+    assert_eq!(bob.locks(), [("hero.psd".into(), "ada@example.com".into())]);
+}
+
+#[test]
+fn a_ref_that_vanishes_or_goes_back_leaves_the_old_view_in_force() {
+    let sandbox = Sandbox::new();
+    let (ada, bob) = two(&sandbox);
+    ada.ok(&["lock", "hero.psd"]);
+    ada.ok(&["lock", "notes.txt"]);
+    bob.ok(&["sync"]);
+    let bare = sandbox.tree("remote.git");
+    bare.git(&["update-ref", "refs/latch/locks", "refs/latch/locks~1"]);
+    bob.latch(&["sync"]).ended(4).said("went back");
+    bob.latch(&["lock", "notes.txt"]).ended(4);
+    assert_eq!(bob.locks().len(), 2);
+    bare.git(&["update-ref", "-d", "refs/latch/locks"]);
+    bob.latch(&["sync"]).ended(4).said("vanished");
+    assert_eq!(bob.locks().len(), 2);
+}
+
+#[test]
+fn a_hostile_tree_writes_nothing_outside_and_still_blocks() {
+    let sandbox = Sandbox::new();
+    let (ada, bob) = two(&sandbox);
+    ada.ok(&["lock", "hero.psd"]);
+    let bare = sandbox.tree("remote.git");
+    let text = Run::of(bare.command("git").args(["hash-object", "-w", "--stdin"])).stdout;
+    let head = bare.git(&["rev-parse", "main"]);
+    let (text, head) = (text.trim(), head.trim());
+    let inner = format!("100644 blob {text}\tx.lock\n");
+    let up = make_tree(&bare, &inner);
+    let tree = make_tree(
+        &bare,
+        &format!(
+            "120000 blob {text}\tlink.lock\n160000 commit {head}\tmodule.lock\n040000 tree {up}\tUPPER\n100644 blob {text}\ttorn.lock\n100644 blob {text}\tREADME\n"
+        ),
+    );
+    let tip = bare.git(&["rev-parse", "refs/latch/locks"]);
+    let message = "hostile\n\nLatch-Seq: 9000000000000\n";
+    let commit = bare.git(&["commit-tree", &tree, "-p", tip.trim(), "-m", message]);
+    bare.git(&["update-ref", "refs/latch/locks", commit.trim()]);
+    bob.ok(&["sync"]);
+    let mut shown: Vec<String> = std::fs::read_dir(bob.path.join(".git/latch/locks"))
+        .unwrap()
+        .map(|f| f.unwrap().file_name().into_string().unwrap())
+        .collect();
+    shown.sort();
+    assert_eq!(shown, ["torn.lock"]);
+    for path in ["torn", "link", "module"] {
+        bob.latch(&["lock", "--new", path]).ended(1);
+    }
+}
+
+/// A tree of these `ls-tree` lines.
+fn make_tree(bare: &Tree<'_>, lines: &str) -> String {
+    use std::io::Write as _;
+    let mut child = bare
+        .command("git")
+        .args(["mktree", "--missing"])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(lines.as_bytes())
+        .unwrap();
+    Run::from(child.wait_with_output().unwrap())
+        .stdout
+        .trim()
+        .to_owned()
+}
+
+#[test]
+fn of_sixteen_clones_one_gets_the_path_and_all_get_different_ones() {
+    let sandbox = Sandbox::new();
+    remote(&sandbox);
+    let clones: Vec<Tree<'_>> = (0..8).map(|n| clone(&sandbox, &format!("c{n}"))).collect();
+    for _ in 0..2 {
+        let start = |(n, tree): (usize, &Tree<'_>)| {
+            let own = format!("own-{n}");
+            let script = format!(
+                "\"$0\" lock hero.psd; code=$?; \"$0\" lock --new {own} || exit 99; exit $code"
+            );
+            tree.command("sh")
+                .args(["-c", &script, LATCH])
+                .spawn()
+                .unwrap()
+        };
+        let children: Vec<_> = clones.iter().enumerate().map(start).collect();
+        let codes: Vec<_> = children
+            .into_iter()
+            .map(|mut child| child.wait().unwrap().code())
+            .collect();
+        assert_eq!(
+            codes.iter().filter(|c| **c == Some(0)).count(),
+            1,
+            "{codes:?}"
+        );
+        assert_eq!(
+            codes.iter().filter(|c| **c == Some(1)).count(),
+            7,
+            "{codes:?}"
+        );
+        for tree in &clones {
+            tree.ok(&["unlock", "--all"]);
+        }
+    }
+    clones[0].ok(&["sync"]);
+    assert_eq!(clones[0].locks(), []);
+}
+
+#[test]
+fn waiting_ends_when_another_clone_gives_back() {
+    let sandbox = Sandbox::new();
+    let (ada, bob) = two(&sandbox);
+    ada.ok(&["lock", "hero.psd"]);
+    let mut waiter = bob
+        .command(LATCH)
+        .args(["lock", "--wait=50s", "hero.psd"])
+        .spawn()
+        .unwrap();
+    eventually("the waiter has seen the lock", || {
+        bob.path.join(".locks/hero.psd.lock").exists()
+    });
+    ada.ok(&["unlock", "hero.psd"]);
+    assert!(waiter.wait().unwrap().success());
+}
+
+#[test]
+fn worktrees_shallow_partial_and_reftable_clones_share_too() {
+    let sandbox = Sandbox::new();
+    remote(&sandbox);
+    let ada = clone(&sandbox, "ada");
+    ada.ok(&["lock", "hero.psd"]);
+    let url = format!("file://{}", sandbox.path().join("remote.git").display());
+    for kind in ["--depth=1", "--filter=blob:none", "--ref-format=reftable"] {
+        let tree = sandbox.tree(&format!("clone{kind}"));
+        if ada
+            .try_git(&["clone", "-q", kind, &url, tree.path.to_str().unwrap()])
+            .code
+            != 0
+        {
+            eprintln!("skipped: this git knows no {kind}");
+            continue;
+        }
+        let tree = tree.by("bob@example.com");
+        tree.ok(&["init", "--remote", "origin"]);
+        tree.latch(&["lock", "hero.psd"]).ended(1);
+        tree.ok(&["lock", "notes.txt"]);
+        tree.ok(&["unlock", "notes.txt"]);
+    }
+    let linked = ada.worktree("linked");
+    assert_eq!(linked.locks().len(), 1);
+    linked
+        .latch(&["lock", "hero.psd"])
+        .ended(1)
+        .said("another working tree");
+}
+
+#[test]
+fn the_push_hook_asks_the_remote_first() {
+    let sandbox = Sandbox::new();
+    let (ada, bob) = two(&sandbox);
+    bob.write("hero.psd", "two\n");
+    bob.git(&["commit", "-qam", "two", "--author", "Bob <bob@example.com>"]);
+    ada.ok(&["lock", "hero.psd"]);
+    let push = bob.try_git(&["push", "-q", "origin", "main"]);
+    assert_ne!(push.code, 0);
+    assert!(push.stderr.contains("hero.psd (commit"), "{push:?}");
+}
