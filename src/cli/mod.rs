@@ -12,6 +12,7 @@ mod init;
 mod interrupt;
 mod list;
 mod lock;
+mod log;
 mod man;
 mod output;
 mod renew;
@@ -109,6 +110,8 @@ enum Command {
     Check(check::Arguments),
     /// Hold locks while a command runs
     Run(run::Arguments),
+    /// Show what happened to the shared locks: who, when, why
+    Log(log::Arguments),
     /// Fetch the shared locks
     Sync(sync::Arguments),
     /// Remove locks that have expired
@@ -138,6 +141,7 @@ impl Command {
             Command::List(arguments) => arguments.run(context),
             Command::Check(arguments) => arguments.run(context),
             Command::Run(arguments) => arguments.run(context),
+            Command::Log(arguments) => arguments.run(context),
             Command::Sync(arguments) => arguments.run(context),
             Command::Sweep(arguments) => arguments.run(context),
             Command::Doctor(arguments) => arguments.run(context),
@@ -194,7 +198,7 @@ pub(crate) fn main(arguments: &[OsString]) -> ExitCode {
         Err(error) => return wrong_use(&error, arguments),
     };
     cli.global.color.apply();
-    log(cli.global.verbose);
+    start_log(cli.global.verbose);
     let output = Output {
         json: cli.global.json,
         quiet: cli.global.quiet,
@@ -289,6 +293,7 @@ fn empty(name: &str) -> Value {
         "list" => json!({"locks": [], "seq": null, "as_of": null}),
         "status" => json!({"mine": [], "blocking": [], "lost": []}),
         "check" => json!({"ok": false, "violations": []}),
+        "log" => json!({"events": []}),
         "sync" => json!({"seq": null, "changes": 0, "as_of": null}),
         "sweep" => json!({"swept": []}),
         "doctor" => json!({"ok": false, "checks": []}),
@@ -309,7 +314,7 @@ impl Color {
 }
 
 /// Logs to stderr: `-v`, `-vv`, or what `GIT_LATCH_LOG` says.
-fn log(verbose: u8) {
+fn start_log(verbose: u8) {
     use tracing_subscriber::EnvFilter;
     let level = match verbose {
         0 => "git_latch=warn",

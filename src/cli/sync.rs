@@ -10,10 +10,16 @@ use git_latch::error::{Error, Result};
 use git_latch::time::{Clock as _, rfc3339};
 
 #[derive(Debug, Args)]
-pub(super) struct Arguments {}
+pub(super) struct Arguments {
+    /// Put what was seen last back on the remote, where the ref has vanished from it
+    #[arg(long, conflicts_with = "reset")]
+    restore: bool,
+    /// Forget what was seen here, and accept what the remote has
+    #[arg(long)]
+    reset: bool,
+}
 
 impl Arguments {
-    #[expect(clippy::unused_self, reason = "every command is called alike")]
     pub(super) fn run(&self, context: &Context) -> Result<Answer> {
         let latch = context.open()?;
         let Some(shared) = latch.shared() else {
@@ -22,7 +28,14 @@ impl Arguments {
                 hint: Some("git latch init --remote origin".into()),
             });
         };
-        let synced = latch.sync(None, &context.clock)?;
+        if self.restore {
+            shared.restore()?;
+        }
+        let synced = if self.reset {
+            Some(shared.reset()?)
+        } else {
+            latch.sync(None, &context.clock)?
+        };
         let (seq, changes) = synced.map_or((0, 0), |synced| (synced.seq, synced.changes));
         context.tell_news(&latch)?;
         let what = match changes {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use git2::{Repository, RepositoryOpenFlags};
 
-pub(crate) use objects::{Node, NodeKind, Objects, Revision};
+pub(crate) use objects::{Differing, Node, NodeKind, Objects, Past, Revision};
 
 use crate::error::{Error, Result};
 use crate::git::Git;

@@ -28,6 +28,32 @@ pub(crate) struct Revision {
     pub(crate) message: String,
 }
 
+/// A commit of the past.
+#[derive(Clone, Debug)]
+pub(crate) struct Past {
+    /// Its tree's id.
+    pub(crate) tree: String,
+    /// Its message.
+    pub(crate) message: String,
+    /// Its author's name.
+    pub(crate) author: String,
+    /// Its author's mail address: an owner's id.
+    pub(crate) mail: String,
+    /// When it was made.
+    pub(crate) at: DateTime<Utc>,
+}
+
+/// A file in which two trees differ.
+#[derive(Clone, Debug)]
+pub(crate) struct Differing {
+    /// Its path.
+    pub(crate) path: Vec<u8>,
+    /// The blob in the older tree.
+    pub(crate) old: Option<String>,
+    /// The blob in the newer tree.
+    pub(crate) new: Option<String>,
+}
+
 /// What lies at a path of a tree.
 #[derive(Clone, Debug)]
 pub(crate) struct Node {
@@ -82,6 +108,64 @@ impl Objects {
         }
     }
 
+    /// Whether a commit is, or has below it, another.
+    pub(crate) fn contains(&self, commit: &str, other: &str) -> Result<bool> {
+        let (commit, other) = (self.oid(commit)?, self.oid(other)?);
+        let below = self.repository.graph_descendant_of(commit, other);
+        Ok(commit == other || below.map_err(|e| self.corrupt(&e))?)
+    }
+
+    /// The commits of a history, newest first along the first parents.
+    pub(crate) fn history(&self, tip: &Revision) -> Result<Vec<Past>> {
+        let mut all = Vec::new();
+        let mut next = Some(self.oid(&tip.commit)?);
+        while let Some(oid) = next {
+            let commit = self
+                .repository
+                .find_commit(oid)
+                .map_err(|e| self.corrupt(&e))?;
+            let author = commit.author();
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            all.push(Past {
+                tree: commit.tree_id().to_string(),
+                message: text(commit.message_bytes()),
+                author: text(author.name_bytes()),
+                mail: text(author.email_bytes()),
+                at: DateTime::from_timestamp(author.when().seconds(), 0).unwrap_or_default(),
+            });
+            next = commit.parent_id(0).ok();
+        }
+        Ok(all)
+    }
+
+    /// The files in which two trees differ, by path: what each has there.
+    pub(crate) fn differing(&self, old: Option<&str>, new: &str) -> Result<Vec<Differing>> {
+        let old = old.map(|tree| self.tree(tree)).transpose()?;
+        let new = self.tree(new)?;
+        let diff = self
+            .repository
+            .diff_tree_to_tree(old.as_ref(), Some(&new), None)
+            .map_err(|e| self.corrupt(&e))?;
+        let side = |file: &git2::DiffFile<'_>| {
+            let is_there = file.exists() && file.mode() != FileMode::Unreadable;
+            (is_there && !file.id().is_zero()).then(|| file.id().to_string())
+        };
+        Ok(diff
+            .deltas()
+            .filter_map(|delta| {
+                let path = delta
+                    .new_file()
+                    .path_bytes()
+                    .or(delta.old_file().path_bytes())?;
+                Some(Differing {
+                    path: path.to_vec(),
+                    old: side(&delta.old_file()),
+                    new: side(&delta.new_file()),
+                })
+            })
+            .collect())
+    }
+
     /// Makes a ref name a commit.
     pub(crate) fn set(&self, reference: &str, commit: &str) -> Result<()> {
         let oid = self.oid(commit)?;
@@ -89,6 +173,14 @@ impl Objects {
             .reference(reference, oid, true, "git-latch")
             .map(drop)
             .map_err(|e| self.corrupt(&e))
+    }
+
+    /// Removes a ref.
+    pub(crate) fn remove(&self, reference: &str) -> Result<()> {
+        match self.repository.find_reference(reference) {
+            Ok(mut found) => found.delete().map_err(|e| self.corrupt(&e)),
+            Err(_) => Ok(()),
+        }
     }
 
     fn tree(&self, tree: &str) -> Result<Tree<'_>> {

@@ -184,6 +184,72 @@ fn a_ref_that_vanishes_or_goes_back_leaves_the_old_view_in_force() {
     bare.git(&["update-ref", "-d", "refs/latch/locks"]);
     bob.latch(&["sync"]).ended(4).said("vanished");
     assert_eq!(bob.locks().len(), 2);
+    bob.ok(&["sync", "--restore"]);
+    ada.ok(&["unlock", "notes.txt"]);
+    bare.git(&["update-ref", "refs/latch/locks", "refs/latch/locks~2"]);
+    ada.latch(&["sync"]).ended(4);
+    for tree in [&ada, &bob] {
+        tree.ok(&["sync", "--reset"]);
+        assert_eq!(
+            tree.locks(),
+            [("hero.psd".into(), "ada@example.com".into())]
+        );
+        assert_eq!(
+            std::fs::read_dir(tree.path.join(".locks")).unwrap().count(),
+            1
+        );
+    }
+}
+
+#[test]
+fn the_log_tells_who_did_what_when_and_why() {
+    let sandbox = Sandbox::new();
+    let (ada, bob) = two(&sandbox);
+    ada.ok(&["lock", "hero.psd", "notes.txt", "-m", "retopology"]);
+    ada.ok(&["renew"]);
+    bob.ok(&["lock", "--steal", "-m", "due", "hero.psd"]);
+    ada.ok(&["unlock", "notes.txt"]);
+    let log = bob.json(&["log"]);
+    let told: Vec<String> = log["events"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|e| {
+            format!(
+                "{} {} {}",
+                e["event"].as_str().unwrap(),
+                e["path"].as_str().unwrap(),
+                e["by"]["id"].as_str().unwrap()
+            )
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "unlocked notes.txt ada@example.com",
+            "stolen hero.psd bob@example.com",
+            "locked hero.psd ada@example.com",
+            "locked notes.txt ada@example.com",
+        ]
+    );
+    assert_eq!(
+        log["events"][1]["previous"]["owner"]["id"],
+        "ada@example.com"
+    );
+    assert_eq!(log["events"][1]["lock"]["reason"], "due");
+    assert!(log["events"][0]["seq"].as_u64() > log["events"][1]["seq"].as_u64());
+    assert_eq!(
+        bob.json(&["log", "--all", "hero.psd"])["events"]
+            .as_array()
+            .unwrap()
+            .len(),
+        3
+    );
+    assert!(
+        ada.ok(&["log"])
+            .stdout
+            .contains("stolen    hero.psd   by bob@example.com")
+    );
 }
 
 #[test]

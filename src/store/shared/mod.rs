@@ -8,6 +8,7 @@
 //! user's refs, log or garbage collection. The files in the lock directory are a copy, for people, editors and watchers.
 
 mod copy;
+mod history;
 mod remote;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 
+pub use self::history::{Event, Happening};
 use self::remote::{Presence, Pushed, Remote};
 use super::files;
 use super::{Decide, Decision, LockStore, Scope, Sharing, Verdict};
@@ -182,7 +184,54 @@ impl SharedStore {
         Error::Refused {
             remote: self.remote.name.clone(),
             problem: format!("{problem}; what was seen last stays in force here"),
-            hint: Some("ask who changed the ref by hand; nothing was changed here".into()),
+            hint: Some(
+                "ask who changed it; then `git latch sync --restore` puts it back, or `--reset` accepts the remote's"
+                    .into(),
+            ),
+        }
+    }
+
+    /// Pushes the last seen tip again, where the ref has vanished from the remote.
+    pub fn restore(&self) -> Result<()> {
+        let objects = self.prepare()?;
+        let Some(tip) = objects.revision(TIP)? else {
+            return Err(Error::BadUsage {
+                problem: "no shared locks were ever seen here: there is nothing to restore".into(),
+                hint: None,
+            });
+        };
+        match self.remote.push(None, &tip.commit)? {
+            Pushed::Accepted => Ok(()),
+            Pushed::Not(words) => Err(self.remote.refused(&words)),
+        }
+    }
+
+    /// Forgets what was seen here, and accepts what the remote has.
+    pub fn reset(&self) -> Result<Synced> {
+        let objects = self.prepare()?;
+        let tip = match self.remote.fetch(FETCHED, None)? {
+            Presence::Present => objects.revision(FETCHED)?,
+            Presence::Absent => None,
+        };
+        match &tip {
+            Some(tip) => objects.set(TIP, &tip.commit)?,
+            None => objects.remove(TIP)?,
+        }
+        let changes = self.show(&objects, tip.as_ref())?;
+        Ok(Synced {
+            seq: tip.as_ref().map_or(0, seq_of),
+            changes,
+        })
+    }
+
+    /// Every change in the ref's history, newest first: fetched first, where the remote answers.
+    pub fn history(&self) -> Result<Vec<Event>> {
+        let Some(objects) = self.objects()? else {
+            return Ok(Vec::new());
+        };
+        match objects.revision(TIP)? {
+            Some(tip) => history::of(&objects, &tip, &self.terms),
+            None => Ok(Vec::new()),
         }
     }
 
@@ -343,10 +392,7 @@ fn directory_of(place: &Place) -> &[u8] {
 
 /// The number in a tip's trailer; 0 where it has none.
 fn seq_of(tip: &Revision) -> u64 {
-    let mut lines = tip.message.lines().rev();
-    lines
-        .find_map(|line| line.strip_prefix(TRAILER)?.trim().parse().ok())
-        .unwrap_or(0)
+    history::seq_of(&tip.message)
 }
 
 /// A change in words, for whoever reads the ref's history.
@@ -436,20 +482,27 @@ impl LockStore for SharedStore {
             if let Pushed::Not(words) = pushed {
                 let now = self.fetch(&objects, None)?;
                 let name = |tip: &Option<Revision>| tip.as_ref().map(|t| t.commit.clone());
-                if name(&now).as_deref() != Some(commit.as_str()) {
-                    if name(&now) == name(&tip) {
-                        return Err(self.remote.refused(&words));
-                    }
-                    if began.elapsed() > PATIENCE {
-                        return Err(Error::Contended {
-                            remote: self.remote.name.clone(),
-                        });
-                    }
-                    tip = now;
-                    is_fresh = true;
-                    Self::pause(round, took);
-                    continue;
+                // Accepted after all, though the answer was lost; somebody may have built on it already.
+                let is_there = match &now {
+                    Some(now) => objects.contains(&now.commit, &commit)?,
+                    None => false,
+                };
+                if is_there {
+                    self.show(&objects, now.as_ref())?;
+                    return Ok(view.next_seq());
                 }
+                if name(&now) == name(&tip) {
+                    return Err(self.remote.refused(&words));
+                }
+                if began.elapsed() > PATIENCE {
+                    return Err(Error::Contended {
+                        remote: self.remote.name.clone(),
+                    });
+                }
+                tip = now;
+                is_fresh = true;
+                Self::pause(round, took);
+                continue;
             }
             objects.set(TIP, &commit)?;
             self.show(&objects, objects.revision(TIP)?.as_ref())?;
