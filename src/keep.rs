@@ -164,8 +164,14 @@ pub fn keep<T>(
         });
         let value = work();
         drop(stopping);
-        let lost = beating.join().expect("renewing does not panic");
-        release.now()?;
+        let mut lost = beating.join().expect("renewing does not panic");
+        for late in release.now()? {
+            // Lost since the last look.
+            if lost.iter().all(|known| known.path != late.path) {
+                on_loss(&late);
+                lost.push(late);
+            }
+        }
         Ok((value, lost))
     })
 }
@@ -230,16 +236,23 @@ struct Release<'a> {
 }
 
 impl Release<'_> {
-    fn now(mut self) -> Result<()> {
+    fn now(mut self) -> Result<Vec<LostLease>> {
         self.is_done = true;
         self.release()
     }
 
-    fn release(&self) -> Result<()> {
+    /// Gives back; gives those that were lost before.
+    fn release(&self) -> Result<Vec<LostLease>> {
         if self.leases.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
-        self.latch.release_leases(&self.leases, self.me, self.clock)
+        let lost = self
+            .latch
+            .release_leases(&self.leases, self.me, self.clock)?;
+        Ok(lost
+            .into_iter()
+            .map(|(path, by)| LostLease { path, by })
+            .collect())
     }
 }
 
@@ -301,8 +314,13 @@ impl Heart<'_> {
                         renewed_at = now;
                     }
                 }
-                // Tried again at the next step, long before the lease ends.
-                Err(error) => tracing::warn!(%error, "the leases are not renewed"),
+                Err(error) => {
+                    tracing::warn!(%error, "the leases are not renewed");
+                    // Tried again long before the lease ends, and not every second: a remote may be down.
+                    if let Some(every) = self.every {
+                        renewed_at = now - every + every / 10;
+                    }
+                }
             }
         }
     }

@@ -2,7 +2,8 @@
 //!
 //! # Limitations
 //!
-//! - Locks hold for one repository with its linked working trees, on one machine or a share with working file locks.
+//! - Without a remote, locks hold for one repository with its linked working trees, on one machine or a share with working
+//!   file locks. With one ([`store::SharedStore`]) they hold for every clone, and nothing on the remote enforces them.
 //! - Nothing proves who somebody is: locks keep honest people and agents apart, they are no access control.
 //! - A lease is a promise in time. Its holder must stop trusting it when it ends; others honour it for a grace on top.
 //!   Where clocks differ by more than the policy's `clock_skew`, two may believe to hold a path.
@@ -63,7 +64,7 @@
 //! [`judge`] (edits against locks), [`time`].
 //!
 //! What a change goes through: [`target`] turns arguments into paths, [`latch`] makes a request of them, [`lease`] decides
-//! on a [`view`] of the [`store`], the store publishes what was decided under its guard, [`held`] remembers what was taken
+//! on a [`view`] of the [`store`], the store publishes what was decided (under its guard, or by a conditional push), [`held`] remembers what was taken
 //! in this working tree. [`keep`] renews meanwhile.
 //!
 //! What a hook goes through: [`edits`] asks git what was edited, [`check`] looks no further than necessary, [`judge`]

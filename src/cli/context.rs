@@ -14,6 +14,9 @@ use super::Global;
 use super::output::Output;
 use super::words;
 
+/// How long fetched locks pass for those of the remote without a word.
+const FRESH: chrono::TimeDelta = chrono::TimeDelta::minutes(10);
+
 /// Where a command runs.
 #[derive(Debug)]
 pub(crate) struct Context {
@@ -66,6 +69,24 @@ impl Context {
             self.output.note(words::loss(&viewpoint, loss));
         }
         Ok(())
+    }
+
+    /// Says how old the shared locks are, where that matters.
+    pub(crate) fn tell_age(&self, latch: &Latch) {
+        let Some(shared) = latch.shared() else { return };
+        let now = self.clock.now();
+        match shared.synced_at() {
+            Some(at) if now - at < FRESH => {}
+            Some(at) => self.output.note(format!(
+                "the locks of `{}` are as they were fetched {}: git latch sync",
+                shared.remote(),
+                super::output::ago(at, now)
+            )),
+            None => self.output.note(format!(
+                "the locks of `{}` were never fetched here: git latch sync",
+                shared.remote()
+            )),
+        }
     }
 
     /// Says that this tree was copied from another, once.

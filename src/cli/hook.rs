@@ -262,6 +262,7 @@ fn tell(
     let Some(first) = violations.first() else {
         return Ok(0);
     };
+    context.tell_age(latch);
     let me = latch.reader()?;
     let viewpoint = context.viewpoint(latch, &me);
     let what = if violations.iter().all(|v| v.code == Code::Required) {

@@ -33,6 +33,7 @@ impl Arguments {
     pub(super) fn run(&self, context: &Context) -> Result<Answer> {
         let latch = context.open()?;
         context.tell_news(&latch)?;
+        context.tell_age(&latch);
         let me = latch.reader()?;
         let scope = match &self.under {
             Some(directory) => Scope::Claims(

@@ -27,6 +27,7 @@ impl Arguments {
     pub(super) fn run(&self, context: &Context) -> Result<Answer> {
         let latch = context.open()?;
         context.tell_copy(&latch)?;
+        context.tell_age(&latch);
         if self.paths.is_empty() {
             whole(context, &latch)
         } else {

@@ -184,21 +184,29 @@ impl Latch {
             .strike(|h| h.is_of(me) && h.claim().is_none_or(|claim| over.contains(&claim.key)))
     }
 
-    /// Gives back what `with_lock` or `run` acquired, and only that: by lease, so that a successor's lock stays.
+    /// Gives back what `with_lock` or `run` acquired, and only that: by lease, so that a successor's lock stays. Gives the
+    /// paths that were lost before, with whoever has them now.
     pub(crate) fn release_leases(
         &self,
         leases: &[(RepoPath, Renewal)],
         me: &Me,
         clock: &dyn Clock,
-    ) -> Result<()> {
+    ) -> Result<Vec<(RepoPath, Option<Entry>)>> {
         let scope = Scope::Claims(leases.iter().map(|(_, r)| r.claim.clone()).collect());
-        store::transact(self.store(), &scope, clock, |view| {
-            let steps = leases.iter().flat_map(|(_, renewal)| {
+        let (_, lost) = store::transact(self.store(), &scope, clock, |view| {
+            let (mut steps, mut lost) = (Vec::new(), Vec::new());
+            for (path, renewal) in leases {
                 let lease = Release::Lease(renewal.lease.as_str());
                 // They are bound to this very process: "in progress" is us.
-                lease::release(view, me, &lease, Insist::Yes, &self.policy.force).0
-            });
-            Ok((steps.collect(), Verdict::Yes, ()))
+                let (changes, came_to) =
+                    lease::release(view, me, &lease, Insist::Yes, &self.policy.force);
+                steps.extend(changes);
+                if !matches!(came_to, Released::Free(_)) {
+                    let by = lease::rival(view, me, &renewal.claim).cloned();
+                    lost.push((path.clone(), by));
+                }
+            }
+            Ok((steps, Verdict::no_if(!lost.is_empty()), lost))
         })?;
         self.after_change();
         let free: Vec<_> = leases
@@ -206,6 +214,6 @@ impl Latch {
             .map(|(path, r)| (path, r.claim.kind))
             .collect();
         self.settle_bits(&free, me, clock);
-        Ok(())
+        Ok(lost)
     }
 }
