@@ -20,7 +20,7 @@ pub const MAX_REASON: usize = 500;
 /// The longest owner id, name or host, in characters.
 const MAX_WORD: usize = 256;
 /// The largest number that every JSON reader keeps exactly; a change number is milliseconds since 1970.
-const MAX_SEQ: u64 = (1 << 53) - 1;
+pub(crate) const MAX_SEQ: u64 = (1 << 53) - 1;
 /// The format this version reads and writes.
 const FORMAT: u32 = 1;
 

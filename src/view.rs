@@ -170,7 +170,7 @@ impl View {
     #[must_use]
     pub fn next_seq(&self) -> u64 {
         let millis = u64::try_from(self.now.timestamp_millis()).unwrap_or_default();
-        millis.max(self.seq + 1)
+        millis.max(self.seq.saturating_add(1))
     }
 
     /// Every entry, expired ones too, by key.

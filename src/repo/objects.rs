@@ -193,7 +193,7 @@ impl Objects {
         let mut tree = self.tree(tree)?;
         let mut components = path.split(|b| *b == b'/').peekable();
         while let Some(component) = components.next() {
-            let found = tree.iter().find(|entry| entry.name_bytes() == component);
+            let found = tree.get_name_bytes(component);
             let Some((oid, mode, kind)) = found.map(|e| (e.id(), e.filemode(), e.kind())) else {
                 return Ok(None);
             };
@@ -226,7 +226,7 @@ impl Objects {
     ) -> Result<bool> {
         let mut tree = self.tree(tree)?;
         for component in below.split(|b| *b == b'/').filter(|c| !c.is_empty()) {
-            let found = tree.iter().find(|entry| entry.name_bytes() == component);
+            let found = tree.get_name_bytes(component);
             let Some(oid) = found
                 .filter(|e| e.kind() == Some(ObjectType::Tree))
                 .map(|e| e.id())

@@ -285,6 +285,23 @@ fn a_hostile_tree_writes_nothing_outside_and_still_blocks() {
     }
 }
 
+#[test]
+fn a_number_that_no_change_can_have_is_refused() {
+    let sandbox = Sandbox::new();
+    let (ada, bob) = two(&sandbox);
+    ada.ok(&["lock", "hero.psd"]);
+    bob.ok(&["sync"]);
+    let bare = sandbox.tree("remote.git");
+    let tip = bare.git(&["rev-parse", "refs/latch/locks"]);
+    let tree = bare.git(&["rev-parse", "refs/latch/locks^{tree}"]);
+    let message = "hostile\n\nLatch-Seq: 18446744073709551615\n";
+    let commit = bare.git(&["commit-tree", tree.trim(), "-p", tip.trim(), "-m", message]);
+    bare.git(&["update-ref", "refs/latch/locks", commit.trim()]);
+    bob.latch(&["sync"]).ended(4).said("no change can have");
+    bob.latch(&["lock", "notes.txt"]).ended(4);
+    assert_eq!(bob.locks().len(), 1);
+}
+
 /// A tree of these `ls-tree` lines.
 fn make_tree(bare: &Tree<'_>, lines: &str) -> String {
     use std::io::Write as _;

@@ -11,20 +11,21 @@ use crate::error::{Error, Result};
 use crate::guard::Guard;
 use crate::lock::MAX_BYTES;
 use crate::path::{Key, Place};
-use crate::repo::{Node, NodeKind, Objects, Revision};
+use crate::repo::{Node, NodeKind, Objects};
 use crate::store::{Sharing, files};
 
-/// Brings the copy up to date with a tip; gives how many files came, went or changed.
+/// Brings the copy up to date with the ref `tip`; gives how many files came, went or changed.
 pub(super) fn show(
     directory: &Path,
     objects: &Objects,
-    tip: Option<&Revision>,
+    tip: &str,
     sharing: Sharing,
 ) -> Result<usize> {
     let shown_file = directory.join("shown");
-    let shown = fs::read_to_string(&shown_file).unwrap_or_default();
-    let wanted = tip.map_or("", |tip| tip.tree.as_str());
-    if shown.trim() == wanted {
+    let shown = || fs::read_to_string(&shown_file).unwrap_or_default();
+    let wanted =
+        || -> Result<String> { Ok(objects.revision(tip)?.map_or_else(String::new, |t| t.tree)) };
+    if shown().trim() == wanted()? && shown_file.exists() {
         return Ok(0);
     }
     let (locks, tmp) = (directory.join("locks"), directory.join("tmp"));
@@ -33,8 +34,10 @@ pub(super) fn show(
     }
     let note = format!("{} sync\n", std::process::id());
     let _guard = Guard::take(&directory.join("guard"), &note)?;
+    // Read again: another command may have been at work until now.
+    let (shown, wanted) = (shown(), wanted()?);
     let before = nodes(objects, shown.trim())?;
-    let after = nodes(objects, wanted)?;
+    let after = nodes(objects, &wanted)?;
     let mut changes = 0;
     for gone in before.keys().filter(|path| !after.contains_key(*path)) {
         let path = locks.join(Place::from_bytes(gone.clone()).to_path());

@@ -25,7 +25,7 @@ use super::{Decide, Decision, LockStore, Scope, Sharing, Verdict};
 use crate::error::{Error, Result};
 use crate::git::Git;
 use crate::lease::Change;
-use crate::lock::{MAX_BYTES, Owner};
+use crate::lock::{MAX_BYTES, MAX_SEQ, Owner};
 use crate::path::{Claim, Key, Kind, Place};
 use crate::repo::{Node, NodeKind, Objects, Repo, Revision};
 use crate::time::Clock;
@@ -151,7 +151,7 @@ impl SharedStore {
     pub(crate) fn sync(&self, limit: Option<Duration>) -> Result<Synced> {
         let objects = self.prepare()?;
         let tip = self.fetch(&objects, limit)?;
-        let changes = self.show(&objects, tip.as_ref())?;
+        let changes = self.show(&objects)?;
         Ok(Synced {
             seq: tip.as_ref().map_or(0, seq_of),
             changes,
@@ -170,9 +170,12 @@ impl SharedStore {
         };
         match (seen, fetched) {
             (None, None) => Ok(None),
+            (_, Some(fetched)) if seq_of(&fetched) >= MAX_SEQ => {
+                Err(self.went_back("its lock ref has a number that no change can have"))
+            }
             (Some(seen), Some(fetched)) if seen.commit == fetched.commit => Ok(Some(seen)),
             (seen, Some(fetched)) if seq_of(&fetched) > seen.as_ref().map_or(0, seq_of) => {
-                objects.set(TIP, &fetched.commit)?;
+                Self::advance(objects, &fetched.commit)?;
                 Ok(Some(fetched))
             }
             (Some(_), None) => Err(self.went_back("the lock ref has vanished from it")),
@@ -217,7 +220,7 @@ impl SharedStore {
             Some(tip) => objects.set(TIP, &tip.commit)?,
             None => objects.remove(TIP)?,
         }
-        let changes = self.show(&objects, tip.as_ref())?;
+        let changes = self.show(&objects)?;
         Ok(Synced {
             seq: tip.as_ref().map_or(0, seq_of),
             changes,
@@ -352,8 +355,22 @@ impl SharedStore {
     }
 
     /// Brings the files in the lock directory up to date; gives how many changed.
-    fn show(&self, objects: &Objects, tip: Option<&Revision>) -> Result<usize> {
-        copy::show(&self.directory, objects, tip, self.sharing)
+    fn show(&self, objects: &Objects) -> Result<usize> {
+        copy::show(&self.directory, objects, TIP, self.sharing)
+    }
+
+    /// Moves the tip seen to a commit, unless another command of this clone has seen a later one meanwhile.
+    fn advance(objects: &Objects, commit: &str) -> Result<()> {
+        let seen = objects.revision(TIP)?;
+        let is_later = match &seen {
+            Some(seen) => !objects.contains(&seen.commit, commit)?,
+            None => true,
+        };
+        if is_later {
+            objects.set(TIP, commit)
+        } else {
+            Ok(())
+        }
     }
 
     /// Waits about as long as a push takes, so that those who lost a race do not all come back at once.
@@ -470,7 +487,7 @@ impl LockStore for SharedStore {
                 continue;
             }
             if changes.is_empty() {
-                self.show(&objects, tip.as_ref())?;
+                self.show(&objects)?;
                 return Ok(view.seq);
             }
             let commit = self.commit(&objects, tip.as_ref(), &view, &changes)?;
@@ -488,7 +505,7 @@ impl LockStore for SharedStore {
                     None => false,
                 };
                 if is_there {
-                    self.show(&objects, now.as_ref())?;
+                    self.show(&objects)?;
                     return Ok(view.next_seq());
                 }
                 if name(&now) == name(&tip) {
@@ -504,8 +521,8 @@ impl LockStore for SharedStore {
                 Self::pause(round, took);
                 continue;
             }
-            objects.set(TIP, &commit)?;
-            self.show(&objects, objects.revision(TIP)?.as_ref())?;
+            Self::advance(&objects, &commit)?;
+            self.show(&objects)?;
             return Ok(view.next_seq());
         }
         unreachable!("the loop ends by returning")
