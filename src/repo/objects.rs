@@ -26,6 +26,8 @@ pub(crate) struct Revision {
     pub(crate) tree: String,
     /// Its message.
     pub(crate) message: String,
+    /// When it was made, by its maker's clock.
+    pub(crate) at: DateTime<Utc>,
 }
 
 /// A commit of the past.
@@ -101,6 +103,7 @@ impl Objects {
                     commit: commit.id().to_string(),
                     tree: commit.tree_id().to_string(),
                     message: String::from_utf8_lossy(commit.message_bytes()).into_owned(),
+                    at: DateTime::from_timestamp(commit.time().seconds(), 0).unwrap_or_default(),
                 }))
             }
             Err(e) if e.code() == git2::ErrorCode::NotFound => Ok(None),

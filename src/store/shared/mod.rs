@@ -37,6 +37,8 @@ const TIP: &str = "refs/latch/tip";
 const FETCHED: &str = "refs/latch/fetched";
 /// How long a change is tried again after others were faster.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How young others' changes are where there is a crowd.
+const CROWDED: chrono::TimeDelta = chrono::TimeDelta::seconds(5);
 /// The trailer of every commit.
 const TRAILER: &str = "Latch-Seq: ";
 
@@ -359,6 +361,12 @@ impl SharedStore {
         copy::show(&self.directory, objects, TIP, self.sharing)
     }
 
+    fn show_if_possible(&self, objects: &Objects) {
+        if let Err(error) = self.show(objects) {
+            tracing::warn!(%error, "the lock directory is not brought up to date");
+        }
+    }
+
     /// Moves the tip seen to a commit, unless another command of this clone has seen a later one meanwhile.
     fn advance(objects: &Objects, commit: &str) -> Result<()> {
         let seen = objects.revision(TIP)?;
@@ -373,14 +381,50 @@ impl SharedStore {
         }
     }
 
-    /// Waits about as long as a push takes, so that those who lost a race do not all come back at once.
-    fn pause(round: u32, push: Duration) {
-        let longest = push.max(Duration::from_millis(10)) * round.min(3);
-        let (noise, _) = uuid::Uuid::new_v4().as_u64_pair();
-        // The top 32 bits of the noise, as a share of the longest pause.
-        let share = f64::from(u32::try_from(noise >> 32).unwrap_or_default()) / f64::from(u32::MAX);
-        std::thread::sleep(longest.mul_f64(share));
+    /// Whether somebody else made the last change, only just now.
+    fn is_anothers_of_late(&self, tip: &Revision, now: DateTime<Utc>) -> bool {
+        let own = fs::read_to_string(self.directory.join("pushed")).unwrap_or_default();
+        own.trim() != tip.commit && (now - tip.at).abs() < CROWDED
     }
+
+    /// Notes that others want to change locks at this very time, and how long a push takes.
+    fn note_the_crowd(&self, push: Duration) {
+        // Only politeness depends on it.
+        let _ = fs::write(self.directory.join("crowd"), push.as_millis().to_string());
+    }
+
+    /// Who has just won a race knows the new tip before all others do and would win the next one, too: where there is a
+    /// crowd, it waits for about one push.
+    fn let_others_go_first(&self) {
+        let note = self.directory.join("crowd");
+        let age = fs::metadata(&note)
+            .and_then(|meta| meta.modified())
+            .ok()
+            .and_then(|at| at.elapsed().ok());
+        if age.is_some_and(|age| age.as_millis() < 2000) {
+            let push = fs::read_to_string(&note)
+                .ok()
+                .and_then(|text| text.parse().ok());
+            let push = Duration::from_millis(push.unwrap_or(0)).min(Duration::from_secs(1));
+            std::thread::sleep(push.mul_f64(0.5 + noise() / 2.0));
+        }
+        if age.is_some() {
+            let _ = fs::remove_file(&note);
+        }
+    }
+
+    /// Waits at most as long as a push takes, and less with every round: who has lost most often comes first, so that
+    /// nobody starves.
+    fn pause(round: u32, push: Duration) {
+        let longest = push.max(Duration::from_millis(10)) / round.saturating_mul(round).max(1);
+        std::thread::sleep(longest.mul_f64(noise()));
+    }
+}
+
+/// Something between 0 and 1.
+fn noise() -> f64 {
+    let (bits, _) = uuid::Uuid::new_v4().as_u64_pair();
+    f64::from(u32::try_from(bits >> 32).unwrap_or_default()) / f64::from(u32::MAX)
 }
 
 /// The places of everything that can hold a claim: its own as file and directory, and directories above.
@@ -475,6 +519,7 @@ impl LockStore for SharedStore {
 
     fn transact(&self, scope: &Scope, clock: &dyn Clock, decide: &mut Decide<'_>) -> Result<u64> {
         let objects = self.prepare()?;
+        self.let_others_go_first();
         let began = Instant::now();
         let mut tip = objects.revision(TIP)?;
         let mut is_fresh = false;
@@ -505,7 +550,7 @@ impl LockStore for SharedStore {
                     None => false,
                 };
                 if is_there {
-                    self.show(&objects)?;
+                    self.show_if_possible(&objects);
                     return Ok(view.next_seq());
                 }
                 if name(&now) == name(&tip) {
@@ -522,7 +567,16 @@ impl LockStore for SharedStore {
                 continue;
             }
             Self::advance(&objects, &commit)?;
-            self.show(&objects)?;
+            if round > 1
+                || tip
+                    .as_ref()
+                    .is_some_and(|tip| self.is_anothers_of_late(tip, view.now))
+            {
+                self.note_the_crowd(took);
+            }
+            // The push is the truth: what is noted here besides only makes things prompt.
+            let _ = fs::write(self.directory.join("pushed"), &commit);
+            self.show_if_possible(&objects);
             return Ok(view.next_seq());
         }
         unreachable!("the loop ends by returning")
