@@ -76,7 +76,7 @@ impl Output {
 
 /// The one JSON object.
 pub(crate) fn object(object: &impl serde::Serialize) {
-    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    let mut out = std::io::BufWriter::with_capacity(1 << 18, std::io::stdout().lock());
     // A reader that has gone away has seen enough.
     let _ = serde_json::to_writer(&mut out, object);
     let _ = out.write_all(b"\n");
