@@ -37,7 +37,9 @@ impl Arguments {
         };
         let binary = std::env::current_exe().map_err(Error::io("find", "git-latch"))?;
         let installed = hooks.install(&binary, global, latch.sharing())?;
-        latch.prepare()?;
+        if self.remote.is_none() {
+            latch.prepare()?;
+        }
         let is_new = write_policy(&latch)?;
         let shares = match &self.remote {
             Some(remote) => share_through(&latch, remote)?,
@@ -45,6 +47,7 @@ impl Arguments {
         };
         // With the remote in the policy.
         let latch = context.open()?;
+        latch.prepare()?;
         latch.sync(None, &context.clock)?;
         if latch.notice_lockable_files()? {
             let paths = lockable::all(latch.repo())?;

@@ -75,17 +75,18 @@ impl Latch {
         let policy = Policy::of(repo.root().ok(), repo.common_dir())?;
         let config = Config::finish(config)?;
         let sharing = Sharing::from_config(config.get("core.sharedrepository").unwrap_or_default());
+        let shared = share::of(&repo, &policy, &config, sharing).map(|store| {
+            // Without a name nothing is changed, and so nothing is signed.
+            store.with_author(identity::owner(environment, &config, None).ok())
+        });
         let local = LocalStore::new(
             repo.common_dir(),
             policy.terms,
             &format!("{} git-latch", environment.host),
         )
         .with_sharing(sharing)
-        .with_trust_in_shares(config.is_true("latch.trustshare"));
-        let shared = share::of(&repo, &policy, &config, sharing).map(|store| {
-            // Without a name nothing is changed, and so nothing is signed.
-            store.with_author(identity::owner(environment, &config, None).ok())
-        });
+        // Of shared locks the directory is only a copy: whose file locks reach whom does not matter.
+        .with_trust_in_shares(config.is_true("latch.trustshare") || shared.is_some());
         Ok(Latch {
             held: HeldFile::of(repo.git_dir(), sharing),
             environment: environment.clone(),

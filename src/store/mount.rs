@@ -36,7 +36,7 @@ pub(crate) fn check(directory: &Path) -> Result<()> {
             crate::path::quoted(directory.as_os_str().as_encoded_bytes())
         ),
         hint: Some(
-            "keep a clone on a local disk, or, where only one machine uses this one: git config latch.trustShare true".into(),
+            "share locks through a remote instead: git latch init --remote origin; or, where only one machine uses this repository: git config latch.trustShare true".into(),
         ),
     })
 }

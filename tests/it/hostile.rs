@@ -447,9 +447,11 @@ fn a_file_system_whose_locks_may_not_reach_everybody_is_refused() {
     }
     let sandbox = Sandbox::new();
     let ada = sandbox.repo();
-    let script = "mkdir ../fuse && bindfs . ../fuse && cd ../fuse; \
-        code=0; $LATCH --json lock hero.psd || code=$?; git config latch.trustShare true; $LATCH lock hero.psd >&2; \
-        cd ..; umount fuse; exit $code";
+    let script = "git clone -q --bare . ../remote.git; git remote add origin ../remote.git; \
+        mkdir ../fuse && bindfs . ../fuse && cd ../fuse; \
+        code=0; $LATCH --json lock hero.psd || code=$?; \
+        $LATCH init --remote origin >&2; $LATCH lock hero.psd >&2; rm .latch.toml; git config --unset latch.remote; \
+        git config latch.trustShare true; $LATCH lock notes.txt >&2; cd ..; umount fuse; exit $code";
     let run = in_own_mounts(&ada, script).ended(2);
     assert_eq!(run.json()["error"]["code"], "unsupported");
 }
