@@ -1,10 +1,11 @@
 //! Reading and writing the objects of a bare repository of our own: trees of locks, and commits on top of each other.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use chrono::{DateTime, Utc};
 use git2::build::TreeUpdateBuilder;
-use git2::{FileMode, ObjectType, Oid, Repository, Signature, Time, Tree};
+use git2::{FileMode, ObjectType, Oid, Repository, Signature, Time, Tree, TreeEntry};
 
 use crate::error::{Error, Result};
 
@@ -191,33 +192,62 @@ impl Objects {
         self.repository.find_tree(oid).map_err(|e| self.corrupt(&e))
     }
 
-    /// What lies at one path; `None` where nothing does, or a directory.
-    pub(crate) fn node(&self, tree: &str, path: &[u8]) -> Result<Option<Node>> {
-        let mut tree = self.tree(tree)?;
-        let mut components = path.split(|b| *b == b'/').peekable();
-        while let Some(component) = components.next() {
-            let found = tree.get_name_bytes(component);
-            let Some((oid, mode, kind)) = found.map(|e| (e.id(), e.filemode(), e.kind())) else {
-                return Ok(None);
-            };
-            match (components.peek(), kind) {
-                (Some(_), Some(ObjectType::Tree)) => {
-                    tree = self
-                        .repository
-                        .find_tree(oid)
-                        .map_err(|e| self.corrupt(&e))?;
-                }
-                (Some(_), _) | (None, Some(ObjectType::Tree)) => return Ok(None),
-                (None, _) => {
-                    return Ok(Some(Node {
-                        path: path.to_vec(),
-                        oid: oid.to_string(),
-                        kind: kind_of(mode),
-                    }));
-                }
+    /// What lies at these paths; nothing for those where there is none, or a directory. Each directory is opened once.
+    ///
+    /// Besides whatever in these directories has a name that is `stray`, and everything below it.
+    pub(crate) fn nodes(
+        &self,
+        tree: &str,
+        paths: &BTreeSet<Vec<u8>>,
+        is_stray: &dyn Fn(&[u8]) -> bool,
+    ) -> Result<Vec<Node>> {
+        let paths: Vec<&[u8]> = paths.iter().map(Vec::as_slice).collect();
+        let mut found = Vec::new();
+        self.nodes_in(&self.tree(tree)?, &paths, 0, is_stray, &mut found)?;
+        Ok(found)
+    }
+
+    /// The same in a directory whose path is the first `length` bytes of all `paths`.
+    fn nodes_in(
+        &self,
+        tree: &Tree<'_>,
+        mut paths: &[&[u8]],
+        length: usize,
+        is_stray: &dyn Fn(&[u8]) -> bool,
+        found: &mut Vec<Node>,
+    ) -> Result<()> {
+        if let Some(first) = paths.first() {
+            for entry in tree.iter().filter(|e| is_stray(e.name_bytes())) {
+                let mut path = [&first[..length], entry.name_bytes()].concat();
+                self.walk_entry(&entry, &mut path, 0, &mut |node| {
+                    found.push(node);
+                    true
+                })?;
             }
         }
-        Ok(None)
+        while let Some(first) = paths.first() {
+            let rest = &first[length..];
+            let end = rest.iter().position(|b| *b == b'/');
+            let entry = tree.get_name_bytes(&rest[..end.unwrap_or(rest.len())]);
+            let mut count = 1;
+            if let Some(end) = end {
+                let below = &first[..=length + end];
+                count = paths.partition_point(|path| path.starts_with(below));
+                if let Some(entry) = entry.filter(|e| e.kind() == Some(ObjectType::Tree)) {
+                    let inner = self.repository.find_tree(entry.id());
+                    let inner = inner.map_err(|e| self.corrupt(&e))?;
+                    self.nodes_in(&inner, &paths[..count], below.len(), is_stray, found)?;
+                }
+            } else if let Some(entry) = entry.filter(|e| e.kind() != Some(ObjectType::Tree)) {
+                found.push(Node {
+                    path: first.to_vec(),
+                    oid: entry.id().to_string(),
+                    kind: kind_of(entry.filemode()),
+                });
+            }
+            paths = &paths[count..];
+        }
+        Ok(())
     }
 
     /// Everything below a directory of a tree; an empty path means all. `visit` says whether to go on.
@@ -258,24 +288,35 @@ impl Objects {
         for entry in tree {
             let length = path.len();
             path.extend_from_slice(entry.name_bytes());
-            let goes_on = if entry.kind() == Some(ObjectType::Tree) && depth < DEEPEST {
-                let inner = self.repository.find_tree(entry.id());
-                let inner = inner.map_err(|e| self.corrupt(&e))?;
-                path.push(b'/');
-                self.walk_tree(&inner, path, depth + 1, visit)?
-            } else {
-                visit(Node {
-                    path: path.clone(),
-                    oid: entry.id().to_string(),
-                    kind: kind_of(entry.filemode()),
-                })
-            };
+            let goes_on = self.walk_entry(&entry, path, depth, visit)?;
             path.truncate(length);
             if !goes_on {
                 return Ok(false);
             }
         }
         Ok(true)
+    }
+
+    /// An entry whose path is `path`: itself, or everything below it.
+    fn walk_entry(
+        &self,
+        entry: &TreeEntry<'_>,
+        path: &mut Vec<u8>,
+        depth: usize,
+        visit: &mut dyn FnMut(Node) -> bool,
+    ) -> Result<bool> {
+        if entry.kind() == Some(ObjectType::Tree) && depth < DEEPEST {
+            let inner = self.repository.find_tree(entry.id());
+            let inner = inner.map_err(|e| self.corrupt(&e))?;
+            path.push(b'/');
+            self.walk_tree(&inner, path, depth + 1, visit)
+        } else {
+            Ok(visit(Node {
+                path: path.clone(),
+                oid: entry.id().to_string(),
+                kind: kind_of(entry.filemode()),
+            }))
+        }
     }
 
     /// The bytes of a blob of at most `limit` bytes; its size where it is larger.

@@ -44,10 +44,17 @@ pub(super) fn entry_of(
         },
         Err(problem) => Content::Unreadable { problem },
     };
-    let claim = place.claim().unwrap_or_else(|| Claim {
-        key: Key::of(place.as_bytes()),
-        kind: Kind::File,
-    });
+    // Folded: what lies where no lock can blocks the path that it looks like.
+    let claim = match place.claim() {
+        Some(claim) => Claim {
+            key: Key::of(claim.key.as_bytes()),
+            ..claim
+        },
+        None => Claim {
+            key: Key::of(place.as_bytes()),
+            kind: Kind::File,
+        },
+    };
     Entry {
         place,
         claim,

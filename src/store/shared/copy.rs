@@ -7,11 +7,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use super::tree;
 use crate::error::{Error, Result};
 use crate::guard::Guard;
 use crate::lock::MAX_BYTES;
-use crate::path::{Key, Place};
-use crate::repo::{Node, NodeKind, Objects};
+use crate::path::Place;
+use crate::repo::{NodeKind, Objects};
 use crate::store::{Sharing, files};
 
 /// Brings the copy up to date with the ref `tip`; gives how many files came, went or changed.
@@ -69,27 +70,13 @@ fn nodes(objects: &Objects, tree: &str) -> Result<BTreeMap<Vec<u8>, String>> {
     let mut found = BTreeMap::new();
     if !tree.is_empty() {
         objects.walk(tree, b"", &mut |node| {
-            if is_safe(&node) {
+            if node.kind == NodeKind::File && tree::is_place(&node.path) {
                 found.insert(node.path, node.oid);
             }
             true
         })?;
     }
     Ok(found)
-}
-
-/// Whether a file of the tree may be written here: it has a place that some lock has.
-fn is_safe(node: &Node) -> bool {
-    let is_plain =
-        |c: &[u8]| !matches!(c, b"" | b"." | b"..") && c.len() <= 255 && !c.contains(&b'\\');
-    let place = Place::from_bytes(node.path.clone());
-    node.kind == NodeKind::File
-        && node.path.len() <= 4000
-        && node.path.split(|b| *b == b'/').all(is_plain)
-        && place.claim().is_some_and(|claim| {
-            let is_folded = Key::of(claim.key.as_bytes()) == claim.key;
-            is_folded && claim.place().as_ref() == Some(&place)
-        })
 }
 
 fn remove_empty_above(locks: &Path, path: &Path) {

@@ -10,8 +10,8 @@
 mod copy;
 mod history;
 mod remote;
+pub(crate) mod tree;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -25,9 +25,9 @@ use super::{Decide, Decision, LockStore, Scope, Sharing, Verdict};
 use crate::error::{Error, Result};
 use crate::git::Git;
 use crate::lease::Change;
-use crate::lock::{MAX_BYTES, MAX_SEQ, Owner};
-use crate::path::{Claim, Key, Kind, Place};
-use crate::repo::{Node, NodeKind, Objects, Repo, Revision};
+use crate::lock::{MAX_SEQ, Owner};
+use crate::path::Place;
+use crate::repo::{Objects, Repo, Revision};
 use crate::time::Clock;
 use crate::view::{Entry, Terms, View};
 
@@ -260,7 +260,7 @@ impl SharedStore {
         clock: &dyn Clock,
     ) -> Result<View> {
         let entries = match tip {
-            Some(tip) => self.entries(objects, tip, scope)?,
+            Some(tip) => tree::entries(objects, &tip.tree, scope, &|place| self.seen(place))?,
             None => Vec::new(),
         };
         Ok(View::new(
@@ -271,52 +271,11 @@ impl SharedStore {
         ))
     }
 
-    fn entries(&self, objects: &Objects, tip: &Revision, scope: &Scope) -> Result<Vec<Entry>> {
-        let mut nodes: BTreeMap<Vec<u8>, Node> = BTreeMap::new();
-        let mut keep = |node: Node| {
-            nodes.insert(node.path.clone(), node);
-            true
-        };
-        match scope {
-            Scope::All => {
-                objects.walk(&tip.tree, b"", &mut keep)?;
-            }
-            Scope::Claims(claims) => {
-                let mut places: BTreeSet<Place> = BTreeSet::new();
-                for claim in claims {
-                    places.extend(places_over(claim));
-                    if claim.kind == Kind::Directory {
-                        let below = claim.place();
-                        let directory = below.as_ref().map_or(&b""[..], |p| directory_of(p));
-                        objects.walk(&tip.tree, directory, &mut keep)?;
-                    }
-                }
-                for place in places {
-                    if let Some(node) = objects.node(&tip.tree, place.as_bytes())? {
-                        keep(node);
-                    }
-                }
-            }
-        }
-        nodes
-            .into_values()
-            .filter(|node| node.path.ends_with(b".lock"))
-            .map(|node| self.entry(objects, node))
-            .collect()
-    }
-
-    fn entry(&self, objects: &Objects, node: Node) -> Result<Entry> {
-        let bytes = match node.kind {
-            NodeKind::Odd => Err("it is no regular file".to_owned()),
-            NodeKind::File => objects
-                .blob(&node.oid, MAX_BYTES)?
-                .map_err(|size| format!("it is larger than {MAX_BYTES} bytes: {size}")),
-        };
-        let place = Place::from_bytes(node.path);
-        // When it was first seen here: what a heartbeat in the future counts from.
+    /// When a lock was first seen here: what a heartbeat in the future counts from.
+    fn seen(&self, place: &Place) -> Option<DateTime<Utc>> {
         let copy = self.directory.join("locks").join(place.to_path());
-        let seen = fs::symlink_metadata(copy).and_then(|meta| meta.modified());
-        Ok(super::entry_of(place, bytes, seen.ok().map(DateTime::from)))
+        let meta = fs::symlink_metadata(copy).ok()?;
+        meta.modified().ok().map(DateTime::from)
     }
 
     /// Writes the commit of a change; gives its id.
@@ -427,30 +386,6 @@ fn noise() -> f64 {
     f64::from(u32::try_from(bits >> 32).unwrap_or_default()) / f64::from(u32::MAX)
 }
 
-/// The places of everything that can hold a claim: its own as file and directory, and directories above.
-fn places_over(claim: &Claim) -> Vec<Place> {
-    let own = [Kind::File, Kind::Directory].map(|kind| Claim {
-        key: claim.key.clone(),
-        kind,
-    });
-    let above = claim.key.ancestors().map(|key| Claim {
-        key,
-        kind: Kind::Directory,
-    });
-    own.into_iter()
-        .filter(|claim| claim.key != Key::root() || claim.kind == Kind::Directory)
-        .chain(above)
-        .filter_map(|claim| claim.place())
-        .collect()
-}
-
-/// The directory that a place lies in, without the slash.
-fn directory_of(place: &Place) -> &[u8] {
-    let bytes = place.as_bytes();
-    let end = bytes.iter().rposition(|b| *b == b'/').unwrap_or(0);
-    &bytes[..end]
-}
-
 /// The number in a tip's trailer; 0 where it has none.
 fn seq_of(tip: &Revision) -> u64 {
     history::seq_of(&tip.message)
@@ -500,7 +435,7 @@ impl LockStore for SharedStore {
             .flatten();
         if let (Some(objects), Some(tip)) = (&objects, &tip) {
             complete = objects.walk(&tip.tree, b"", &mut |node| {
-                if node.path.ends_with(b".lock") {
+                if tree::is_lock(&node.path) {
                     nodes.push(node);
                 }
                 nodes.len() < limit
@@ -509,7 +444,7 @@ impl LockStore for SharedStore {
         let entries = match &objects {
             Some(objects) => nodes
                 .into_iter()
-                .map(|node| self.entry(objects, node))
+                .map(|node| tree::entry(objects, node, &|place| self.seen(place)))
                 .collect::<Result<_>>()?,
             None => Vec::new(),
         };
