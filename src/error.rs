@@ -22,6 +22,8 @@ pub enum Code {
     Forbidden,
     /// The path has changes that nobody else has yet.
     Unpushed,
+    /// The working copy is older than what the remote has.
+    Stale,
     /// Wrong arguments.
     BadUsage,
     /// A path that cannot be locked or does not exist.
@@ -49,6 +51,33 @@ pub enum Code {
 }
 
 impl Code {
+    /// Every word.
+    const ALL: [Code; 17] = [
+        Code::Held,
+        Code::Required,
+        Code::Forbidden,
+        Code::Unpushed,
+        Code::Stale,
+        Code::BadUsage,
+        Code::BadPath,
+        Code::BadPolicy,
+        Code::NoIdentity,
+        Code::NotARepository,
+        Code::Unsupported,
+        Code::Lost,
+        Code::NotHeld,
+        Code::Unreachable,
+        Code::Refused,
+        Code::Io,
+        Code::Busy,
+    ];
+
+    /// The code of a word.
+    #[must_use]
+    pub fn of(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|code| code.as_str() == word)
+    }
+
     /// The word as it is written in JSON.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -57,6 +86,7 @@ impl Code {
             Code::Required => "required",
             Code::Forbidden => "forbidden",
             Code::Unpushed => "unpushed",
+            Code::Stale => "stale",
             Code::BadUsage => "bad_usage",
             Code::BadPath => "bad_path",
             Code::BadPolicy => "bad_policy",
@@ -164,6 +194,18 @@ pub enum Error {
         /// The next step.
         hint: Option<String>,
     },
+    /// The remote's own git-latch says no to a change of the locks.
+    #[error("the remote `{remote}` does not let you: {problem}")]
+    Forbidden {
+        /// The remote's name.
+        remote: String,
+        /// Its word for why.
+        code: Code,
+        /// Its words.
+        problem: String,
+        /// Its next step.
+        hint: Option<String>,
+    },
     /// Others were faster for too long.
     #[error("others change locks on `{remote}` all the time; nothing was changed")]
     Contended {
@@ -246,6 +288,7 @@ impl Error {
             Error::Busy { .. } | Error::Contended { .. } => Code::Busy,
             Error::Unreachable { .. } => Code::Unreachable,
             Error::Refused { .. } => Code::Refused,
+            Error::Forbidden { code, .. } => *code,
             Error::Io { .. } | Error::Corrupt { .. } | Error::Git { .. } => Code::Io,
         }
     }
@@ -257,7 +300,8 @@ impl Error {
             Error::BadUsage { hint, .. }
             | Error::BadPath { hint, .. }
             | Error::Unsupported { hint, .. }
-            | Error::Refused { hint, .. } => hint.clone(),
+            | Error::Refused { hint, .. }
+            | Error::Forbidden { hint, .. } => hint.clone(),
             Error::Unreachable { remote, .. } => Some(format!(
                 "nothing was changed; see whether `git ls-remote {remote}` works"
             )),

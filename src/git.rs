@@ -36,7 +36,7 @@ pub struct Git {
     /// Given where the environment names the repository by a path that may be relative.
     git_dir: Option<PathBuf>,
     work_tree: Option<PathBuf>,
-    variables: Vec<(&'static str, &'static str)>,
+    variables: Vec<(&'static str, OsString)>,
 }
 
 impl Git {
@@ -54,8 +54,8 @@ impl Git {
 
     /// Sets an environment variable for git.
     #[must_use]
-    pub fn with_variable(mut self, name: &'static str, value: &'static str) -> Self {
-        self.variables.push((name, value));
+    pub fn with_variable(mut self, name: &'static str, value: impl Into<OsString>) -> Self {
+        self.variables.push((name, value.into()));
         self
     }
 
@@ -85,7 +85,7 @@ impl Git {
         }
         // Reading must not take `index.lock` from the user's own git.
         command.env("LC_ALL", "C").env("GIT_OPTIONAL_LOCKS", "0");
-        command.envs(self.variables.iter().copied());
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

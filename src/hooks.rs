@@ -1,11 +1,16 @@
-//! Installing, upgrading and removing the git hooks of a working tree's repository.
+//! Installing, upgrading and removing the git hooks of a repository: those of whoever works in it, or the one that judges
+//! pushes where it is bare.
 //!
 //! The scripts in `hooks/` are shipped as they are; only the path of the binary is filled in. Ours are known by the
 //! marker on their second line and replaced in place. A hook that is not ours is kept beside it as `<name>.legacy`, and
 //! runs first; nothing of anybody else's is ever overwritten.
 
+mod legacy;
+
 use std::fs;
 use std::path::{Path, PathBuf};
+
+pub use legacy::{callable, legacy};
 
 use crate::error::{Error, Result};
 use crate::git::split_nul;
@@ -13,25 +18,47 @@ use crate::path::{bytes_to_path, quoted};
 use crate::repo::Repo;
 use crate::store::{Sharing, files};
 
-/// The hooks and their scripts.
-const SHIPPED: [(&str, &str); 6] = [
-    ("pre-commit", include_str!("../hooks/pre-commit")),
-    (
-        "pre-merge-commit",
-        include_str!("../hooks/pre-merge-commit"),
-    ),
-    ("pre-push", include_str!("../hooks/pre-push")),
-    ("post-checkout", include_str!("../hooks/post-checkout")),
-    ("post-merge", include_str!("../hooks/post-merge")),
-    ("post-commit", include_str!("../hooks/post-commit")),
+/// A hook as it is shipped.
+#[derive(Clone, Copy, Debug)]
+struct Shipped {
+    /// Its name for git.
+    name: &'static str,
+    /// Its path in the directory of hooks.
+    file: &'static str,
+    script: &'static str,
+}
+
+macro_rules! shipped {
+    ($name:literal) => {
+        shipped!($name, $name)
+    };
+    ($name:literal, $file:literal) => {
+        Shipped {
+            name: $name,
+            file: $file,
+            script: include_str!(concat!("../hooks/", $name)),
+        }
+    };
+}
+
+/// The hooks of a repository somebody works in.
+const WORKING: [Shipped; 6] = [
+    shipped!("pre-commit"),
+    shipped!("pre-merge-commit"),
+    shipped!("pre-push"),
+    shipped!("post-checkout"),
+    shipped!("post-merge"),
+    shipped!("post-commit"),
 ];
+/// The hook of a bare repository.
+const BARE: [Shipped; 1] = [shipped!("pre-receive")];
+/// The same where the host's own `pre-receive` runs everything in a directory (Gitea, Forgejo, GitLab), and is written
+/// anew by each upgrade of the host.
+const BARE_IN_DIRECTORY: [Shipped; 1] = [shipped!("pre-receive", "pre-receive.d/git-latch")];
 /// How the second line of every hook of ours begins.
 const MARKER: &str = "# git-latch hook, version ";
 /// What stands in the shipped scripts for the path of the binary.
 const BINARY: &str = "@GIT_LATCH@";
-
-/// A directory beside the hooks, from which some foreign hooks are called.
-const CALLED: &str = "git-latch.called";
 
 /// Whether hooks may be installed where all of the user's repositories look for them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,15 +135,13 @@ pub struct Hooks {
     is_global: bool,
     /// Holds files that the repository tracks.
     is_tracked: bool,
+    shipped: &'static [Shipped],
 }
 
 impl Hooks {
     /// Finds it.
-    ///
-    /// # Errors
-    /// [`Error::Unsupported`] in a bare repository.
     pub fn of(repo: &Repo) -> Result<Self> {
-        let root = repo.root()?;
+        let root = repo.root().unwrap_or(repo.git_dir());
         let git = repo.git();
         let output = git.output(&["rev-parse", "--git-path", "hooks"])?;
         let path = bytes_to_path(output.strip_suffix(b"\n").unwrap_or(&output));
@@ -125,7 +150,12 @@ impl Hooks {
         let is_global =
             scope.stdout.starts_with(b"global\t") || scope.stdout.starts_with(b"system\t");
         Ok(Hooks {
-            is_tracked: is_tracked(repo, root, &directory)?,
+            is_tracked: !repo.is_bare() && is_tracked(repo, root, &directory)?,
+            shipped: match (repo.is_bare(), directory.join("pre-receive.d").is_dir()) {
+                (false, _) => &WORKING,
+                (true, false) => &BARE,
+                (true, true) => &BARE_IN_DIRECTORY,
+            },
             directory,
             is_global,
         })
@@ -158,36 +188,28 @@ impl Hooks {
                 ),
             });
         }
-        let install = |(name, script): &(&'static str, &str)| {
-            Ok((*name, self.install_one(name, script, binary, sharing)?))
-        };
+        let install = |hook: &Shipped| Ok((hook.name, self.install_one(hook, binary, sharing)?));
         if !self.is_tracked {
             files::create_directories(&self.directory, sharing)?;
         }
-        SHIPPED.iter().map(install).collect()
+        self.shipped.iter().map(install).collect()
     }
 
-    fn install_one(
-        &self,
-        name: &str,
-        script: &str,
-        binary: &Path,
-        sharing: Sharing,
-    ) -> Result<Outcome> {
-        let path = self.directory.join(name);
-        let state = self.state_of(name, script)?;
+    fn install_one(&self, hook: &Shipped, binary: &Path, sharing: Sharing) -> Result<Outcome> {
+        let path = self.directory.join(hook.file);
+        let state = self.state_of(hook)?;
         if self.is_tracked {
             return Ok(match state {
                 State::Called => Outcome::Unchanged,
-                _ => Outcome::AddLine(line_for(name)),
+                _ => Outcome::AddLine(line_for(hook.name)),
             });
         }
-        let text = script.replace(BINARY, &shell_quoted(binary));
+        let text = hook.script.replace(BINARY, &shell_quoted(binary));
         let outcome = match state {
             State::Called => return Ok(Outcome::Unchanged),
             State::Missing => Outcome::Installed,
             State::Foreign => {
-                self.keep(name)?;
+                self.keep(hook.file)?;
                 Outcome::Chained
             }
             State::Right if fs::read(&path).is_ok_and(|old| old == text.as_bytes()) => {
@@ -201,12 +223,12 @@ impl Hooks {
 
     /// Moves a foreign hook aside. One that was moved aside before is older: it is numbered, and does not run any more,
     /// because the tool that replaced it knew nothing of it.
-    fn keep(&self, name: &str) -> Result<()> {
-        let path = self.directory.join(name);
-        let legacy = self.directory.join(format!("{name}.legacy"));
+    fn keep(&self, file: &str) -> Result<()> {
+        let path = self.directory.join(file);
+        let legacy = self.directory.join(format!("{file}.legacy"));
         if fs::symlink_metadata(&legacy).is_ok() {
             let free = (1..10_000)
-                .map(|n| self.directory.join(format!("{name}.legacy.{n}")))
+                .map(|n| self.directory.join(format!("{file}.legacy.{n}")))
                 .find(|path| fs::symlink_metadata(path).is_err())
                 .expect("nobody replaces a hook ten thousand times");
             fs::rename(&legacy, &free).map_err(Error::io("move", &legacy))?;
@@ -216,10 +238,10 @@ impl Hooks {
 
     /// Removes ours, and brings back what was there before. What is not ours stays.
     pub fn uninstall(&self) -> Result<Vec<(&'static str, Outcome)>> {
-        let remove = |(name, script): &(&'static str, &str)| {
-            let path = self.directory.join(name);
-            let legacy = self.directory.join(format!("{name}.legacy"));
-            let outcome = match self.state_of(name, script)? {
+        let remove = |hook: &Shipped| {
+            let path = self.directory.join(hook.file);
+            let legacy = self.directory.join(format!("{}.legacy", hook.file));
+            let outcome = match self.state_of(hook)? {
                 State::Missing => Outcome::Absent,
                 State::Foreign | State::Called => Outcome::Foreign,
                 State::Right | State::Outdated | State::NotExecutable
@@ -233,10 +255,10 @@ impl Hooks {
                     Outcome::Removed
                 }
             };
-            Ok((*name, outcome))
+            Ok((hook.name, outcome))
         };
-        let outcomes = SHIPPED.iter().map(remove).collect();
-        let called = self.directory.join(CALLED);
+        let outcomes = self.shipped.iter().map(remove).collect();
+        let called = self.directory.join(legacy::CALLED);
         match fs::remove_dir_all(&called) {
             Err(e) if !files::is_absent(&e) => Err(Error::io("remove", called)(e)),
             _ => outcomes,
@@ -245,9 +267,8 @@ impl Hooks {
 
     /// How every hook stands.
     pub fn states(&self) -> Result<Vec<(&'static str, State)>> {
-        let state =
-            |(name, script): &(&'static str, &str)| Ok((*name, self.state_of(name, script)?));
-        SHIPPED.iter().map(state).collect()
+        let state = |hook: &Shipped| Ok((hook.name, self.state_of(hook)?));
+        self.shipped.iter().map(state).collect()
     }
 
     /// Whether a hook that was there before runs from `<name>.legacy`.
@@ -256,8 +277,9 @@ impl Hooks {
         legacy(&self.directory.join(name)).is_some()
     }
 
-    fn state_of(&self, name: &str, shipped: &str) -> Result<State> {
-        let path = self.directory.join(name);
+    fn state_of(&self, hook: &Shipped) -> Result<State> {
+        let name = hook.name;
+        let path = self.directory.join(hook.file);
         let meta = match fs::symlink_metadata(&path) {
             Ok(meta) => meta,
             Err(e) if files::is_absent(&e) => return Ok(State::Missing),
@@ -275,7 +297,7 @@ impl Hooks {
         }
         Ok(if !is_executable(&meta) {
             State::NotExecutable
-        } else if version_of(&text) == version_of(shipped) {
+        } else if version_of(&text) == version_of(hook.script) {
             State::Right
         } else {
             State::Outdated
@@ -292,43 +314,6 @@ impl Hooks {
     fn shown(&self) -> String {
         quoted(self.directory.as_os_str().as_encoded_bytes())
     }
-}
-
-/// The foreign hook kept beside a hook file, if git would run it.
-#[must_use]
-pub fn legacy(hook: &Path) -> Option<PathBuf> {
-    let mut name = hook.file_name()?.to_owned();
-    name.push(".legacy");
-    let path = hook.with_file_name(name);
-    let meta = fs::metadata(&path).ok()?;
-    (meta.is_file() && is_executable(&meta)).then_some(path)
-}
-
-/// The foreign hook under a path by which it can be called. Hooks of the pre-commit framework look for another one in
-/// `<name>.legacy` beside themselves, and would find themselves there: they are called from a directory of their own.
-pub fn callable(legacy: &Path, name: &str) -> Result<PathBuf> {
-    let looks_beside = fs::read(legacy).is_ok_and(|text| {
-        text.windows(b"hook-impl".len())
-            .any(|word| word == b"hook-impl")
-    });
-    let Some(directory) = legacy.parent().filter(|_| looks_beside) else {
-        return Ok(legacy.to_owned());
-    };
-    let directory = directory.join(CALLED);
-    let path = directory.join(name);
-    fs::create_dir_all(&directory).map_err(Error::io("create", &directory))?;
-    let leads = Path::new("..").join(legacy.file_name().unwrap_or_default());
-    if fs::read_link(&path).is_ok_and(|old| old == leads) {
-        return Ok(path);
-    }
-    #[cfg(unix)]
-    match std::os::unix::fs::symlink(&leads, &path) {
-        Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => {
-            return Err(Error::io("create", &path)(e));
-        }
-        _ => {}
-    }
-    Ok(path)
 }
 
 #[cfg(unix)]

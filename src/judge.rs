@@ -32,8 +32,12 @@ pub enum Answerable {
     /// I do, who push it; what the holder wrote themselves I may push for them, and of what others wrote I need not
     /// hold the required locks.
     Me,
+    /// I do, who push it, whoever wrote it: where nobody can skip the judgement an author's name proves nothing.
+    MeAlone,
     /// Its author does, in whatever workspace.
     Author,
+    /// Its committer does, in whatever workspace: where nobody says who pushes.
+    Committer,
 }
 
 /// Judges edits: one violation a path, that of its first edit at fault, sorted by path.
@@ -51,9 +55,10 @@ pub fn judge(
     let mut found: BTreeMap<&[u8], Violation> = BTreeMap::new();
     for edit in edits {
         let editor = match (&edit.commit, answerable) {
-            (None, _) => Editor::Me(me),
+            (None, _) | (Some(_), Answerable::MeAlone) => Editor::Me(me),
             (Some(commit), Answerable::Me) => Editor::Pusher(me, &commit.author),
             (Some(commit), Answerable::Author) => Editor::Author(&commit.author),
+            (Some(commit), Answerable::Committer) => Editor::Author(&commit.committer),
         };
         let Some((code, holder)) = offence(view, editor, &edit.path, required) else {
             continue;
@@ -86,7 +91,7 @@ enum Editor<'a> {
     Me(&'a Me),
     /// That of an author, brought by me.
     Pusher(&'a Me, &'a str),
-    /// That of an author.
+    /// That of an author, or of a committer.
     Author(&'a str),
 }
 

@@ -74,14 +74,12 @@ pub enum Force {
 }
 
 impl Force {
-    /// Whether this owner may use force.
+    /// Whether the owner of this id may use force.
     #[must_use]
-    pub fn allows(&self, me: &Me) -> bool {
+    pub fn allows(&self, owner: &str) -> bool {
         match self {
             Force::Anyone => true,
-            Force::Only(ids) => ids
-                .iter()
-                .any(|id| crate::lock::is_or_below(&me.owner.id, id)),
+            Force::Only(ids) => ids.iter().any(|id| crate::lock::is_or_below(owner, id)),
         }
     }
 }
@@ -313,7 +311,7 @@ fn refuse(
         if request.me.owner.is_person_of(&lock.owner) {
             continue;
         }
-        if !request.force.allows(request.me) {
+        if !request.force.allows(&request.me.owner.id) {
             return Ok(Some(Refusal::by(path, Code::Forbidden, entry)));
         }
         if request.reason.is_none() {

@@ -102,6 +102,7 @@ pub mod path;
 mod pattern;
 pub mod policy;
 pub mod process;
+pub mod receive;
 pub mod repo;
 pub mod report;
 #[cfg(test)]

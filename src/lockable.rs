@@ -9,6 +9,7 @@
 //! in directories below the top, for which [`notice`] looks and leaves a note.
 
 mod bits;
+mod commit;
 
 use std::collections::{BTreeSet, HashSet};
 use std::fs;
@@ -16,6 +17,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 pub use bits::{Bits, Changed, set};
+pub use commit::InCommit;
 
 use crate::config::Config;
 use crate::error::{Error, Result};

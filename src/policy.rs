@@ -4,6 +4,7 @@
 //! stays in force, so that switching branches does not switch rules off. Keys that nobody knows are errors with their
 //! line: a misspelt rule must not pass for no rule.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -59,6 +60,8 @@ pub struct Policy {
     pub lfs_ttl: Ttl,
     /// Who may write for others.
     pub trusted: Vec<String>,
+    /// The owner ids of those who push, by the host's names for them.
+    pub pushers: BTreeMap<String, String>,
     /// Where it was read from; `None` where there is no policy.
     pub source: Option<PathBuf>,
 }
@@ -219,6 +222,7 @@ struct Lfs {
 #[serde(deny_unknown_fields, default)]
 struct Server {
     trusted: Vec<String>,
+    pushers: BTreeMap<String, String>,
 }
 
 /// A key and what is wrong with its value.
@@ -229,10 +233,7 @@ impl File {
         Ok(Policy {
             terms: self.lease.check()?,
             share_remote: self.share.remote,
-            share_ref: self
-                .share
-                .reference
-                .unwrap_or_else(|| "refs/latch/locks".into()),
+            share_ref: check_ref(self.share.reference)?,
             pre_commit: self.hooks.pre_commit.unwrap_or(Reaction::Block),
             pre_push: self.hooks.pre_push.unwrap_or(Reaction::Block),
             integrators: self.hooks.integrators,
@@ -244,8 +245,35 @@ impl File {
                 .ttl
                 .unwrap_or(Ttl::For(Length::from_secs(7 * 86_400))),
             trusted: self.server.trusted,
+            pushers: self.server.pushers,
             source: None,
         })
+    }
+}
+
+/// A ref's full name, by the rules of `git check-ref-format`.
+fn check_ref(name: Option<String>) -> Result<String, Problem> {
+    let name = name.unwrap_or_else(|| "refs/latch/locks".into());
+    let is_odd = |c: char| c.is_control() || " ~^:?*[\\".contains(c);
+    let is_plain = |part: &str| {
+        !part.is_empty()
+            && !part.starts_with('.')
+            && !part.ends_with('.')
+            && part.strip_suffix(".lock").is_none()
+    };
+    let is_fine = name.starts_with("refs/")
+        && name.split('/').count() > 2
+        && name.split('/').all(is_plain)
+        && !name.contains("..")
+        && !name.contains("@{")
+        && !name.contains(is_odd);
+    if is_fine {
+        Ok(name)
+    } else {
+        Err((
+            "ref",
+            format!("`{name}` is no full name of a ref, such as `refs/heads/latch`"),
+        ))
     }
 }
 
@@ -304,7 +332,7 @@ mod tests {
             .lines()
             .map(|l| l.strip_prefix("#: ").unwrap_or(l).to_owned() + "\n")
             .collect();
-        assert_eq!(spelt_out.matches(" = ").count(), 13);
+        assert_eq!(spelt_out.matches(" = ").count(), 14);
         parse(Path::new("x"), &spelt_out).unwrap();
     }
 
@@ -324,6 +352,9 @@ mod tests {
         assert!(problem("[force]\nwho = \"me\"").starts_with(".latch.toml:2: `me` is neither"));
         assert!(
             problem("[require]\npatterns = [\"\"]").starts_with(".latch.toml:2: `` is no pattern")
+        );
+        assert!(
+            problem("[share]\nref = \"latch\"").starts_with(".latch.toml:2: `latch` is no full")
         );
         assert!(problem("[lease\n").starts_with(".latch.toml:1: "));
     }

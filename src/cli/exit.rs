@@ -15,7 +15,7 @@ pub(crate) const INTERRUPTED: u8 = 130;
 /// The exit code of a word for what went wrong.
 pub(crate) fn of(code: Code) -> u8 {
     match code {
-        Code::Held | Code::Required | Code::Forbidden | Code::Unpushed => 1,
+        Code::Held | Code::Required | Code::Forbidden | Code::Unpushed | Code::Stale => 1,
         Code::BadUsage
         | Code::BadPath
         | Code::BadPolicy

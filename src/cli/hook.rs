@@ -13,7 +13,7 @@ use clap::Args;
 
 use super::context::Context;
 use super::exit::{self, Failure};
-use super::{Answer, check as words_of_check};
+use super::{Answer, check as words_of_check, receive};
 use git_latch::edits;
 use git_latch::error::{Code, Error, Result};
 use git_latch::judge::Violation;
@@ -48,7 +48,7 @@ impl Arguments {
                 hint: Some("git latch init installs those that are".into()),
             });
         };
-        let input = if hook == Hook::PrePush {
+        let input = if matches!(hook, Hook::PrePush | Hook::PreReceive) {
             standard_input()?
         } else {
             Vec::new()
@@ -57,6 +57,9 @@ impl Arguments {
             && exit != 0
         {
             return Ok(Answer::silent(exit));
+        }
+        if hook == Hook::PreReceive {
+            return Ok(Answer::silent(receive::run(context, &input)));
         }
         if std::env::var_os("GIT_LATCH_SKIP").is_some_and(|value| value == "1") {
             return Ok(Answer::silent(0));
@@ -91,6 +94,9 @@ impl Arguments {
             Hook::PostCommit => {
                 let changed = || lockable::changed_by_commit(latch.repo());
                 settle(context, &latch, changed).map(|()| 0)
+            }
+            Hook::PreReceive => {
+                unreachable!("judged apart: there is no working tree, and no bypass")
             }
         }
     }
@@ -154,7 +160,7 @@ impl Arguments {
         };
         let mut command = Command::new(hooks::callable(&legacy, &self.name)?);
         command.args(&self.arguments).env_remove("GIT_LATCH_HOOK");
-        if self.name != "pre-push" {
+        if !matches!(self.name.as_str(), "pre-push" | "pre-receive") {
             let status = command.status().map_err(failed)?;
             return Ok(Some(exit::of_status(status)));
         }
@@ -177,6 +183,7 @@ enum Hook {
     PostCheckout,
     PostMerge,
     PostCommit,
+    PreReceive,
 }
 
 impl Hook {
@@ -188,6 +195,7 @@ impl Hook {
             "post-checkout" => Hook::PostCheckout,
             "post-merge" => Hook::PostMerge,
             "post-commit" => Hook::PostCommit,
+            "pre-receive" => Hook::PreReceive,
             _ => return None,
         })
     }

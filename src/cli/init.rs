@@ -19,6 +19,9 @@ pub(super) struct Arguments {
     /// Share locks with other clones through this remote
     #[arg(long, value_name = "R")]
     remote: Option<String>,
+    /// Have pushes into this bare repository judged: install the pre-receive hook
+    #[arg(long, conflicts_with = "remote")]
+    bare: bool,
     /// Install into a hooks directory that all of your repositories use
     #[arg(long)]
     force: bool,
@@ -27,16 +30,13 @@ pub(super) struct Arguments {
 impl Arguments {
     pub(super) fn run(&self, context: &Context) -> Result<Answer> {
         let latch = context.open()?;
+        if self.bare {
+            return self.run_bare(context, &latch);
+        }
         context.tell_news(&latch)?;
         let root = latch.repo().root()?;
         let hooks = Hooks::of(latch.repo())?;
-        let global = if self.force {
-            Global::Accept
-        } else {
-            Global::Refuse
-        };
-        let binary = std::env::current_exe().map_err(Error::io("find", "git-latch"))?;
-        let installed = hooks.install(&binary, global, latch.sharing())?;
+        let installed = self.install(&latch, &hooks)?;
         if self.remote.is_none() {
             latch.prepare()?;
         }
@@ -79,21 +79,54 @@ impl Arguments {
                 "next: git add {shown} && git commit -m \"Use git-latch\" {shown}"
             )));
         }
-        let report: Vec<_> = installed
-            .iter()
-            .map(|(name, outcome)| match outcome {
-                Outcome::AddLine(line) => {
-                    json!({"name": name, "outcome": outcome.as_str(), "line": line})
-                }
-                _ => json!({"name": name, "outcome": outcome.as_str()}),
-            })
-            .collect();
         Ok(Answer::done(json!({
             "policy": {"path": policy_file, "outcome": if is_new { "created" } else { "kept" }},
             "link": root.join(git_latch::link::NAME),
-            "hooks": report,
+            "hooks": report(&installed),
         })))
     }
+
+    /// Has pushes into a bare repository judged.
+    fn run_bare(&self, context: &Context, latch: &Latch) -> Result<Answer> {
+        if !latch.repo().is_bare() {
+            return Err(Error::BadUsage {
+                problem: "this is no bare repository".into(),
+                hint: Some("here it is `git latch init`; --bare is for where pushes arrive".into()),
+            });
+        }
+        let hooks = Hooks::of(latch.repo())?;
+        let installed = self.install(latch, &hooks)?;
+        tell_hooks(context, &hooks, &installed);
+        context.output.done(format!(
+            "{} pushes into this repository are judged, by the policy in the branch that HEAD names",
+            styled(GOOD, "ready:")
+        ));
+        Ok(Answer::done(json!({
+            "policy": null,
+            "link": null,
+            "hooks": report(&installed),
+        })))
+    }
+
+    fn install(&self, latch: &Latch, hooks: &Hooks) -> Result<Vec<(&'static str, Outcome)>> {
+        let global = if self.force {
+            Global::Accept
+        } else {
+            Global::Refuse
+        };
+        let binary = std::env::current_exe().map_err(Error::io("find", "git-latch"))?;
+        hooks.install(&binary, global, latch.sharing())
+    }
+}
+
+fn report(installed: &[(&str, Outcome)]) -> Vec<serde_json::Value> {
+    let one = |(name, outcome): &(&str, Outcome)| match outcome {
+        Outcome::AddLine(line) => {
+            json!({"name": name, "outcome": outcome.as_str(), "line": line})
+        }
+        _ => json!({"name": name, "outcome": outcome.as_str()}),
+    };
+    installed.iter().map(one).collect()
 }
 
 /// Writes the policy, every line of it commented out; says whether there was none.

@@ -15,6 +15,7 @@ mod lock;
 mod log;
 mod man;
 mod output;
+mod receive;
 mod renew;
 mod run;
 mod status;

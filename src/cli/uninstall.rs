@@ -11,7 +11,7 @@ use super::output::{GOOD, styled};
 use super::{Answer, words};
 use git_latch::error::{Code, Error, Result};
 use git_latch::git::split_nul;
-use git_latch::hooks::Hooks;
+use git_latch::hooks::{Hooks, Outcome};
 use git_latch::latch::Latch;
 use git_latch::link;
 use git_latch::lockable::{self, Bits};
@@ -29,6 +29,15 @@ pub(super) struct Arguments {
 impl Arguments {
     pub(super) fn run(&self, context: &Context) -> Result<Answer> {
         let latch = context.open()?;
+        if latch.repo().is_bare() {
+            let hooks = Hooks::of(latch.repo())?.uninstall()?;
+            let output = context.output;
+            output.done(format!(
+                "{} pushes are judged no more",
+                styled(GOOD, "uninstalled:")
+            ));
+            return Ok(Answer::done(json!({ "hooks": report(&hooks) })));
+        }
         let root = latch.repo().root()?;
         let view = latch.view(&Scope::All, &context.clock)?;
         if let Some(entry) = view.live().next().filter(|_| !self.force) {
@@ -65,12 +74,14 @@ impl Arguments {
                 policy::FILE
             ));
         }
-        let hooks: Vec<_> = hooks
-            .iter()
-            .map(|(name, outcome)| json!({"name": name, "outcome": outcome.as_str()}))
-            .collect();
-        Ok(Answer::done(json!({ "hooks": hooks })))
+        Ok(Answer::done(json!({ "hooks": report(&hooks) })))
     }
+}
+
+fn report(hooks: &[(&str, Outcome)]) -> Vec<serde_json::Value> {
+    let one =
+        |(name, outcome): &(&str, Outcome)| json!({"name": name, "outcome": outcome.as_str()});
+    hooks.iter().map(one).collect()
 }
 
 /// The tops of all working trees of the repository.

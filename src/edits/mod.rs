@@ -13,7 +13,9 @@ mod unfinished;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-pub use pushed::{RefUpdate, parse_updates, pushed, range, unchanged_at_tip};
+pub use pushed::{
+    RefUpdate, parse_received, parse_updates, pushed, range, received, unchanged_at_tip,
+};
 pub use staged::{StagedQuery, as_upstream, heads_in_environment, staged};
 pub use unfinished::changed_files;
 
@@ -45,6 +47,8 @@ pub struct Commit {
     pub oid: String,
     /// Its author's mail address.
     pub author: String,
+    /// Its committer's mail address.
+    pub committer: String,
 }
 
 /// The paths of a NUL-separated output.

@@ -27,6 +27,18 @@ pub struct RefUpdate {
 }
 
 impl RefUpdate {
+    /// What the ref is to name; `None` where it is deleted.
+    #[must_use]
+    pub fn after(&self) -> Option<&str> {
+        (!is_null(&self.local_oid)).then_some(self.local_oid.as_str())
+    }
+
+    /// What the ref names on the remote now; `None` where it does not exist.
+    #[must_use]
+    pub fn before(&self) -> Option<&str> {
+        (!is_null(&self.remote_oid)).then_some(self.remote_oid.as_str())
+    }
+
     /// Whether it brings commits whose edits count: neither a deletion, nor locks of ours, nor notes.
     fn is_judged(&self) -> bool {
         let is_aside = ["refs/latch/", "refs/notes/"]
@@ -63,6 +75,45 @@ fn parse_update(line: &str) -> Result<RefUpdate> {
             "the hook is run by `git push`, which tells it on standard input what is pushed",
         )),
     }
+}
+
+/// Reads what git tells pre-receive: `<old oid> SP <new oid> SP <ref>` in each line.
+///
+/// # Errors
+/// [`Error::BadUsage`] for anything else: whoever calls is no git.
+pub fn parse_received(input: &str) -> Result<Vec<RefUpdate>> {
+    let parse = |line: &str| match line.splitn(3, ' ').collect::<Vec<_>>().as_slice() {
+        [old, new, name] if is_oid(old) && is_oid(new) => Ok(RefUpdate {
+            local_ref: (*name).to_owned(),
+            local_oid: (*new).to_owned(),
+            remote_ref: (*name).to_owned(),
+            remote_oid: (*old).to_owned(),
+        }),
+        _ => Err(Error::bad_usage(
+            format!("`{}` is no line of pre-receive", line.escape_debug()),
+            "the hook is run by git where a push arrives, which tells it on standard input what changes",
+        )),
+    };
+    input.lines().map(parse).collect()
+}
+
+/// The edits of the commits that a push brings to this repository, seen from inside its pre-receive hook: those that no
+/// ref reaches yet.
+pub fn received(repo: &Repo, updates: &[RefUpdate]) -> Result<Vec<Edit>> {
+    let judged: Vec<&str> = updates
+        .iter()
+        .filter(|update| update.is_judged())
+        .map(|update| update.local_oid.as_str())
+        .collect();
+    if judged.is_empty() {
+        return Ok(Vec::new());
+    }
+    let tips = commits(&git_without_replacements(repo), &judged)?;
+    let tips: Vec<String> = tips.into_iter().flatten().collect();
+    if tips.is_empty() {
+        return Ok(Vec::new());
+    }
+    of_commits(repo, &tips, &["--all".to_owned()])
 }
 
 /// The edits of the commits that a push brings to a remote; `remote` and `url` as the hook gets them.
@@ -224,7 +275,7 @@ fn of_commits(repo: &Repo, revisions: &[String], beyond: &[String]) -> Result<Ve
     }
     let mut compare = vec!["diff-tree", "--stdin"];
     compare.extend(["--cc", "-r", "--root", "--encoding=UTF-8"]);
-    compare.extend(["--format=%x00%H %ae"]);
+    compare.extend(["--format=%x00%H %ae%n%ce"]);
     compare.extend(NAMES);
     let input = revisions.join("\n") + "\n";
     let output = git_without_replacements(repo).pipeline(&list, input.into_bytes(), &compare)?;
@@ -268,10 +319,12 @@ fn parse_commits(output: &[u8], boundary: &BTreeSet<String>) -> Vec<Edit> {
 
 fn parse_header(header: &[u8]) -> Option<Arc<Commit>> {
     let text = String::from_utf8_lossy(header);
-    let (oid, author) = text.split_once(' ')?;
+    let (oid, people) = text.split_once(' ')?;
+    let (author, committer) = people.split_once('\n')?;
     Some(Arc::new(Commit {
         oid: oid.to_owned(),
         author: author.to_owned(),
+        committer: committer.to_owned(),
     }))
 }
 

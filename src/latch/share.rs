@@ -122,6 +122,8 @@ fn move_to(
             let seq = view.next_seq();
             Change::Acquire(Box::new(crate::lock::Lock {
                 seq,
+                // A sign of life like any other: a server may want it to be of now.
+                heartbeat_at: crate::time::to_millis(view.now),
                 ..lock.clone()
             }))
         });

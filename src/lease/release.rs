@@ -70,7 +70,7 @@ pub fn release(
         .is_some_and(|lock| me.owner.is_person_of(&lock.owner));
     match insist {
         Insist::No => (Vec::new(), Released::NotMine(Some(entry.clone()))),
-        Insist::Yes if is_mine_elsewhere || force.allows(me) => {
+        Insist::Yes if is_mine_elsewhere || force.allows(&me.owner.id) => {
             (removal(true), Released::Free(entry.clone()))
         }
         Insist::Yes => (Vec::new(), Released::Forbidden(entry.clone())),

@@ -284,7 +284,7 @@ fn stealing_from_another_person_wants_a_reason_and_the_policys_leave() {
     let (changes, answer) = acquire(&view, &request).unwrap();
     assert_eq!(answer.refused[0].code, Code::Forbidden);
     assert!(changes.is_empty());
-    assert!(only.allows(&me("carol/agent")) && !only.allows(&bob));
+    assert!(only.allows("carol/agent") && !only.allows(&bob.owner.id));
 }
 
 #[test]

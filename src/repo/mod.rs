@@ -108,7 +108,7 @@ impl Repo {
                 self.git_dir.display()
             ),
             hint: Some(
-                "run the command in a working tree (`git clone` or `git worktree add` makes one)"
+                "run the command in a working tree (`git clone` or `git worktree add` makes one); on a server, `git latch init --bare` has pushes judged"
                     .into(),
             ),
         })
@@ -118,6 +118,43 @@ impl Repo {
     #[must_use]
     pub fn is_bare(&self) -> bool {
         self.root.is_none()
+    }
+
+    /// The bytes of a file in a commit; `None` where the commit has none of that path, or does not exist.
+    pub(crate) fn file_in(&self, commit: &str, path: &str) -> Result<Option<Vec<u8>>> {
+        let input = format!("{commit}:{path}\n").into_bytes();
+        let output = self
+            .git()
+            .output_with_input(&["cat-file", "--batch=%(objecttype)"], input)?;
+        let bytes = output.strip_prefix(b"blob\n");
+        Ok(bytes.map(|bytes| bytes.strip_suffix(b"\n").unwrap_or(bytes).to_vec()))
+    }
+
+    /// The commit that a ref names; `None` where it does not exist or names something else.
+    pub(crate) fn commit_of(&self, reference: &str) -> Result<Option<String>> {
+        let name = format!("{reference}^{{commit}}");
+        let output = self.git().run(&[
+            "rev-parse",
+            "--verify",
+            "--quiet",
+            "--end-of-options",
+            &name,
+        ])?;
+        let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        Ok((output.status.success() && !text.is_empty()).then_some(text))
+    }
+
+    /// Whether an object is a commit.
+    pub(crate) fn is_commit(&self, oid: &str) -> Result<bool> {
+        let output = self.git().run(&["cat-file", "-t", oid])?;
+        Ok(output.stdout == b"commit\n")
+    }
+
+    /// The branch that `HEAD` names, by its full name, whether or not it exists.
+    pub(crate) fn head_ref(&self) -> Result<Option<String>> {
+        let output = self.git().run(&["symbolic-ref", "--quiet", "HEAD"])?;
+        let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        Ok((!text.is_empty()).then_some(text))
     }
 
     /// The working tree's own git directory.

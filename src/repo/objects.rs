@@ -1,11 +1,11 @@
 //! Reading and writing the objects of a bare repository of our own: trees of locks, and commits on top of each other.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 use git2::build::TreeUpdateBuilder;
-use git2::{FileMode, ObjectType, Oid, Repository, Signature, Time, Tree, TreeEntry};
+use git2::{Commit, FileMode, ObjectType, Odb, Oid, Repository, Signature, Time, Tree, TreeEntry};
 
 use crate::error::{Error, Result};
 
@@ -15,7 +15,7 @@ const DEEPEST: usize = 2048;
 /// The objects of one bare repository.
 pub(crate) struct Objects {
     repository: Repository,
-    path: std::path::PathBuf,
+    path: PathBuf,
 }
 
 /// A commit of the lock ref.
@@ -29,6 +29,10 @@ pub(crate) struct Revision {
     pub(crate) message: String,
     /// When it was made, by its maker's clock.
     pub(crate) at: DateTime<Utc>,
+    /// Its parents' ids.
+    pub(crate) parents: Vec<String>,
+    /// Its committer's mail address.
+    pub(crate) committer: String,
 }
 
 /// A commit of the past.
@@ -51,10 +55,10 @@ pub(crate) struct Past {
 pub(crate) struct Differing {
     /// Its path.
     pub(crate) path: Vec<u8>,
-    /// The blob in the older tree.
-    pub(crate) old: Option<String>,
-    /// The blob in the newer tree.
-    pub(crate) new: Option<String>,
+    /// What the older tree has there.
+    pub(crate) old: Option<(String, NodeKind)>,
+    /// What the newer tree has there.
+    pub(crate) new: Option<(String, NodeKind)>,
 }
 
 /// What lies at a path of a tree.
@@ -87,6 +91,22 @@ impl Objects {
         })
     }
 
+    /// Objects in these directories, whatever kind of refs and configuration a repository around them has.
+    pub(crate) fn at(directories: &[PathBuf]) -> Result<Self> {
+        let path = directories.first().cloned().unwrap_or_default();
+        let repository = Odb::new().and_then(|odb| {
+            for directory in directories {
+                let directory = directory.to_string_lossy();
+                odb.add_disk_alternate(&directory)?;
+            }
+            Repository::from_odb(odb)
+        });
+        Ok(Objects {
+            repository: repository.map_err(|e| corrupt(&path, &e))?,
+            path,
+        })
+    }
+
     fn corrupt(&self, error: &git2::Error) -> Error {
         corrupt(&self.path, error)
     }
@@ -100,16 +120,19 @@ impl Objects {
         match self.repository.find_reference(reference) {
             Ok(found) => {
                 let commit = found.peel_to_commit().map_err(|e| self.corrupt(&e))?;
-                Ok(Some(Revision {
-                    commit: commit.id().to_string(),
-                    tree: commit.tree_id().to_string(),
-                    message: String::from_utf8_lossy(commit.message_bytes()).into_owned(),
-                    at: DateTime::from_timestamp(commit.time().seconds(), 0).unwrap_or_default(),
-                }))
+                Ok(Some(revision(&commit)))
             }
             Err(e) if e.code() == git2::ErrorCode::NotFound => Ok(None),
             Err(e) => Err(self.corrupt(&e)),
         }
+    }
+
+    /// The commit of an id.
+    pub(crate) fn commit(&self, oid: &str) -> Result<Revision> {
+        let found = self.repository.find_commit(self.oid(oid)?);
+        found
+            .map(|commit| revision(&commit))
+            .map_err(|e| self.corrupt(&e))
     }
 
     /// Whether a commit is, or has below it, another.
@@ -152,7 +175,13 @@ impl Objects {
             .map_err(|e| self.corrupt(&e))?;
         let side = |file: &git2::DiffFile<'_>| {
             let is_there = file.exists() && file.mode() != FileMode::Unreadable;
-            (is_there && !file.id().is_zero()).then(|| file.id().to_string())
+            (is_there && !file.id().is_zero()).then(|| {
+                let kind = match file.mode() {
+                    FileMode::Blob | FileMode::BlobExecutable => NodeKind::File,
+                    _ => NodeKind::Odd,
+                };
+                (file.id().to_string(), kind)
+            })
         };
         Ok(diff
             .deltas()
@@ -410,6 +439,18 @@ impl std::fmt::Debug for Objects {
         f.debug_struct("Objects")
             .field("path", &self.path)
             .finish_non_exhaustive()
+    }
+}
+
+fn revision(commit: &Commit<'_>) -> Revision {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Revision {
+        commit: commit.id().to_string(),
+        tree: commit.tree_id().to_string(),
+        message: text(commit.message_bytes()),
+        at: DateTime::from_timestamp(commit.time().seconds(), 0).unwrap_or_default(),
+        parents: commit.parent_ids().map(|oid| oid.to_string()).collect(),
+        committer: text(commit.committer().email_bytes()),
     }
 }
 

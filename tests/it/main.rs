@@ -18,6 +18,7 @@ mod lock;
 mod lockable;
 mod places;
 mod push;
+mod receive;
 mod renew;
 mod run;
 mod shared;

@@ -1,39 +1,9 @@
 //! Locks across clones, through an ordinary git remote.
 
-use std::path::PathBuf;
-
 use serde_json::json;
 
+use crate::support::clones::{clone, remote, two};
 use crate::support::{LATCH, Run, Sandbox, Tree, eventually};
-
-/// A bare remote with one commit, and where it is.
-fn remote(sandbox: &Sandbox) -> PathBuf {
-    let seed = sandbox.repo();
-    let bare = sandbox.path().join("remote.git");
-    seed.git(&["clone", "-q", "--bare", ".", bare.to_str().unwrap()]);
-    bare
-}
-
-/// A clone that shares its locks, used by somebody.
-fn clone<'a>(sandbox: &'a Sandbox, name: &str) -> Tree<'a> {
-    let tree = sandbox.tree(name);
-    let bare = sandbox.path().join("remote.git");
-    let cloned = sandbox
-        .command("git")
-        .args(["clone", "-q"])
-        .arg(bare)
-        .arg(&tree.path)
-        .status();
-    assert!(cloned.unwrap().success());
-    let tree = tree.by(&format!("{name}@example.com"));
-    tree.ok(&["init", "--remote", "origin"]);
-    tree
-}
-
-fn two(sandbox: &Sandbox) -> (Tree<'_>, Tree<'_>) {
-    remote(sandbox);
-    (clone(sandbox, "ada"), clone(sandbox, "bob"))
-}
 
 #[test]
 fn a_lock_in_one_clone_holds_in_the_other() {

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use super::TRAILER;
 use crate::error::Result;
 use crate::lock::{Lock, MAX_BYTES, Owner, grace};
-use crate::repo::{Differing, Objects, Past, Revision};
+use crate::repo::{Differing, NodeKind, Objects, Past, Revision};
 use crate::view::Terms;
 
 /// What happened to a lock.
@@ -79,8 +79,8 @@ fn event(
     if !difference.path.ends_with(b".lock") {
         return Ok(None);
     }
-    let old = lock(objects, difference.old.as_deref())?;
-    let new = lock(objects, difference.new.as_deref())?;
+    let old = lock(objects, difference.old.as_ref())?;
+    let new = lock(objects, difference.new.as_ref())?;
     let is_over = |lock: &Lock| {
         let end = lock.expires_at();
         end.is_some_and(|end| now.at >= end + grace(lock.ttl, terms.clock_skew))
@@ -111,8 +111,10 @@ fn is_same(a: &Owner, b: &Owner) -> bool {
 }
 
 /// The lock in a blob; what is no lock has no history.
-fn lock(objects: &Objects, blob: Option<&str>) -> Result<Option<Lock>> {
-    let Some(blob) = blob else { return Ok(None) };
+fn lock(objects: &Objects, side: Option<&(String, NodeKind)>) -> Result<Option<Lock>> {
+    let Some((blob, NodeKind::File)) = side else {
+        return Ok(None);
+    };
     let bytes = objects.blob(blob, MAX_BYTES)?;
     Ok(bytes.ok().and_then(|bytes| Lock::parse(&bytes).ok()))
 }

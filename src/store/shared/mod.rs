@@ -207,7 +207,7 @@ impl SharedStore {
         };
         match self.remote.push(None, &tip.commit)? {
             Pushed::Accepted => Ok(()),
-            Pushed::Not(words) => Err(self.remote.refused(&words)),
+            Pushed::Not(rejection) => Err(self.remote.refused(rejection)),
         }
     }
 
@@ -387,7 +387,7 @@ fn noise() -> f64 {
 }
 
 /// The number in a tip's trailer; 0 where it has none.
-fn seq_of(tip: &Revision) -> u64 {
+pub(crate) fn seq_of(tip: &Revision) -> u64 {
     history::seq_of(&tip.message)
 }
 
@@ -476,7 +476,7 @@ impl LockStore for SharedStore {
                 .remote
                 .push(tip.as_ref().map(|t| t.commit.as_str()), &commit)?;
             let took = pushing.elapsed();
-            if let Pushed::Not(words) = pushed {
+            if let Pushed::Not(rejection) = pushed {
                 let now = self.fetch(&objects, None)?;
                 let name = |tip: &Option<Revision>| tip.as_ref().map(|t| t.commit.clone());
                 // Accepted after all, though the answer was lost; somebody may have built on it already.
@@ -489,7 +489,7 @@ impl LockStore for SharedStore {
                     return Ok(view.next_seq());
                 }
                 if name(&now) == name(&tip) {
-                    return Err(self.remote.refused(&words));
+                    return Err(self.remote.refused(rejection));
                 }
                 if began.elapsed() > PATIENCE {
                     return Err(Error::Contended {

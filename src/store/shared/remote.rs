@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::Output;
 use std::time::Duration;
 
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 use crate::git::Git;
 
 /// How long one exchange with the remote may take.
@@ -39,8 +39,52 @@ pub(super) enum Presence {
 pub(super) enum Pushed {
     /// The ref names our commit now.
     Accepted,
-    /// It does not, or nobody knows; the remote's or git's words. Only a fetch tells why.
-    Not(String),
+    /// It does not, or nobody knows. Only a fetch tells why.
+    Not(Rejection),
+}
+
+/// What was said about a push that did not go through.
+#[derive(Clone, Debug)]
+pub(super) struct Rejection {
+    /// Git's and the remote's words.
+    words: String,
+    /// The word for why, where the remote's own git-latch rejects it, with its sentence and its next step.
+    verdict: Option<(Code, String, Option<String>)>,
+}
+
+impl Rejection {
+    fn new(reason: &str, output: &Output) -> Self {
+        let more = words(output);
+        Rejection {
+            words: match (reason, more.as_str()) {
+                ("", more) => more.to_owned(),
+                (reason, "") => reason.to_owned(),
+                (reason, more) => format!("{reason}: {more}"),
+            },
+            verdict: verdict(&String::from_utf8_lossy(&output.stderr)),
+        }
+    }
+}
+
+/// What a git-latch on the remote says: sentences, `hint: …`, and lines `git-latch: <code> <path>`.
+fn verdict(stderr: &str) -> Option<(Code, String, Option<String>)> {
+    let lines = || {
+        let told = stderr.lines().filter_map(|l| l.strip_prefix("remote:"));
+        told.map(str::trim).filter(|line| !line.is_empty())
+    };
+    let code = lines().find_map(|line| {
+        let (word, _) = line.strip_prefix("git-latch: ")?.split_once(' ')?;
+        Code::of(word)
+    })?;
+    let is_sentence = |line: &&str| !line.starts_with("git-latch: ") && !line.starts_with("hint:");
+    let sentences: Vec<&str> = lines().filter(is_sentence).collect();
+    let sentences = sentences.join("; ");
+    let problem = sentences.strip_prefix("error: ").unwrap_or(&sentences);
+    let mut hints = lines().filter_map(|line| line.strip_prefix("hint:"));
+    let hint = hints
+        .next()
+        .map(|hint| crate::path::escaped(hint.trim().as_bytes()));
+    Some((code, crate::path::escaped(problem.as_bytes()), hint))
 }
 
 impl Remote {
@@ -132,14 +176,9 @@ impl Remote {
             Some(_) => {
                 let line = told.lines().find(of_ours).unwrap_or_default();
                 let reason = line.split('\t').nth(2).unwrap_or_default();
-                let more = words(&output);
-                Pushed::Not(if more.is_empty() {
-                    reason.to_owned()
-                } else {
-                    format!("{reason}: {more}")
-                })
+                Pushed::Not(Rejection::new(reason, &output))
             }
-            None => Pushed::Not(words(&output)),
+            None => Pushed::Not(Rejection::new("", &output)),
         })
     }
 
@@ -166,10 +205,19 @@ impl Remote {
         }
     }
 
-    pub(super) fn refused(&self, problem: &str) -> Error {
+    /// The error of a push that was refused though nobody was faster.
+    pub(super) fn refused(&self, rejection: Rejection) -> Error {
+        if let Some((code, problem, hint)) = rejection.verdict {
+            return Error::Forbidden {
+                remote: self.name.clone(),
+                code,
+                problem,
+                hint,
+            };
+        }
         Error::Refused {
             remote: self.name.clone(),
-            problem: problem.to_owned(),
+            problem: rejection.words,
             hint: Some(
                 "a host that takes no refs of its own kind wants a branch in the policy: `[share] ref = \"refs/heads/latch\"`".into(),
             ),

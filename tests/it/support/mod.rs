@@ -1,5 +1,7 @@
 //! A home of its own for each test: git configuration, repositories, people.
 
+pub(crate) mod clones;
+
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

@@ -1,0 +1,114 @@
+//! `git latch hook pre-receive`: says no where a push arrives, in words for people and in a last line for programs.
+
+use git_latch::edits;
+use git_latch::error::{Code, Result};
+use git_latch::path::escaped;
+use git_latch::receive::{Judged, Objection, Origin, Receiver};
+use git_latch::repo::Repo;
+use git_latch::report::Viewpoint;
+use git_latch::time::Clock as _;
+
+use super::context::Context;
+use super::exit::{self, Failure};
+use super::{check, output, words};
+
+/// Judges the push that standard input tells of; gives the exit code.
+pub(super) fn run(context: &Context, input: &[u8]) -> u8 {
+    match judge(context, input) {
+        Ok(exit) => exit,
+        // What cannot be judged is refused.
+        Err(error) => {
+            output::failure(&Failure::from(&error));
+            last_line(error.code(), ".");
+            exit::of(error.code())
+        }
+    }
+}
+
+fn judge(context: &Context, input: &[u8]) -> Result<u8> {
+    let repo = Repo::from_environment(&context.directory)?;
+    let updates = edits::parse_received(&String::from_utf8_lossy(input))?;
+    let variable = |name: &str| std::env::var(name).ok();
+    let receiver = Receiver::new(repo, &updates, &variable)?;
+    let judged = receiver.judge(&updates, &context.clock)?;
+    Ok(tell(context, &receiver, &judged))
+}
+
+fn tell(context: &Context, receiver: &Receiver, judged: &Judged) -> u8 {
+    let mut exit = 0;
+    if let Some(first) = judged.objections.first() {
+        let lines = judged.objections.iter().take(words::LISTED);
+        let lines: Vec<String> = lines
+            .map(|o| format!("  {}: {}", output::path(o.path.as_bytes()), o.problem))
+            .collect();
+        output::failure(&Failure::new(
+            first.code,
+            format!(
+                "this push changes locks as it may not\n{}{}",
+                lines.join("\n"),
+                more(judged.objections.len())
+            ),
+            advice(receiver, first),
+        ));
+        exit = exit::of(first.code);
+    }
+    if let Some(first) = judged.violations.first() {
+        let me = receiver.me();
+        let viewpoint = Viewpoint {
+            me: &me,
+            now: context.clock.now(),
+            terms: &receiver.policy().terms,
+        };
+        let lines = check::lines(&viewpoint, &judged.violations).join("\n");
+        let what = if judged.violations.iter().all(|v| v.code == Code::Required) {
+            "edits files that may only be edited under a lock"
+        } else {
+            "edits files that others have locked"
+        };
+        output::failure(&Failure::new(
+            first.code,
+            format!("this push {what}\n{lines}"),
+            Some(check::advice(first)),
+        ));
+        exit = exit.max(exit::of(first.code));
+    }
+    for objection in judged.objections.iter().take(words::LISTED) {
+        last_line(objection.code, &objection.path);
+    }
+    for violation in judged.violations.iter().take(words::LISTED) {
+        last_line(violation.code, &escaped(&violation.path));
+    }
+    exit
+}
+
+fn more(count: usize) -> String {
+    match count.saturating_sub(words::LISTED) {
+        0 => String::new(),
+        rest => format!("\n  … and {rest} more"),
+    }
+}
+
+/// The next step, where the rules and not the clock or a program at fault stand against it.
+fn advice(receiver: &Receiver, objection: &Objection) -> Option<String> {
+    match (objection.code, receiver.pusher()) {
+        (Code::Forbidden, Some(pusher)) if pusher.origin == Origin::Name => Some(format!(
+            "the server knows you as `{}`: ask for a line in the policy's `[server.pushers]`, or set that id: git config latch.owner {}",
+            pusher.name,
+            words::shell_word(&pusher.id)
+        )),
+        (Code::Forbidden, _) => {
+            Some("the policy's `[force] who` says who may; ask one of them".into())
+        }
+        (Code::Refused, _) => Some(
+            "set this machine's clock right, or have the policy allow more: `[lease] clock_skew`"
+                .into(),
+        ),
+        (Code::Held, _) => Some("git latch sync, and see who has it: git latch list".into()),
+        _ => None,
+    }
+}
+
+/// What the pusher's git-latch turns into its own exit code.
+fn last_line(code: Code, path: &str) {
+    output::eprint(&format!("git-latch: {} {path}", code.as_str()));
+}

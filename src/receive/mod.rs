@@ -1,0 +1,263 @@
+//! A push as it arrives in a bare repository: judged where nobody can skip it.
+//!
+//! Two judgements. Changes of the lock ref are authorised ([`authorise`]): everybody writes in their own name only, and
+//! nobody takes what is another's. Commits on all other refs are judged as before a push, against the locks as they were
+//! before it. The rules come from the policy of the commit that `HEAD` named before the push, so that no push changes
+//! the rules it is judged by.
+//!
+//! New objects lie in the push's quarantine until it is accepted: they are read where the environment says.
+
+mod authorise;
+mod pusher;
+
+use std::collections::{BTreeSet, HashSet};
+use std::path::{Path, PathBuf};
+
+use crate::edits::{self, RefUpdate};
+use crate::error::{Code, Error, Result};
+use crate::judge::{self, Answerable, Violation};
+use crate::lock::Owner;
+use crate::lockable;
+use crate::path::{Key, Kind, Place};
+use crate::policy::{self, Policy};
+use crate::repo::{Differing, Node, NodeKind, Objects, Repo, Revision};
+use crate::store::shared::tree;
+use crate::store::{Scope, shared};
+use crate::time::Clock;
+use crate::view::{Entry, Me, View};
+
+pub use authorise::Objection;
+use authorise::{Rules, Step};
+pub use pusher::{Origin, Pusher, pusher};
+
+/// A bare repository that receives a push.
+#[derive(Debug)]
+pub struct Receiver {
+    repo: Repo,
+    policy: Policy,
+    objects: Objects,
+    pusher: Option<Pusher>,
+}
+
+/// What is wrong with a push.
+#[derive(Debug, Default)]
+pub struct Judged {
+    /// Of the lock ref's change.
+    pub objections: Vec<Objection>,
+    /// Of the commits on other refs.
+    pub violations: Vec<Violation>,
+}
+
+impl Receiver {
+    /// The repository around the hook. `variable` reads the environment.
+    ///
+    /// # Errors
+    /// [`Error::BadPolicy`] where the policy of `HEAD` does not parse, unless the push mends it, and where the push brings
+    /// one that does not: every later push would be refused. Whatever keeps the repository from being read.
+    pub fn new(
+        repo: Repo,
+        updates: &[RefUpdate],
+        variable: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self> {
+        let head = repo.head_ref()?;
+        let of_head = |update: &&RefUpdate| Some(&update.remote_ref) == head.as_ref();
+        let coming = updates.iter().find(of_head).and_then(RefUpdate::after);
+        let mends = coming.map(|oid| policy_of(&repo, oid)).transpose()?;
+        let policy = match (policy_of(&repo, "HEAD"), mends) {
+            (Err(Error::BadPolicy { .. }), Some(_)) => Policy::default(),
+            (policy, _) => policy?,
+        };
+        Ok(Receiver {
+            objects: Objects::at(&object_directories(&repo, variable))?,
+            pusher: pusher(variable, &policy.pushers),
+            policy,
+            repo,
+        })
+    }
+
+    /// The rules, as they were before the push.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Who pushes, where the host says it.
+    #[must_use]
+    pub fn pusher(&self) -> Option<&Pusher> {
+        self.pusher.as_ref()
+    }
+
+    /// Who pushes, as somebody who could hold locks: wherever they work.
+    #[must_use]
+    pub fn me(&self) -> Me {
+        let id = self.pusher.as_ref().map_or("", |pusher| &pusher.id);
+        me_of(id)
+    }
+
+    /// Judges everything that the push changes.
+    pub fn judge(&self, updates: &[RefUpdate], clock: &dyn Clock) -> Result<Judged> {
+        let (locks, others): (Vec<_>, Vec<_>) = updates
+            .iter()
+            .cloned()
+            .partition(|update| update.remote_ref == self.policy.share_ref);
+        let objections = match locks.first() {
+            Some(update) => self.objections(update, clock)?,
+            None => Vec::new(),
+        };
+        Ok(Judged {
+            objections,
+            violations: self.violations(&others, clock)?,
+        })
+    }
+
+    fn objections(&self, update: &RefUpdate, clock: &dyn Clock) -> Result<Vec<Objection>> {
+        let Some(new) = update.after() else {
+            let problem = "the lock ref is not deleted by a push";
+            return Ok(vec![Objection::of_all(Code::Forbidden, problem)]);
+        };
+        if !self.repo.is_commit(new)? {
+            let problem = "the lock ref names commits only";
+            return Ok(vec![Objection::of_all(Code::BadUsage, problem)]);
+        }
+        let new = self.objects.commit(new)?;
+        let old = update.before().map(|oid| self.objects.commit(oid));
+        let old = old.transpose()?;
+        let rules = Rules {
+            policy: &self.policy,
+            pusher: match &self.pusher {
+                Some(pusher) => &pusher.id,
+                None => &new.committer,
+            },
+            seq: shared::seq_of(&new),
+            now: clock.now(),
+        };
+        let seqs = (old.as_ref().map_or(0, shared::seq_of), rules.seq);
+        if let Some(objection) = rules
+            .on_succession(old.as_ref(), &new)
+            .or_else(|| rules.on_number(seqs.0))
+        {
+            return Ok(vec![objection]);
+        }
+        let before = old.as_ref().map(|old| old.tree.as_str());
+        if before == Some(&new.tree) {
+            return Ok(Vec::new());
+        }
+        let steps: Vec<Step> = self
+            .objects
+            .differing(before, &new.tree)?
+            .into_iter()
+            .map(|difference| self.step(difference))
+            .collect::<Result<_>>()?;
+        let claims = steps.iter().filter_map(|step| step.new.as_ref());
+        let scope = Scope::Claims(claims.map(|entry| entry.claim.clone()).collect());
+        let entries = tree::entries(&self.objects, &new.tree, &scope, &|_| None)?;
+        let after = View::new(rules.seq, rules.now, self.policy.terms, entries);
+        Ok(rules.on_steps(&steps, &after))
+    }
+
+    /// One path's change, with what lay there and what lies there.
+    fn step(&self, difference: Differing) -> Result<Step> {
+        let Differing { path, old, new } = difference;
+        let entry = |side: Option<(String, NodeKind)>| {
+            let node = side.map(|(oid, kind)| Node {
+                path: path.clone(),
+                oid,
+                kind,
+            });
+            node.map(|node| tree::entry(&self.objects, node, &|_| None))
+                .transpose()
+        };
+        Ok(Step {
+            old: entry(old)?,
+            new: entry(new)?,
+            is_place: tree::is_place(&path),
+            place: Place::from_bytes(path),
+        })
+    }
+
+    /// What the new commits edit against the locks as they were before the push.
+    fn violations(&self, updates: &[RefUpdate], clock: &dyn Clock) -> Result<Vec<Violation>> {
+        let tip = self.repo.commit_of(&self.policy.share_ref)?;
+        let attribute = lockable::InCommit::of(&self.repo, "HEAD")?;
+        if tip.is_none() && self.policy.require.is_empty() && attribute.is_none() {
+            return Ok(Vec::new());
+        }
+        let edits = edits::received(&self.repo, updates)?;
+        if edits.is_empty() {
+            return Ok(Vec::new());
+        }
+        let tip: Option<Revision> = tip.map(|oid| self.objects.commit(&oid)).transpose()?;
+        let entries = match &tip {
+            Some(tip) => {
+                let scope = Scope::Claims(judge::claims(&edits));
+                tree::entries(&self.objects, &tip.tree, &scope, &|_| None)?
+            }
+            None => Vec::new(),
+        };
+        let seq = tip.as_ref().map_or(0, shared::seq_of);
+        let view = View::new(seq, clock.now(), self.policy.terms, entries);
+        let lockable = match attribute {
+            Some(attribute) => {
+                let distinct: BTreeSet<&[u8]> = edits.iter().map(|e| e.path.as_slice()).collect();
+                attribute.among(&self.repo, &distinct.into_iter().collect::<Vec<_>>())?
+            }
+            None => HashSet::new(),
+        };
+        let require = &self.policy.require;
+        let is_required = |path: &[u8]| lockable.contains(path) || require.matches(&Key::of(path));
+        let who = match &self.pusher {
+            None => Answerable::Committer,
+            Some(pusher) if self.policy.integrators.iter().any(|id| pusher.is(id)) => {
+                Answerable::Me
+            }
+            Some(_) => Answerable::MeAlone,
+        };
+        let mut violations = judge::judge(&view, &self.me(), &edits, &is_required, who);
+        let paths: Vec<&[u8]> = violations.iter().map(|v| v.path.as_slice()).collect();
+        let same = edits::unchanged_at_tip(&self.repo, updates, &paths)?;
+        violations.retain(|violation| !same.contains(&violation.path));
+        Ok(violations)
+    }
+}
+
+/// The policy in a commit; the default where there is none.
+fn policy_of(repo: &Repo, commit: &str) -> Result<Policy> {
+    match repo.file_in(commit, policy::FILE)? {
+        Some(bytes) => policy::parse(Path::new(policy::FILE), &String::from_utf8_lossy(&bytes)),
+        None => Ok(Policy::default()),
+    }
+}
+
+/// Where objects lie: the repository's own, and the quarantine of the push.
+fn object_directories(repo: &Repo, variable: &dyn Fn(&str) -> Option<String>) -> Vec<PathBuf> {
+    let quarantine = variable("GIT_OBJECT_DIRECTORY").map(PathBuf::from);
+    let alternates = variable("GIT_ALTERNATE_OBJECT_DIRECTORIES").unwrap_or_default();
+    let mut all: Vec<PathBuf> = quarantine.into_iter().collect();
+    all.push(repo.common_dir().join("objects"));
+    all.extend(std::env::split_paths(&alternates).filter(|path| path.is_absolute()));
+    all
+}
+
+fn me_of(id: &str) -> Me {
+    Me {
+        owner: Owner {
+            id: id.to_owned(),
+            name: id.to_owned(),
+            host: String::new(),
+            workspace: None,
+        },
+        inside: Vec::new(),
+    }
+}
+
+/// The path that an entry is about, for a refusal's last line.
+fn shown(entry: Option<&Entry>, place: &Place) -> String {
+    entry.map_or_else(
+        || {
+            let claim = place.claim().filter(|claim| claim.kind == Kind::File);
+            let key = claim.map_or(Key::of(place.as_bytes()), |claim| claim.key);
+            crate::path::escaped(key.as_bytes())
+        },
+        Entry::shown_path,
+    )
+}

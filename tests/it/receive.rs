@@ -1,0 +1,359 @@
+//! Pushes judged where they arrive: `init --bare`, `hook pre-receive`.
+
+use crate::support::clones::{clone, remote, two};
+use crate::support::{Run, Sandbox, Tree};
+
+/// Two clones of a remote that judges pushes, with a policy on its main branch.
+fn judged<'a>(sandbox: &'a Sandbox, policy: &str) -> (Tree<'a>, Tree<'a>, Tree<'a>) {
+    let (ada, bob) = two(sandbox);
+    let bare = sandbox.tree("remote.git");
+    let text = format!("[share]\nremote = \"origin\"\n{policy}");
+    for tree in [&ada, &bob] {
+        tree.write(".latch.toml", &text);
+    }
+    ada.git(&["add", ".latch.toml"]);
+    ada.git(&["commit", "-q", "-m", "policy"]);
+    ada.git(&["push", "-q", "origin", "main"]);
+    std::fs::remove_file(bob.path.join(".latch.toml")).unwrap();
+    bob.git(&["pull", "-q"]);
+    bare.ok(&["init", "--bare"]);
+    (ada, bob, bare)
+}
+
+/// Pushes, as somebody whom the host knows.
+fn push(tree: &Tree<'_>, pusher: &str, arguments: &[&str]) -> Run {
+    let mut command = tree.command("git");
+    command.arg("push").args(arguments);
+    Run::of(command.env("REMOTE_USER", pusher))
+}
+
+/// Runs `git latch`, as somebody whom the host knows.
+fn latch(tree: &Tree<'_>, pusher: &str, arguments: &[&str]) -> Run {
+    let mut command = tree.command(crate::support::LATCH);
+    Run::of(command.args(arguments).env("REMOTE_USER", pusher))
+}
+
+fn commit(tree: &Tree<'_>, file: &str, text: &str) {
+    tree.write(file, text);
+    tree.git(&["add", file]);
+    tree.git(&["commit", "-q", "--no-verify", "-m", "edit"]);
+}
+
+#[test]
+fn a_push_that_edits_what_another_has_locked_is_rejected_and_no_bypass_helps() {
+    let sandbox = Sandbox::new();
+    let (ada, bob, _) = judged(&sandbox, "");
+    latch(
+        &ada,
+        "ada@example.com",
+        &["lock", "hero.psd", "-m", "retopology"],
+    )
+    .ended(0);
+    commit(&bob, "hero.psd", "two\n");
+    let pushed = push(&bob, "bob@example.com", &["--no-verify", "origin", "main"]);
+    assert_ne!(pushed.code, 0);
+    assert!(
+        pushed.stderr.contains("locked by Ada <ada@example.com>"),
+        "{pushed:?}"
+    );
+    assert!(pushed.stderr.contains("\"retopology\""), "{pushed:?}");
+    assert!(
+        pushed.stderr.contains("git-latch: held hero.psd"),
+        "{pushed:?}"
+    );
+    let mut skipping = bob.command("git");
+    skipping.args(["push", "--no-verify", "origin", "main"]);
+    let skipping = skipping
+        .env("GIT_LATCH_SKIP", "1")
+        .env("REMOTE_USER", "bob@example.com");
+    assert_ne!(Run::of(skipping).code, 0);
+    commit(&ada, "hero.psd", "three\n");
+    push(&ada, "ada@example.com", &["origin", "main"]).ended(0);
+    latch(&ada, "ada@example.com", &["unlock", "hero.psd"]).ended(0);
+    bob.git(&["pull", "-q", "--rebase", "-X", "theirs"]);
+    push(&bob, "bob@example.com", &["origin", "main"]).ended(0);
+}
+
+#[test]
+fn locks_are_taken_in_ones_own_name_only() {
+    let sandbox = Sandbox::new();
+    let (ada, bob, bare) = judged(&sandbox, "[server.pushers]\nada = \"ada@example.com\"\n");
+    latch(&ada, "ada", &["lock", "hero.psd"]).ended(0);
+    let agent = ada.by("ada@example.com/agent-7");
+    latch(&agent, "ada", &["lock", "notes.txt"]).ended(0);
+    let refused = latch(&bob, "ada", &["--json", "lock", "scenes"]).ended(1);
+    assert_eq!(refused.json()["error"]["code"], "forbidden");
+    let refused = latch(&bob, "mallory", &["lock", "scenes"])
+        .ended(1)
+        .said("in the name of `bob@example.com`, but pushed by `mallory`");
+    refused.said("the server knows you as `mallory`");
+    assert_eq!(bob.locks().len(), 2);
+    assert!(
+        bare.git(&["log", "--oneline", "refs/latch/locks"])
+            .lines()
+            .count()
+            == 2
+    );
+}
+
+#[test]
+fn force_is_for_those_whom_the_policy_names() {
+    let sandbox = Sandbox::new();
+    let (ada, bob, _) = judged(&sandbox, "[force]\nwho = [\"lead@example.com\"]\n");
+    ada.ok(&["lock", "hero.psd"]);
+    // A client that does not ask the policy.
+    for tree in [&ada, &bob] {
+        tree.write(".latch.toml", "[share]\nremote = \"origin\"\n");
+    }
+    latch(
+        &bob,
+        "bob@example.com",
+        &["lock", "--steal", "-m", "due", "hero.psd"],
+    )
+    .ended(1)
+    .said("`[force] who` does not name bob@example.com");
+    latch(&bob, "bob@example.com", &["unlock", "--force", "hero.psd"]).ended(1);
+    let lead = bob.by("lead@example.com");
+    latch(
+        &lead,
+        "lead@example.com",
+        &["lock", "--steal", "-m", "due", "hero.psd"],
+    )
+    .ended(0);
+    latch(&lead, "lead@example.com", &["unlock", "hero.psd"]).ended(0);
+}
+
+#[test]
+fn without_a_word_from_the_host_the_committer_counts() {
+    let sandbox = Sandbox::new();
+    let (ada, bob, _) = judged(&sandbox, "[require]\npatterns = [\"*.tscn\"]\n");
+    ada.ok(&["lock", "hero.psd"]);
+    bob.git(&["config", "user.email", "bob@example.com"]);
+    commit(&bob, "notes.txt", "two\n");
+    bob.git(&["push", "-q", "--no-verify", "origin", "main"]);
+    commit(&bob, "hero.psd", "two\n");
+    let pushed = bob.try_git(&["push", "--no-verify", "origin", "main"]);
+    assert!(
+        pushed.stderr.contains("git-latch: held hero.psd"),
+        "{pushed:?}"
+    );
+    bob.git(&["reset", "-q", "--hard", "HEAD~1"]);
+    commit(&bob, "scenes/town.tscn", "two\n");
+    let pushed = bob.try_git(&["push", "--no-verify", "origin", "main"]);
+    assert!(
+        pushed
+            .stderr
+            .contains("git-latch: required scenes/town.tscn"),
+        "{pushed:?}"
+    );
+    bob.ok(&["lock", "scenes/town.tscn"]);
+    bob.git(&["push", "-q", "--no-verify", "origin", "main"]);
+}
+
+#[test]
+fn integrators_push_the_owners_commits_and_others_do_not() {
+    let sandbox = Sandbox::new();
+    let (ada, bob, _) = judged(&sandbox, "[hooks]\nintegrators = [\"lead@example.com\"]\n");
+    latch(&ada, "ada@example.com", &["lock", "hero.psd"]).ended(0);
+    bob.write("hero.psd", "two\n");
+    bob.git(&[
+        "commit",
+        "-q",
+        "--no-verify",
+        "-am",
+        "two",
+        "--author",
+        "Ada <ada@example.com>",
+    ]);
+    let pushed = push(&bob, "bob@example.com", &["--no-verify", "origin", "main"]);
+    assert!(
+        pushed.stderr.contains("git-latch: held hero.psd"),
+        "{pushed:?}"
+    );
+    push(&bob, "lead@example.com", &["--no-verify", "origin", "main"]).ended(0);
+}
+
+#[test]
+fn the_attribute_lockable_is_that_of_the_branch_before_the_push() {
+    let sandbox = Sandbox::new();
+    let (ada, bob, _) = judged(&sandbox, "");
+    commit(&ada, "scenes/.gitattributes", "*.tscn lockable\n");
+    push(&ada, "ada@example.com", &["--no-verify", "origin", "main"]).ended(0);
+    bob.git(&["pull", "-q"]);
+    std::fs::remove_file(bob.path.join("scenes/town.tscn")).unwrap();
+    bob.git(&["commit", "-q", "--no-verify", "-am", "gone"]);
+    let pushed = push(&bob, "bob@example.com", &["--no-verify", "origin", "main"]);
+    assert!(
+        pushed
+            .stderr
+            .contains("git-latch: required scenes/town.tscn"),
+        "{pushed:?}"
+    );
+}
+
+#[test]
+fn the_rules_are_those_of_before_the_push_and_a_broken_policy_does_not_get_in() {
+    let sandbox = Sandbox::new();
+    let (ada, bob, bare) = judged(&sandbox, "[force]\nwho = []\n");
+    latch(&ada, "ada@example.com", &["lock", "hero.psd"]).ended(0);
+    commit(
+        &bob,
+        ".latch.toml",
+        "[share]\nremote = \"origin\"\n[hooks]\nintegrators = [\"bob@example.com\"]\n",
+    );
+    commit(&bob, "hero.psd", "two\n");
+    let pushed = push(&bob, "bob@example.com", &["--no-verify", "origin", "main"]);
+    assert!(
+        pushed.stderr.contains("git-latch: held hero.psd"),
+        "{pushed:?}"
+    );
+    bob.git(&["reset", "-q", "--hard", "HEAD~2"]);
+    commit(&bob, ".latch.toml", "[lease]\nttl = \"soon\"\n");
+    let pushed = push(&bob, "bob@example.com", &["--no-verify", "origin", "main"]);
+    assert!(pushed.stderr.contains(".latch.toml:2:"), "{pushed:?}");
+    // It was there before the hook: only what mends it gets in.
+    std::fs::rename(
+        bare.path.join("hooks/pre-receive"),
+        bare.path.join("hooks/off"),
+    )
+    .unwrap();
+    push(
+        &bob,
+        "bob@example.com",
+        &["--no-verify", "-q", "origin", "main"],
+    )
+    .ended(0);
+    std::fs::rename(
+        bare.path.join("hooks/off"),
+        bare.path.join("hooks/pre-receive"),
+    )
+    .unwrap();
+    let pushed = push(
+        &bob,
+        "bob@example.com",
+        &["--no-verify", "origin", "main:side"],
+    );
+    assert!(
+        pushed.stderr.contains("git-latch: bad_policy"),
+        "{pushed:?}"
+    );
+    commit(&bob, ".latch.toml", "[share]\nremote = \"origin\"\n");
+    push(
+        &bob,
+        "bob@example.com",
+        &["--no-verify", "-q", "origin", "main"],
+    )
+    .ended(0);
+}
+
+#[test]
+fn the_lock_ref_is_neither_deleted_nor_rewritten() {
+    let sandbox = Sandbox::new();
+    let (ada, _, bare) = judged(&sandbox, "");
+    ada.ok(&["lock", "hero.psd"]);
+    ada.ok(&["lock", "notes.txt"]);
+    let tip = bare.git(&["rev-parse", "refs/latch/locks"]);
+    let first = format!("{}~1", tip.trim());
+    let store = sandbox.tree("ada/.git/latch/store.git");
+    let url = bare.path.to_str().unwrap().to_owned();
+    for refspec in [
+        ":refs/latch/locks".to_owned(),
+        format!("+{first}:refs/latch/locks"),
+        "+main:refs/latch/locks".to_owned(),
+    ] {
+        let tree = if refspec.contains("main") {
+            &ada
+        } else {
+            &store
+        };
+        assert_ne!(
+            tree.try_git(&["push", "-q", "--no-verify", &url, &refspec])
+                .code,
+            0,
+            "{refspec}"
+        );
+    }
+    assert_eq!(bare.git(&["rev-parse", "refs/latch/locks"]), tip);
+}
+
+#[test]
+fn a_hook_that_was_there_still_runs_and_uninstall_brings_it_back() {
+    let sandbox = Sandbox::new();
+    remote(&sandbox);
+    let bare = sandbox.tree("remote.git");
+    bare.write("hooks/pre-receive", "#!/bin/sh\ncat > seen\n");
+    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(bare.path.join("hooks/pre-receive"), executable).unwrap();
+    let installed = bare.json(&["init", "--bare"]);
+    assert_eq!(installed["hooks"][0]["outcome"], "chained");
+    assert_eq!(
+        bare.json(&["init", "--bare"])["hooks"][0]["outcome"],
+        "unchanged"
+    );
+    let ada = clone(&sandbox, "ada");
+    commit(&ada, "hero.psd", "two\n");
+    ada.git(&["push", "-q", "origin", "main"]);
+    assert!(bare.read("seen").contains("refs/heads/main"));
+    assert_eq!(bare.json(&["uninstall"])["hooks"][0]["outcome"], "restored");
+    assert!(bare.read("hooks/pre-receive").contains("cat > seen"));
+    bare.latch(&["init"]).ended(2).said("git latch init --bare");
+    ada.latch(&["init", "--bare"])
+        .ended(2)
+        .said("no bare repository");
+}
+
+#[test]
+fn where_the_host_runs_a_directory_of_hooks_ours_is_one_of_them() {
+    let sandbox = Sandbox::new();
+    remote(&sandbox);
+    let bare = sandbox.tree("remote.git");
+    bare.write("hooks/pre-receive.d/gitea", "#!/bin/sh\n");
+    bare.ok(&["init", "--bare"]);
+    assert!(
+        bare.read("hooks/pre-receive.d/git-latch")
+            .contains("hook pre-receive")
+    );
+    assert!(!bare.path.join("hooks/pre-receive").exists());
+    bare.ok(&["uninstall"]);
+    assert!(!bare.path.join("hooks/pre-receive.d/git-latch").exists());
+}
+
+#[test]
+fn a_server_that_does_not_use_locks_notices_nothing() {
+    let sandbox = Sandbox::new();
+    let seed = sandbox.repo();
+    for kind in [
+        "--ref-format=files",
+        "--ref-format=reftable",
+        "--object-format=sha256",
+    ] {
+        let bare = sandbox.tree(&format!("bare{kind}"));
+        let work = sandbox.tree(&format!("work{kind}"));
+        if seed
+            .try_git(&["init", "-q", "--bare", kind, bare.path.to_str().unwrap()])
+            .code
+            != 0
+        {
+            continue;
+        }
+        bare.ok(&["init", "--bare"]);
+        seed.git(&[
+            "clone",
+            "-q",
+            bare.path.to_str().unwrap(),
+            work.path.to_str().unwrap(),
+        ]);
+        commit(&work, "a", "1");
+        let pushed = work.try_git(&["push", "origin", "HEAD:main"]);
+        assert_eq!(pushed.code, 0, "{kind}: {pushed:?}");
+        assert!(!pushed.stderr.contains("remote:"), "{pushed:?}");
+        work.git(&[
+            "push",
+            "-q",
+            "origin",
+            "HEAD:refs/tags/t",
+            "+HEAD^{tree}:refs/tags/tree",
+        ]);
+        work.git(&["push", "-q", "origin", ":refs/tags/t"]);
+    }
+}
