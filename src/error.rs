@@ -103,6 +103,15 @@ impl Code {
     }
 }
 
+/// What is known of a change when its remote does not answer any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It was not sent.
+    Unchanged,
+    /// It was sent, and may have arrived.
+    Unknown,
+}
+
 /// What can go wrong. Refusals ("held by another") are not errors but outcomes of the operations.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -183,6 +192,8 @@ pub enum Error {
         remote: String,
         /// Git's words.
         problem: String,
+        /// Whether a change is under way to it.
+        fate: Fate,
     },
     /// The remote says no, and not because somebody was faster.
     #[error("the remote `{remote}` refuses the lock ref: {problem}")]
@@ -193,6 +204,16 @@ pub enum Error {
         problem: String,
         /// The next step.
         hint: Option<String>,
+    },
+    /// A branch that was to be pushed together with a change of the locks was not.
+    #[error("`{branch}` is not pushed to `{remote}`: {problem}")]
+    NotPushed {
+        /// The remote's name.
+        remote: String,
+        /// The branch.
+        branch: String,
+        /// Git's words.
+        problem: String,
     },
     /// The remote's own git-latch says no to a change of the locks.
     #[error("the remote `{remote}` does not let you: {problem}")]
@@ -287,7 +308,7 @@ impl Error {
             Error::NoSuchLease { .. } => Code::NotHeld,
             Error::Busy { .. } | Error::Contended { .. } => Code::Busy,
             Error::Unreachable { .. } => Code::Unreachable,
-            Error::Refused { .. } => Code::Refused,
+            Error::Refused { .. } | Error::NotPushed { .. } => Code::Refused,
             Error::Forbidden { code, .. } => *code,
             Error::Io { .. } | Error::Corrupt { .. } | Error::Git { .. } => Code::Io,
         }
@@ -302,9 +323,19 @@ impl Error {
             | Error::Unsupported { hint, .. }
             | Error::Refused { hint, .. }
             | Error::Forbidden { hint, .. } => hint.clone(),
-            Error::Unreachable { remote, .. } => Some(format!(
+            Error::Unreachable {
+                remote,
+                fate: Fate::Unchanged,
+                ..
+            } => Some(format!(
                 "nothing was changed; see whether `git ls-remote {remote}` works"
             )),
+            Error::Unreachable { .. } => Some(
+                "whether the change has arrived is not known; once the remote answers, ask: git latch status".into(),
+            ),
+            Error::NotPushed { .. } => Some(
+                "your locks stay yours; git pull, and git latch checkin again".into(),
+            ),
             Error::Contended { .. } => Some("try again".into()),
             Error::BadPolicy { .. } => {
                 Some("mend that line, or take it out; every key is in the file that `git latch init` writes".into())

@@ -2,7 +2,7 @@
 //!
 //! `GIT_LATCH_FAULT=NAME` kills the process with `SIGKILL` when it comes to the step NAME, `NAME#2` when it comes there
 //! for the second time. `GIT_LATCH_FAULT=NAME=DIR` makes it halt there: it creates `DIR/reached` and goes on when
-//! `DIR/go` exists.
+//! `DIR/go` exists. `GIT_LATCH_TEST_CLOCK=SECONDS` sets this process's clock ahead, or back.
 
 /// A step at which a test may stop this process.
 #[cfg(not(debug_assertions))]
@@ -30,6 +30,24 @@ pub(crate) fn point(name: &str) {
     if step == name && pass.parse() == Ok(PASSED.fetch_add(1, Ordering::Relaxed) + 1) {
         kill_myself();
     }
+}
+
+/// How far this process's clock is off.
+#[cfg(not(debug_assertions))]
+#[inline]
+pub(crate) fn skew() -> chrono::TimeDelta {
+    chrono::TimeDelta::zero()
+}
+
+/// How far this process's clock is off.
+#[cfg(debug_assertions)]
+pub(crate) fn skew() -> chrono::TimeDelta {
+    use std::sync::LazyLock;
+    static SKEW: LazyLock<i64> = LazyLock::new(|| {
+        let seconds = std::env::var("GIT_LATCH_TEST_CLOCK").ok();
+        seconds.and_then(|s| s.parse().ok()).unwrap_or(0)
+    });
+    chrono::TimeDelta::seconds(*SKEW)
 }
 
 #[cfg(all(debug_assertions, unix))]

@@ -4,7 +4,7 @@
 //! every repository extension, and is several times faster than libgit2 on large indexes.
 
 use std::ffi::{OsStr, OsString};
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -57,6 +57,16 @@ impl Git {
     pub fn with_variable(mut self, name: &'static str, value: impl Into<OsString>) -> Self {
         self.variables.push((name, value.into()));
         self
+    }
+
+    /// Keeps git from asking for credentials where nobody sits at a terminal.
+    #[must_use]
+    pub fn without_prompt(self) -> Self {
+        if io::stdin().is_terminal() {
+            self
+        } else {
+            self.with_variable("GIT_TERMINAL_PROMPT", "0")
+        }
     }
 
     /// Names the repository by absolute paths, where the environment names it at all.
@@ -146,6 +156,28 @@ impl Git {
             stdout: stdout.join().expect(joined),
             stderr: stderr.join().expect(joined),
         }))
+    }
+
+    /// Runs git as the user would, with the terminal: for a command that asks them, or tells them, something.
+    ///
+    /// # Errors
+    /// [`Error::Git`] where it fails; its own words are on the terminal.
+    pub fn run_for_user<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Result<()> {
+        let mut command = self.command(arguments);
+        command
+            .stdin(Stdio::inherit())
+            // Standard output is for our own result.
+            .stdout(io::stderr())
+            .stderr(Stdio::inherit())
+            .env_remove("GIT_OPTIONAL_LOCKS");
+        let status = command.status().map_err(|e| not_started(arguments, &e))?;
+        if status.success() {
+            return Ok(());
+        }
+        Err(Error::Git {
+            command: shown(arguments),
+            problem: status.to_string(),
+        })
     }
 
     /// Starts git; [`Running::finish`] gives its output. Two that do not need each other run side by side.

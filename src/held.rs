@@ -42,6 +42,8 @@ pub struct Held {
     pub workspace: String,
     /// When it ends if it is not renewed again; absent for never.
     pub expires_at: Option<String>,
+    /// When a third of its life is over: from then on it is renewed on the way; absent for never.
+    pub renew_at: Option<String>,
     /// Whether its command has said "locked".
     pub confirmed: bool,
     /// When it was lost, as far as that was known when it was noticed.
@@ -59,6 +61,10 @@ impl Held {
             owner: lock.owner.id.clone(),
             workspace: lock.owner.workspace.clone().unwrap_or_default(),
             expires_at: lock.expires_at().map(rfc3339),
+            renew_at: lock.ttl.as_secs().map(|seconds| {
+                let third = i64::try_from(seconds / 3).unwrap_or(i64::MAX / 1000);
+                rfc3339(lock.heartbeat_at + TimeDelta::seconds(third))
+            }),
             confirmed,
             lost_at: None,
             cause: None,
@@ -69,6 +75,14 @@ impl Held {
     #[must_use]
     pub fn is_of(&self, me: &Me) -> bool {
         self.owner == me.owner.id && Some(&self.workspace) == me.owner.workspace.as_ref()
+    }
+
+    /// Whether a third of its life is over.
+    #[must_use]
+    pub fn is_due(&self, now: DateTime<Utc>) -> bool {
+        let at = self.renew_at.as_deref();
+        at.and_then(|at| at.parse::<DateTime<Utc>>().ok())
+            .is_some_and(|at| now >= at)
     }
 
     /// What it occupies; `None` where somebody has written nonsense into the file.

@@ -11,7 +11,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::error::Result;
 use crate::latch::{Bound, Latch, LockOptions};
-use crate::lease::{self, Acquired, Outcome, Refusal, Renewal, Taken};
+use crate::lease::{self, Acquired, Outcome, Refusal, Renewal, Taken, Why};
 use crate::lock::Lock;
 use crate::path::RepoPath;
 use crate::store::Scope;
@@ -91,7 +91,7 @@ pub fn with_lock<T>(
 ) -> Result<WithLock<T>> {
     let acquired = latch.lock(targets, &bound(latch, options), clock)?;
     if !acquired.refused.is_empty() {
-        let in_progress = acquired.refused.iter().any(|r| r.in_progress);
+        let in_progress = acquired.refused.iter().any(|r| r.why == Why::InProgress);
         return Ok(if in_progress {
             WithLock::InProgress(acquired.refused)
         } else {

@@ -150,6 +150,19 @@ pub struct Taken {
     pub displaced: Vec<Entry>,
 }
 
+/// What more there is to say about a refusal than its code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// Nothing.
+    Rule,
+    /// The holder is another living process of mine.
+    InProgress,
+    /// My working tree has changes that are not committed.
+    Uncommitted,
+    /// My branch has commits that the remote does not have.
+    Unpushed,
+}
+
 /// A path that was refused.
 #[derive(Clone, Debug)]
 pub struct Refusal {
@@ -159,8 +172,8 @@ pub struct Refusal {
     pub code: Code,
     /// Whose lock stands against it.
     pub holder: Option<Entry>,
-    /// Whether the holder is another living process of mine.
-    pub in_progress: bool,
+    /// What more there is to say.
+    pub why: Why,
 }
 
 impl Refusal {
@@ -169,7 +182,7 @@ impl Refusal {
             path: path.clone(),
             code,
             holder: Some(holder.clone()),
-            in_progress: false,
+            why: Why::Rule,
         }
     }
 }
@@ -248,7 +261,7 @@ fn acquire_one(
             Standing::Grace if request.me.has(entry) => over.push(entry),
             _ if request.me.is_in_progress(entry) => {
                 let refusal = Refusal {
-                    in_progress: true,
+                    why: Why::InProgress,
                     ..Refusal::by(&wanted.path, Code::Held, entry)
                 };
                 return Ok(Err(Box::new(refusal)));

@@ -20,7 +20,7 @@ pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> DateTime<Utc> {
-        DateTime::from(std::time::SystemTime::now())
+        DateTime::from(std::time::SystemTime::now()) + crate::fault::skew()
     }
 }
 

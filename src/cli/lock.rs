@@ -12,8 +12,8 @@ use super::interrupt::Interrupt;
 use super::output::{GOOD, styled, until, wall};
 use super::{Answer, words};
 use git_latch::error::{Code, Result};
-use git_latch::latch::{Latch, LockOptions, Waiting, What};
-use git_latch::lease::{Acquired, Insist, Outcome, Refusal, Several, Steal, Taken};
+use git_latch::latch::{Latch, LockOptions, Waiting};
+use git_latch::lease::{Acquired, Outcome, Refusal, Several, Steal, Taken, Why};
 use git_latch::report::Viewpoint;
 use git_latch::target::{Target, Unknown};
 use git_latch::time::{Length, Ttl};
@@ -135,13 +135,8 @@ impl Arguments {
 }
 
 /// Gives back what was taken while the user asked to stop.
-fn interrupted(context: &Context, latch: &Latch, acquired: &Acquired) -> Result<Answer> {
-    for taken in &acquired.locked {
-        if taken.outcome != Outcome::Renewed {
-            let lease = What::Lease(taken.lock.lease.as_str());
-            latch.unlock(lease, Insist::Yes, &context.clock)?;
-        }
-    }
+pub(super) fn interrupted(context: &Context, latch: &Latch, acquired: &Acquired) -> Result<Answer> {
+    latch.give_up(acquired, &context.clock)?;
     let failure = Failure::new(
         Code::Held,
         "interrupted while waiting; nothing is locked",
@@ -154,7 +149,7 @@ fn interrupted(context: &Context, latch: &Latch, acquired: &Acquired) -> Result<
 }
 
 /// What is said about a path that is held now.
-fn line(viewpoint: &Viewpoint<'_>, taken: &Taken) -> String {
+pub(super) fn line(viewpoint: &Viewpoint<'_>, taken: &Taken) -> String {
     let path = words::path_of(&taken.lock);
     let end = taken.lock.expires_at();
     let ends = match end {
@@ -215,7 +210,7 @@ fn hint(viewpoint: &Viewpoint<'_>, refusal: &Refusal) -> String {
             "if nobody is at work on it: git latch unlock --force {}",
             words::shell_word(&entry.shown_path())
         ),
-        Some(_) if refusal.in_progress => {
+        Some(_) if refusal.why == Why::InProgress => {
             format!("wait until it is done: git latch lock --wait {path}")
         }
         Some(lock) if mine => format!(

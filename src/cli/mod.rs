@@ -3,6 +3,8 @@
 //! Only this part of the program knows the terminal, the environment and the system's clock.
 
 mod check;
+mod checkin;
+mod checkout;
 mod completions;
 mod context;
 mod doctor;
@@ -109,6 +111,10 @@ enum Command {
     List(list::Arguments),
     /// Tell whether a commit or push of these edits would be rejected
     Check(check::Arguments),
+    /// Lock files of which this working tree has the newest version, and make them writable
+    Checkout(checkout::Arguments),
+    /// Commit, push and unlock in one step
+    Checkin(checkin::Arguments),
     /// Hold locks while a command runs
     Run(run::Arguments),
     /// Show what happened to the shared locks: who, when, why
@@ -141,6 +147,8 @@ impl Command {
             Command::Status(arguments) => arguments.run(context),
             Command::List(arguments) => arguments.run(context),
             Command::Check(arguments) => arguments.run(context),
+            Command::Checkout(arguments) => arguments.run(context),
+            Command::Checkin(arguments) => arguments.run(context),
             Command::Run(arguments) => arguments.run(context),
             Command::Log(arguments) => arguments.run(context),
             Command::Sync(arguments) => arguments.run(context),
@@ -289,6 +297,8 @@ fn name_of(arguments: &[OsString]) -> &str {
 fn empty(name: &str) -> Value {
     match name {
         "lock" | "run" => json!({"locked": [], "refused": []}),
+        "checkout" => json!({"locked": [], "refused": [], "stale": []}),
+        "checkin" => json!({"commit": null, "unlocked": [], "refused": []}),
         "unlock" => json!({"unlocked": [], "refused": []}),
         "renew" => json!({"renewed": [], "lost": [], "refused": []}),
         "list" => json!({"locks": [], "seq": null, "as_of": null}),

@@ -10,7 +10,7 @@ use super::output::{GOOD, styled};
 use super::{Answer, words};
 use git_latch::error::{Code, Error, Result};
 use git_latch::latch::{Latch, What};
-use git_latch::lease::{Insist, Refusal};
+use git_latch::lease::{Insist, Refusal, Why};
 use git_latch::path::Key;
 use git_latch::report::Viewpoint;
 use git_latch::store::Scope;
@@ -27,7 +27,7 @@ pub(super) struct Arguments {
     /// Give back the lock with this lease id
     #[arg(long, value_name = "LEASE", conflicts_with = "paths")]
     id: Option<String>,
-    /// Also what others hold, what has uncommitted changes, what is unreadable
+    /// Also what others hold, what has changes not committed or not pushed, what is unreadable
     #[arg(long)]
     force: bool,
 }
@@ -111,10 +111,13 @@ fn is_pattern(context: &Context, argument: &OsString) -> bool {
         && std::fs::symlink_metadata(context.directory.join(argument)).is_err()
 }
 
-fn hint(viewpoint: &Viewpoint<'_>, refusal: &Refusal) -> String {
+pub(super) fn hint(viewpoint: &Viewpoint<'_>, refusal: &Refusal) -> String {
     let path = words::shell_word(refusal.path.as_str());
     let lock = refusal.holder.as_ref().and_then(|entry| entry.lock());
     match refusal.code {
+        Code::Unpushed if refusal.why == Why::Unpushed => {
+            format!("git push, or give the lock back all the same: git latch unlock --force {path}")
+        }
         Code::Unpushed => format!(
             "commit or revert them first, or give the lock back all the same: git latch unlock --force {path}"
         ),
@@ -126,7 +129,7 @@ fn hint(viewpoint: &Viewpoint<'_>, refusal: &Refusal) -> String {
         ),
         Code::NotHeld => "`git latch list --mine` shows what is yours".into(),
         Code::Forbidden => "the policy's `[force] who` says who may; ask one of them".into(),
-        _ if refusal.in_progress => {
+        _ if refusal.why == Why::InProgress => {
             format!("it ends with that process; in need: git latch unlock --force {path}")
         }
         _ if lock.is_some_and(|lock| viewpoint.me.owner.is_person_of(&lock.owner)) => {

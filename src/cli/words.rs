@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use git_latch::error::Code;
 use git_latch::held::{Cause, Loss};
-use git_latch::lease::Refusal;
+use git_latch::lease::{Refusal, Why};
 use git_latch::lock::Lock;
 use git_latch::path::{Kind, escaped};
 use git_latch::report::Viewpoint;
@@ -114,6 +114,9 @@ pub(crate) fn refusal(viewpoint: &Viewpoint<'_>, refusal: &Refusal) -> String {
     };
     let (holder, terms) = (holder(viewpoint, entry), terms(viewpoint, entry));
     match refusal.code {
+        Code::Unpushed if refusal.why == Why::Unpushed => {
+            format!("{name} has commits that are not pushed")
+        }
         Code::Unpushed => format!("{name} has changes that are not committed"),
         Code::Lost => format!("{name} was yours; now it is locked by {holder}, {terms}"),
         Code::NotHeld if viewpoint.me.has(entry) => format!(
@@ -124,7 +127,7 @@ pub(crate) fn refusal(viewpoint: &Viewpoint<'_>, refusal: &Refusal) -> String {
         Code::Forbidden => {
             format!("the policy does not let you take {name} from {holder}, {terms}")
         }
-        _ if refusal.in_progress => {
+        _ if refusal.why == Why::InProgress => {
             format!("{name} is in progress here: held by {holder}, {terms}")
         }
         _ if entry.lock().is_none() => format!("{name} is blocked by an unreadable lock: {terms}"),

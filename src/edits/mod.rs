@@ -9,6 +9,7 @@
 mod pushed;
 mod staged;
 mod unfinished;
+mod versions;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -18,6 +19,8 @@ pub use pushed::{
 };
 pub use staged::{StagedQuery, as_upstream, heads_in_environment, staged};
 pub use unfinished::changed_files;
+pub(crate) use versions::pathspec;
+pub use versions::{Newer, newer, unpushed_files};
 
 use crate::error::Result;
 use crate::git::{Git, split_nul};

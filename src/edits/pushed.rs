@@ -113,7 +113,7 @@ pub fn received(repo: &Repo, updates: &[RefUpdate]) -> Result<Vec<Edit>> {
     if tips.is_empty() {
         return Ok(Vec::new());
     }
-    of_commits(repo, &tips, &["--all".to_owned()])
+    of_commits(repo, &tips, &["--not", "--all"])
 }
 
 /// The edits of the commits that a push brings to a remote; `remote` and `url` as the hook gets them.
@@ -132,6 +132,10 @@ pub fn pushed(repo: &Repo, remote: &str, url: &str, updates: &[RefUpdate]) -> Re
     }
     let git = git_without_replacements(repo);
     let tracking = tracking_refs(&git, remote)?;
+    let beyond: Vec<&str> = match &tracking {
+        Some(option) => vec!["--not", option],
+        None => Vec::new(),
+    };
     let mut there: Vec<String> = updates.iter().map(|u| u.remote_oid.clone()).collect();
     if tracking.is_none() {
         there.extend(remote_tips(&git, url));
@@ -150,7 +154,7 @@ pub fn pushed(repo: &Repo, remote: &str, url: &str, updates: &[RefUpdate]) -> Re
     }
     let known = known.into_iter().flatten().map(|oid| format!("^{oid}"));
     let revisions: Vec<String> = tips.into_iter().chain(known).collect();
-    of_commits(repo, &revisions, tracking.as_slice())
+    of_commits(repo, &revisions, &beyond)
 }
 
 /// Those of the paths that the push leaves as they are on the remote: edited and put back before it was pushed.
@@ -265,14 +269,11 @@ fn commits(git: &Git, oids: &[&str]) -> Result<Vec<Option<String>>> {
     Ok(found)
 }
 
-/// The edits of the commits that `revisions` reach (`^` excludes) and the refs of the option `beyond` do not, oldest
-/// first.
-fn of_commits(repo: &Repo, revisions: &[String], beyond: &[String]) -> Result<Vec<Edit>> {
+/// The edits of the commits that the lines `revisions` name (`^` excludes; after `--` come pathspecs), with further
+/// `options` of `rev-list`, oldest first.
+pub(super) fn of_commits(repo: &Repo, revisions: &[String], options: &[&str]) -> Result<Vec<Edit>> {
     let mut list = vec!["rev-list", "--reverse", "--stdin"];
-    if !beyond.is_empty() {
-        list.push("--not");
-        list.extend(beyond.iter().map(String::as_str));
-    }
+    list.extend(options);
     let mut compare = vec!["diff-tree", "--stdin"];
     compare.extend(["--cc", "-r", "--root", "--encoding=UTF-8"]);
     compare.extend(["--format=%x00%H %ae%n%ce"]);

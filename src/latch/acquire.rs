@@ -1,10 +1,11 @@
 //! Taking paths: the targets become a request, the store decides and publishes, the working tree remembers.
 
+use super::renew::{on_the_way, scope_of};
 use super::{Latch, share};
 use crate::error::{Error, Result};
 use crate::lease::{self, Acquired, Outcome, Request, Several, Steal, Wanted};
 use crate::lock::{LeaseId, check_reason};
-use crate::store::{self, Scope, Verdict};
+use crate::store::{self, Verdict};
 use crate::target::Target;
 use crate::time::{Clock, Ttl};
 
@@ -81,9 +82,10 @@ impl Latch {
             several: options.several,
             force: &self.policy.force,
         };
-        let scope = Scope::Claims(targets.iter().map(Target::claim).collect());
-        let (_, acquired) = store::transact(self.store(), &scope, clock, |view| {
-            let (changes, acquired) = lease::acquire(view, &request)?;
+        let due = self.due(&me, now)?;
+        let scope = scope_of(targets.iter().map(Target::claim), &due);
+        let (_, (acquired, renewed)) = store::transact(self.store(), &scope, clock, |view| {
+            let (mut changes, acquired) = lease::acquire(view, &request)?;
             // Before it is published: a lease that nobody remembers taking could be lost in silence.
             let fresh = acquired
                 .locked
@@ -91,13 +93,12 @@ impl Latch {
                 .filter(|t| t.outcome != Outcome::Renewed);
             self.held
                 .enter(&fresh.map(|t| &t.lock).collect::<Vec<_>>())?;
-            Ok((
-                changes,
-                Verdict::no_if(!acquired.refused.is_empty()),
-                acquired,
-            ))
+            let renewed = on_the_way(view, &me, &due, &mut changes);
+            let verdict = Verdict::no_if(!acquired.refused.is_empty());
+            Ok((changes, verdict, (acquired, renewed)))
         })?;
-        self.remember(acquired.locked.iter().map(|taken| &taken.lock));
+        let taken = acquired.locked.iter().map(|taken| &taken.lock);
+        self.remember(taken.chain(&renewed));
         self.after_change();
         let held: Vec<_> = acquired
             .locked

@@ -5,6 +5,8 @@
 //! argument and says in its answer what was refused; only what could not be done at all is an error.
 
 mod acquire;
+mod checkin;
+mod checkout;
 mod release;
 mod renew;
 mod share;
@@ -14,6 +16,8 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 pub use acquire::{Bound, LockOptions};
+pub use checkin::{CheckedIn, Checkin};
+pub use checkout::Against;
 pub use release::{Unlocked, What};
 pub use renew::Prolonged;
 pub use wait::Waiting;

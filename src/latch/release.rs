@@ -3,9 +3,12 @@
 use std::collections::{HashMap, HashSet};
 
 use super::Latch;
-use crate::edits::changed_files;
+use super::renew::{on_the_way, scope_of};
+use crate::edits::{changed_files, unpushed_files};
 use crate::error::{Code, Error, Result};
-use crate::lease::{self, Insist, Refusal, Release, Released, Renewal};
+use crate::lease::{
+    self, Acquired, Change, Insist, Outcome, Refusal, Release, Released, Renewal, Why,
+};
 use crate::path::{Claim, Key, Kind, RepoPath};
 use crate::store::{self, Scope, Verdict};
 use crate::target::Target;
@@ -49,11 +52,11 @@ impl Latch {
         };
         for path in paths {
             match unfinished.get(&path.key()) {
-                Some(entry) => answer.refused.push(Refusal {
+                Some((entry, why)) => answer.refused.push(Refusal {
                     path,
                     code: Code::Unpushed,
                     holder: Some(entry.clone()),
-                    in_progress: false,
+                    why: *why,
                 }),
                 None => going.push(path),
             }
@@ -61,26 +64,76 @@ impl Latch {
         if going.is_empty() {
             return Ok(answer);
         }
-        let claims = going.iter().map(|p| Claim::new(p, Kind::File));
-        let scope = Scope::Claims(claims.collect());
-        let (_, released) = store::transact(self.store(), &scope, clock, |view| {
-            let mut changes = Vec::new();
-            let mut released = Vec::new();
-            for path in &going {
-                let (steps, came_to) =
-                    lease::release(view, &me, &Release::Path(path), insist, &self.policy.force);
-                changes.extend(steps);
-                released.push(came_to);
-            }
+        let due = self.due(&me, clock.now())?;
+        let scope = scope_of(going.iter().map(|p| Claim::new(p, Kind::File)), &due);
+        let (_, (released, renewed)) = store::transact(self.store(), &scope, clock, |view| {
+            let (mut changes, released) = self.release_all(view, &me, &going, insist);
+            let renewed = on_the_way(view, &me, &due, &mut changes);
             let all_free = released.iter().all(|r| matches!(r, Released::Free(_)));
-            Ok((changes, Verdict::no_if(!all_free), released))
+            Ok((changes, Verdict::no_if(!all_free), (released, renewed)))
         })?;
-        self.tell_released(going, released, &me, &mut answer)?;
+        self.remember(renewed.iter());
+        self.after_release(going, released, &me, clock, &mut answer)?;
+        Ok(answer)
+    }
+
+    /// Each path's release.
+    pub(super) fn release_all(
+        &self,
+        view: &View,
+        me: &Me,
+        paths: &[RepoPath],
+        insist: Insist,
+    ) -> (Vec<Change>, Vec<Released>) {
+        let mut changes = Vec::new();
+        let mut released = Vec::new();
+        for path in paths {
+            let what = Release::Path(path);
+            let (steps, came_to) = lease::release(view, me, &what, insist, &self.policy.force);
+            changes.extend(steps);
+            released.push(came_to);
+        }
+        (changes, released)
+    }
+
+    /// What follows when the store has changed: the answer, the record, the write bits.
+    pub(super) fn after_release(
+        &self,
+        paths: Vec<RepoPath>,
+        released: Vec<Released>,
+        me: &Me,
+        clock: &dyn Clock,
+        answer: &mut Unlocked,
+    ) -> Result<()> {
+        self.tell_released(paths, released, me, answer)?;
         self.after_change();
         let locks = answer.unlocked.iter().filter_map(Entry::lock);
         let free: Vec<_> = locks.map(|lock| (&lock.path, lock.kind)).collect();
-        self.settle_bits(&free, &me, clock);
-        Ok(answer)
+        self.settle_bits(&free, me, clock);
+        Ok(())
+    }
+
+    /// Gives back what an acquisition took, and not what was mine before.
+    ///
+    /// # Errors
+    /// Whatever keeps the store from changing.
+    pub fn give_up(&self, acquired: &Acquired, clock: &dyn Clock) -> Result<()> {
+        let fresh = acquired
+            .locked
+            .iter()
+            .filter(|taken| taken.outcome != Outcome::Renewed);
+        let paths: Vec<RepoPath> = fresh.map(|taken| taken.lock.path.clone()).collect();
+        let me = self.me()?;
+        if paths.is_empty() {
+            return Ok(());
+        }
+        let scope = Scope::Claims(paths.iter().map(|p| Claim::new(p, Kind::File)).collect());
+        let (_, released) = store::transact(self.store(), &scope, clock, |view| {
+            let (changes, released) = self.release_all(view, &me, &paths, Insist::No);
+            Ok((changes, Verdict::Yes, released))
+        })?;
+        let mut answer = Unlocked::default();
+        self.after_release(paths, released, &me, clock, &mut answer)
     }
 
     /// The paths to give back, and a view of them.
@@ -120,7 +173,12 @@ impl Latch {
     }
 
     /// Locks of mine among `paths` on which there is work that nobody else has yet.
-    fn unfinished(&self, paths: &[RepoPath], view: &View, me: &Me) -> Result<HashMap<Key, Entry>> {
+    fn unfinished(
+        &self,
+        paths: &[RepoPath],
+        view: &View,
+        me: &Me,
+    ) -> Result<HashMap<Key, (Entry, Why)>> {
         let keys: HashSet<Key> = paths.iter().map(RepoPath::key).collect();
         let mine: Vec<&Entry> = view
             .live()
@@ -129,16 +187,30 @@ impl Latch {
         if mine.is_empty() {
             return Ok(HashMap::new());
         }
-        let changed = changed_files(&self.repo)?;
-        let has_changes = |entry: &Entry| changed.iter().any(|(key, _)| entry.claim.covers(key));
+        let uncommitted: Vec<Key> = changed_files(&self.repo)?
+            .into_iter()
+            .map(|(key, _)| key)
+            .collect();
+        // On this machine alone, whoever comes next finds the commit.
+        let unpushed: Vec<Key> = match self.shared() {
+            Some(shared) => unpushed_files(&self.repo, shared.remote())?,
+            None => Vec::new(),
+        };
+        let why = |entry: &Entry| {
+            let covers = |keys: &[Key]| keys.iter().any(|key| entry.claim.covers(key));
+            if covers(&uncommitted) {
+                Some(Why::Uncommitted)
+            } else {
+                covers(&unpushed).then_some(Why::Unpushed)
+            }
+        };
         Ok(mine
             .into_iter()
-            .filter(|e| has_changes(e))
-            .map(|e| (e.claim.key.clone(), e.clone()))
+            .filter_map(|e| Some((e.claim.key.clone(), (e.clone(), why(e)?))))
             .collect())
     }
 
-    fn tell_released(
+    pub(super) fn tell_released(
         &self,
         paths: Vec<RepoPath>,
         released: Vec<Released>,
@@ -155,20 +227,20 @@ impl Latch {
         for (path, came_to) in paths.into_iter().zip(released) {
             let key = path.key();
             let was_mine = held.contains(&key);
-            let (code, holder, in_progress) = match came_to {
+            let (code, holder, why) = match came_to {
                 Released::Free(entry) => {
                     over.insert(key);
                     answer.unlocked.push(entry);
                     continue;
                 }
-                Released::Lost(_) => (Code::Lost, None, false),
-                Released::NotMine(holder) if was_mine => (Code::Lost, holder, false),
+                Released::Lost(_) => (Code::Lost, None, Why::Rule),
+                Released::NotMine(holder) if was_mine => (Code::Lost, holder, Why::Rule),
                 Released::NotMine(Some(holder)) if !me.has(&holder) => {
-                    (Code::Held, Some(holder), false)
+                    (Code::Held, Some(holder), Why::Rule)
                 }
-                Released::NotMine(holder) => (Code::NotHeld, holder, false),
-                Released::InProgress(entry) => (Code::Held, Some(entry), true),
-                Released::Forbidden(entry) => (Code::Forbidden, Some(entry), false),
+                Released::NotMine(holder) => (Code::NotHeld, holder, Why::Rule),
+                Released::InProgress(entry) => (Code::Held, Some(entry), Why::InProgress),
+                Released::Forbidden(entry) => (Code::Forbidden, Some(entry), Why::Rule),
             };
             if code == Code::Lost {
                 over.insert(key);
@@ -177,7 +249,7 @@ impl Latch {
                 path,
                 code,
                 holder,
-                in_progress,
+                why,
             });
         }
         self.held

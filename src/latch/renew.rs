@@ -1,11 +1,15 @@
 //! The heartbeat: leases that should go on, and those that turn out to be lost.
 
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
+
 use super::Latch;
 use super::acquire::LockOptions;
 use crate::error::{Code, Result};
-use crate::lease::{self, Refusal, Renewal};
+use crate::lease::{self, Change, Refusal, Renewal, Why};
 use crate::lock::{LeaseId, Lock};
-use crate::path::{Claim, Kind, RepoPath};
+use crate::path::{Claim, Kind, Place, RepoPath};
 use crate::store::{self, Scope, Verdict};
 use crate::target::Target;
 use crate::time::{Clock, Ttl};
@@ -20,6 +24,39 @@ pub struct Prolonged {
     pub lost: Vec<(RepoPath, LeaseId, Option<Entry>)>,
     /// They were not mine.
     pub refused: Vec<Refusal>,
+}
+
+/// Adds renewals to a change that is made anyway: of those that live, and that the change does not touch.
+pub(super) fn on_the_way(
+    view: &View,
+    me: &Me,
+    due: &[Renewal],
+    changes: &mut Vec<Change>,
+) -> Vec<Lock> {
+    if changes.is_empty() {
+        return Vec::new();
+    }
+    let touched: BTreeSet<Place> = changes
+        .iter()
+        .filter_map(|change| match change {
+            Change::Remove { place, .. } => Some(place.clone()),
+            other => other.fills(),
+        })
+        .collect();
+    let is_apart = |r: &&Renewal| {
+        r.claim
+            .place()
+            .is_some_and(|place| !touched.contains(&place))
+    };
+    let due: Vec<Renewal> = due.iter().filter(is_apart).cloned().collect();
+    let (steps, renewed) = lease::renew(view, me, &due, None);
+    changes.extend(steps);
+    renewed.renewed
+}
+
+/// The claims of what is asked for and of what is renewed on the way.
+pub(super) fn scope_of(claims: impl Iterator<Item = Claim>, due: &[Renewal]) -> Scope {
+    Scope::Claims(claims.chain(due.iter().map(|r| r.claim.clone())).collect())
 }
 
 impl Latch {
@@ -86,6 +123,25 @@ impl Latch {
         })
     }
 
+    /// My leases of this workspace that are due for a renewal, where every change is a push anyway.
+    pub(super) fn due(&self, me: &Me, now: DateTime<Utc>) -> Result<Vec<Renewal>> {
+        if self.shared().is_none() {
+            return Ok(Vec::new());
+        }
+        let held = self.held.read()?;
+        let due = held
+            .into_iter()
+            .filter(|h| h.confirmed && h.lost_at.is_none() && h.is_of(me) && h.is_due(now));
+        Ok(due
+            .filter_map(|h| {
+                Some(Renewal {
+                    claim: h.claim()?,
+                    lease: h.lease,
+                })
+            })
+            .collect())
+    }
+
     /// Each target's lease: the one that is there, or the one that was taken here.
     #[expect(clippy::type_complexity, reason = "leases beside refusals")]
     fn leases_on(
@@ -118,7 +174,7 @@ impl Latch {
                     path: path.clone(),
                     code: Code::NotHeld,
                     holder: holder.cloned(),
-                    in_progress: false,
+                    why: Why::Rule,
                 });
             }
         }

@@ -123,7 +123,7 @@ fn outcome(view: &View, who: &str, path: &str, steal: Steal) -> String {
     let (_, answer) = acquire(view, &request).unwrap();
     match (answer.locked.first(), answer.refused.first()) {
         (Some(taken), None) => taken.outcome.as_str().into(),
-        (None, Some(refusal)) if refusal.in_progress => "in progress".into(),
+        (None, Some(refusal)) if refusal.why == Why::InProgress => "in progress".into(),
         (None, Some(refusal)) => refusal.code.as_str().into(),
         _ => panic!("{answer:?}"),
     }

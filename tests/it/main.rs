@@ -5,6 +5,7 @@
 
 mod arguments;
 mod check;
+mod checkout;
 mod concurrency;
 mod crash;
 mod doctor;

@@ -392,3 +392,100 @@ fn the_push_hook_asks_the_remote_first() {
     assert_ne!(push.code, 0);
     assert!(push.stderr.contains("hero.psd (commit"), "{push:?}");
 }
+
+#[test]
+fn commits_that_nobody_has_keep_the_lock() {
+    let sandbox = Sandbox::new();
+    let (ada, bob) = two(&sandbox);
+    ada.ok(&["lock", "hero.psd", "scenes"]);
+    ada.write("hero.psd", "two\n");
+    ada.git(&["commit", "-qam", "two"]);
+    let refused = ada
+        .latch(&["--json", "unlock", "hero.psd", "scenes"])
+        .ended(1)
+        .json();
+    assert_eq!(refused["refused"][0]["code"], "unpushed");
+    assert_eq!(refused["unlocked"][0]["path"], "scenes");
+    assert!(
+        refused["error"]["hint"]
+            .as_str()
+            .unwrap()
+            .starts_with("git push")
+    );
+    ada.git(&["push", "-q", "origin", "main"]);
+    ada.ok(&["unlock", "hero.psd"]);
+    bob.ok(&["lock", "hero.psd"]);
+}
+
+#[test]
+fn whatever_is_pushed_renews_what_is_due_on_the_way_and_raises_nobody() {
+    let sandbox = Sandbox::new();
+    let (ada, bob) = two(&sandbox);
+    let heartbeats = || {
+        let listed = ada.json(&["list"]);
+        let mut locks = listed["locks"].as_array().unwrap().clone();
+        locks.retain(|lock| lock["path"] != "notes.txt");
+        locks
+            .iter()
+            .map(|l| l["heartbeat_at"].to_string())
+            .collect::<Vec<_>>()
+    };
+    ada.ok(&["lock", "hero.psd", "scenes/town.tscn", "scenes/cave.tscn"]);
+    let first = heartbeats();
+    ada.ok(&["lock", "notes.txt"]);
+    assert_eq!(heartbeats(), first, "they are not due");
+    // Eight hours and a half of a day's lease later.
+    let later = |arguments: &[&str]| {
+        Run::of(
+            ada.command(LATCH)
+                .env("GIT_LATCH_TEST_CLOCK", "+30600")
+                .args(arguments),
+        )
+        .ended(0)
+    };
+    later(&["unlock", "notes.txt"]);
+    let second = heartbeats();
+    assert_eq!(second.len(), 3);
+    assert!(second.iter().all(|at| !first.contains(at)), "{second:?}");
+    bob.ok(&["lock", "--steal", "-m", "due", "hero.psd"]);
+    let later = |arguments: &[&str]| {
+        Run::of(
+            ada.command(LATCH)
+                .env("GIT_LATCH_TEST_CLOCK", "+63000")
+                .args(arguments),
+        )
+        .ended(0)
+    };
+    later(&["lock", "notes.txt"]);
+    let holders = ada.locks();
+    assert!(holders.contains(&("hero.psd".into(), "bob@example.com".into())));
+    assert_eq!(holders.len(), 4);
+}
+
+#[test]
+fn a_long_history_is_dropped_and_the_locks_stay() {
+    let sandbox = Sandbox::new();
+    let (ada, bob) = two(&sandbox);
+    ada.ok(&["lock", "hero.psd"]);
+    let bare = sandbox.tree("remote.git");
+    let (tip, tree) = (
+        bare.git(&["rev-parse", "refs/latch/locks"]),
+        bare.git(&["rev-parse", "refs/latch/locks^{tree}"]),
+    );
+    let seq = ada.json(&["list"])["seq"].as_u64().unwrap() + 1;
+    let message = format!("long\n\nLatch-Seq: {seq}\nLatch-Depth: 9999\n");
+    let commit = bare.git(&["commit-tree", tree.trim(), "-p", tip.trim(), "-m", &message]);
+    bare.git(&["update-ref", "refs/latch/locks", commit.trim()]);
+    bob.ok(&["lock", "notes.txt"]);
+    assert_eq!(
+        bare.git(&["rev-list", "--count", "refs/latch/locks"]),
+        "1\n"
+    );
+    ada.ok(&["sync"]);
+    assert_eq!(ada.locks().len(), 2);
+    ada.ok(&["unlock", "hero.psd"]);
+    assert_eq!(bob.json(&["log"])["events"].as_array().unwrap().len(), 1);
+    // Where it is refused it stays long, and the change is done all the same.
+    bare.git(&["config", "receive.denyNonFastForwards", "true"]);
+    bob.ok(&["lock", "hero.psd"]);
+}

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::TRAILER;
+use super::commit;
 use crate::error::Result;
 use crate::lock::{Lock, MAX_BYTES, Owner, grace};
 use crate::repo::{Differing, NodeKind, Objects, Past, Revision};
@@ -64,7 +64,9 @@ pub(super) fn of(objects: &Objects, tip: &Revision, terms: &Terms) -> Result<Vec
             continue;
         }
         for difference in objects.differing(before, &now.tree)? {
-            events.extend(event(objects, now, &difference, terms)?);
+            let event = event(objects, now, &difference, terms)?;
+            // A history that was dropped begins with locks that were taken before.
+            events.extend(event.filter(|e| before.is_some() || e.lock.seq == e.seq));
         }
     }
     Ok(events)
@@ -97,7 +99,7 @@ fn event(
         (None, None) => return Ok(None),
     };
     Ok(Some(Event {
-        seq: seq_of(&now.message),
+        seq: commit::seq_in(&now.message),
         happening,
         at: now.at,
         by: (now.author.clone(), now.mail.clone()),
@@ -117,12 +119,4 @@ fn lock(objects: &Objects, side: Option<&(String, NodeKind)>) -> Result<Option<L
     };
     let bytes = objects.blob(blob, MAX_BYTES)?;
     Ok(bytes.ok().and_then(|bytes| Lock::parse(&bytes).ok()))
-}
-
-/// The number in a message's trailer.
-pub(super) fn seq_of(message: &str) -> u64 {
-    let mut lines = message.lines().rev();
-    lines
-        .find_map(|line| line.strip_prefix(TRAILER)?.trim().parse().ok())
-        .unwrap_or(0)
 }

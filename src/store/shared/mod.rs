@@ -7,40 +7,40 @@
 //! Objects and the tips seen lie in a bare repository of our own, `<common>/latch/store.git`: nothing of ours enters the
 //! user's refs, log or garbage collection. The files in the lock directory are a copy, for people, editors and watchers.
 
+mod change;
+mod commit;
 mod copy;
+mod crowd;
 mod history;
 mod remote;
 pub(crate) mod tree;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+pub(crate) use self::commit::seq_of;
+use self::crowd::Crowd;
 pub use self::history::{Event, Happening};
+pub use self::remote::Branch;
 use self::remote::{Presence, Pushed, Remote};
+
 use super::files;
-use super::{Decide, Decision, LockStore, Scope, Sharing, Verdict};
+use super::{Decide, LockStore, Scope, Sharing};
 use crate::error::{Error, Result};
 use crate::git::Git;
-use crate::lease::Change;
 use crate::lock::{MAX_SEQ, Owner};
 use crate::path::Place;
 use crate::repo::{Objects, Repo, Revision};
 use crate::time::Clock;
-use crate::view::{Entry, Terms, View};
+use crate::view::{Terms, View};
 
 /// The last tip that was accepted as the locks' state.
 const TIP: &str = "refs/latch/tip";
 /// Where a fetch puts what the remote has, before it is accepted.
 const FETCHED: &str = "refs/latch/fetched";
-/// How long a change is tried again after others were faster.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// How young others' changes are where there is a crowd.
-const CROWDED: chrono::TimeDelta = chrono::TimeDelta::seconds(5);
-/// The trailer of every commit.
-const TRAILER: &str = "Latch-Seq: ";
 
 /// The shared tier's store.
 #[derive(Clone, Debug)]
@@ -51,6 +51,7 @@ pub struct SharedStore {
     terms: Terms,
     author: Option<Owner>,
     sharing: Sharing,
+    crowd: Crowd,
 }
 
 /// What bringing the view up to date came to.
@@ -72,6 +73,7 @@ impl SharedStore {
         SharedStore {
             remote: Remote::new(git.clone(), store, remote, reference),
             git,
+            crowd: Crowd::of(&directory),
             directory,
             terms,
             author: None,
@@ -205,9 +207,9 @@ impl SharedStore {
                 hint: None,
             });
         };
-        match self.remote.push(None, &tip.commit)? {
+        match self.remote.push(None, &tip.commit, None)? {
             Pushed::Accepted => Ok(()),
-            Pushed::Not(rejection) => Err(self.remote.refused(rejection)),
+            Pushed::Not(rejection) => Err(self.remote.refused(rejection, None)),
         }
     }
 
@@ -278,43 +280,6 @@ impl SharedStore {
         meta.modified().ok().map(DateTime::from)
     }
 
-    /// Writes the commit of a change; gives its id.
-    fn commit(
-        &self,
-        objects: &Objects,
-        tip: Option<&Revision>,
-        view: &View,
-        changes: &[Change],
-    ) -> Result<String> {
-        let mut put = Vec::new();
-        let mut take = Vec::new();
-        for change in changes {
-            match change {
-                Change::Acquire(lock) | Change::Renew(lock) => {
-                    let place = lock.claim().place().ok_or_else(|| {
-                        Error::bad_path(lock.path.as_str(), "its lock's name would be too long")
-                    })?;
-                    put.push((place.as_bytes().to_vec(), lock.to_toml().into_bytes()));
-                }
-                Change::Remove { place, .. } => take.push(place.as_bytes().to_vec()),
-            }
-        }
-        let tree = objects.write_tree(tip.map(|t| t.tree.as_str()), &put, &take)?;
-        let message = format!(
-            "{}\n\n{TRAILER}{}\n",
-            what_happened(view, changes),
-            view.next_seq()
-        );
-        let author = self.author.as_ref().map_or(("", ""), |o| (&o.name, &o.id));
-        objects.write_commit(
-            &tree,
-            tip.map(|t| t.commit.as_str()),
-            &message,
-            author,
-            view.now,
-        )
-    }
-
     /// Brings the files in the lock directory up to date; gives how many changed.
     fn show(&self, objects: &Objects) -> Result<usize> {
         copy::show(&self.directory, objects, TIP, self.sharing)
@@ -338,78 +303,6 @@ impl SharedStore {
         } else {
             Ok(())
         }
-    }
-
-    /// Whether somebody else made the last change, only just now.
-    fn is_anothers_of_late(&self, tip: &Revision, now: DateTime<Utc>) -> bool {
-        let own = fs::read_to_string(self.directory.join("pushed")).unwrap_or_default();
-        own.trim() != tip.commit && (now - tip.at).abs() < CROWDED
-    }
-
-    /// Notes that others want to change locks at this very time, and how long a push takes.
-    fn note_the_crowd(&self, push: Duration) {
-        // Only politeness depends on it.
-        let _ = fs::write(self.directory.join("crowd"), push.as_millis().to_string());
-    }
-
-    /// Who has just won a race knows the new tip before all others do and would win the next one, too: where there is a
-    /// crowd, it waits for about one push.
-    fn let_others_go_first(&self) {
-        let note = self.directory.join("crowd");
-        let age = fs::metadata(&note)
-            .and_then(|meta| meta.modified())
-            .ok()
-            .and_then(|at| at.elapsed().ok());
-        if age.is_some_and(|age| age.as_millis() < 2000) {
-            let push = fs::read_to_string(&note)
-                .ok()
-                .and_then(|text| text.parse().ok());
-            let push = Duration::from_millis(push.unwrap_or(0)).min(Duration::from_secs(1));
-            std::thread::sleep(push.mul_f64(0.5 + noise() / 2.0));
-        }
-        if age.is_some() {
-            let _ = fs::remove_file(&note);
-        }
-    }
-
-    /// Waits at most as long as a push takes, and less with every round: who has lost most often comes first, so that
-    /// nobody starves.
-    fn pause(round: u32, push: Duration) {
-        let longest = push.max(Duration::from_millis(10)) / round.saturating_mul(round).max(1);
-        std::thread::sleep(longest.mul_f64(noise()));
-    }
-}
-
-/// Something between 0 and 1.
-fn noise() -> f64 {
-    let (bits, _) = uuid::Uuid::new_v4().as_u64_pair();
-    f64::from(u32::try_from(bits >> 32).unwrap_or_default()) / f64::from(u32::MAX)
-}
-
-/// The number in a tip's trailer; 0 where it has none.
-pub(crate) fn seq_of(tip: &Revision) -> u64 {
-    history::seq_of(&tip.message)
-}
-
-/// A change in words, for whoever reads the ref's history.
-fn what_happened(view: &View, changes: &[Change]) -> String {
-    let first = changes.iter().find_map(|change| match change {
-        Change::Acquire(lock) => Some(("lock", lock.path.to_string())),
-        Change::Renew(lock) => Some(("renew", lock.path.to_string())),
-        Change::Remove { .. } => None,
-    });
-    let removed = changes.iter().find_map(|change| match change {
-        Change::Remove { place, .. } => {
-            let mut entries = view.entries();
-            let entry = entries.find(|e| e.place == *place);
-            Some(("unlock", entry.map_or_else(String::new, Entry::shown_path)))
-        }
-        _ => None,
-    });
-    let (verb, path) = first.or(removed).unwrap_or(("change", String::new()));
-    match changes.len() {
-        0 | 1 => format!("{verb} {path}"),
-        n => format!("{verb} {path} and {} more", n - 1),
     }
 }
 
@@ -453,68 +346,7 @@ impl LockStore for SharedStore {
     }
 
     fn transact(&self, scope: &Scope, clock: &dyn Clock, decide: &mut Decide<'_>) -> Result<u64> {
-        let objects = self.prepare()?;
-        self.let_others_go_first();
-        let began = Instant::now();
-        let mut tip = objects.revision(TIP)?;
-        let mut is_fresh = false;
-        for round in 1.. {
-            let view = self.view_of(&objects, tip.as_ref(), scope, clock)?;
-            let Decision { changes, verdict } = decide(&view)?;
-            if !is_fresh && (verdict == Verdict::No || changes.is_empty()) {
-                tip = self.fetch(&objects, None)?;
-                is_fresh = true;
-                continue;
-            }
-            if changes.is_empty() {
-                self.show(&objects)?;
-                return Ok(view.seq);
-            }
-            let commit = self.commit(&objects, tip.as_ref(), &view, &changes)?;
-            let pushing = Instant::now();
-            let pushed = self
-                .remote
-                .push(tip.as_ref().map(|t| t.commit.as_str()), &commit)?;
-            let took = pushing.elapsed();
-            if let Pushed::Not(rejection) = pushed {
-                let now = self.fetch(&objects, None)?;
-                let name = |tip: &Option<Revision>| tip.as_ref().map(|t| t.commit.clone());
-                // Accepted after all, though the answer was lost; somebody may have built on it already.
-                let is_there = match &now {
-                    Some(now) => objects.contains(&now.commit, &commit)?,
-                    None => false,
-                };
-                if is_there {
-                    self.show_if_possible(&objects);
-                    return Ok(view.next_seq());
-                }
-                if name(&now) == name(&tip) {
-                    return Err(self.remote.refused(rejection));
-                }
-                if began.elapsed() > PATIENCE {
-                    return Err(Error::Contended {
-                        remote: self.remote.name.clone(),
-                    });
-                }
-                tip = now;
-                is_fresh = true;
-                Self::pause(round, took);
-                continue;
-            }
-            Self::advance(&objects, &commit)?;
-            if round > 1
-                || tip
-                    .as_ref()
-                    .is_some_and(|tip| self.is_anothers_of_late(tip, view.now))
-            {
-                self.note_the_crowd(took);
-            }
-            // The push is the truth: what is noted here besides only makes things prompt.
-            let _ = fs::write(self.directory.join("pushed"), &commit);
-            self.show_if_possible(&objects);
-            return Ok(view.next_seq());
-        }
-        unreachable!("the loop ends by returning")
+        self.change(scope, clock, decide, None)
     }
 }
 

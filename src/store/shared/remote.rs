@@ -1,16 +1,18 @@
 //! The lock ref on a git remote: fetched, and changed by compare-and-swap. Everything through the `git` command, run where
 //! the user's own git would run, with our own bare repository as its repository.
 
-use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::Output;
 use std::time::Duration;
 
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Error, Fate, Result};
 use crate::git::Git;
+use crate::repo::Repo;
 
 /// How long one exchange with the remote may take.
 const DEADLINE: Duration = Duration::from_secs(60);
+/// The same where a branch goes with it, with large files perhaps.
+const WITH_BRANCH: Duration = Duration::from_secs(60 * 60);
 
 /// A remote's lock ref.
 #[derive(Clone, Debug)]
@@ -23,6 +25,41 @@ pub(super) struct Remote {
     pub(super) name: String,
     /// The ref on the remote.
     reference: String,
+}
+
+/// A branch that is pushed together with a change of the locks.
+#[derive(Clone, Debug)]
+pub struct Branch {
+    git: Git,
+    name: String,
+    there: String,
+}
+
+impl Branch {
+    /// The branch that is checked out, under a ref's full name on the remote.
+    #[must_use]
+    pub fn new(repo: &Repo, name: &str, there: &str) -> Self {
+        Branch {
+            git: repo.git(),
+            name: name.to_owned(),
+            there: there.to_owned(),
+        }
+    }
+
+    fn refspec(&self) -> String {
+        format!("refs/heads/{}:{}", self.name, self.there)
+    }
+
+    /// Why the remote, or git, does not let the branch move, if that is what stands against the push.
+    fn refusal(&self, told: &str) -> Option<String> {
+        let of_ours = |line: &&str| {
+            let names = line.split('\t').nth(1);
+            names.is_some_and(|names| names.ends_with(&format!(":{}", self.there)))
+        };
+        let line = told.lines().find(of_ours)?;
+        let reason = line.strip_prefix('!')?.split('\t').nth(2)?;
+        (!reason.contains("atomic")).then(|| reason.to_owned())
+    }
 }
 
 /// Whether the remote has the ref.
@@ -135,8 +172,13 @@ impl Remote {
         Err(self.unreachable(&words(&output)))
     }
 
-    /// Makes the ref name `new`, if it names `old` (or, for `None`, does not exist).
-    pub(super) fn push(&self, old: Option<&str>, new: &str) -> Result<Pushed> {
+    /// Makes the ref name `new`, if it names `old` (or, for `None`, does not exist); with `branch`, both or neither.
+    pub(super) fn push(
+        &self,
+        old: Option<&str>,
+        new: &str,
+        branch: Option<&Branch>,
+    ) -> Result<Pushed> {
         let lease = format!(
             "--force-with-lease={}:{}",
             self.reference,
@@ -144,22 +186,31 @@ impl Remote {
         );
         let refspec = format!("{new}:{}", self.reference);
         let mirror = format!("remote.{}.mirror=false", self.name);
-        let output = self.run(
-            &[
-                "-c",
-                &mirror,
-                "push",
-                "--porcelain",
-                "--no-verify",
-                "--no-follow-tags",
-                "--no-signed",
-                "--recurse-submodules=no",
-                &lease,
-                &self.name,
-                &refspec,
-            ],
-            None,
-        )?;
+        let begin = ["-c", &mirror, "push", "--porcelain", "--no-follow-tags"];
+        let options = ["--no-signed", "--recurse-submodules=no", &lease];
+        let output = match branch {
+            None => {
+                let how = ["--no-verify"];
+                let what = [self.name.as_str(), &refspec];
+                let all = [&begin[..], &how, &options, &what].concat();
+                self.run(&all, None)
+            }
+            Some(branch) => {
+                let how = ["--atomic"];
+                let what = [self.name.as_str(), &branch.refspec(), &refspec];
+                let all = [&begin[..], &how, &options, &what].concat();
+                self.run_with(&self.users_git(branch), &all, WITH_BRANCH)
+            }
+        };
+        let output = match output {
+            Err(Error::Unreachable { problem, .. }) => {
+                return Ok(Pushed::Not(Rejection {
+                    words: problem,
+                    verdict: None,
+                }));
+            }
+            other => other?,
+        };
         let told = String::from_utf8_lossy(&output.stdout).into_owned();
         let of_ours = |line: &&str| {
             line.split('\t')
@@ -174,6 +225,11 @@ impl Remote {
             // `=` would be an identical commit, which is no proof that it is ours.
             Some('*' | '+' | ' ') => Pushed::Accepted,
             Some(_) => {
+                if let Some(branch) = branch
+                    && let Some(reason) = branch.refusal(&told)
+                {
+                    return Ok(Pushed::Not(Rejection::new(&reason, &output)));
+                }
                 let line = told.lines().find(of_ours).unwrap_or_default();
                 let reason = line.split('\t').nth(2).unwrap_or_default();
                 Pushed::Not(Rejection::new(reason, &output))
@@ -182,19 +238,37 @@ impl Remote {
         })
     }
 
-    fn run(&self, arguments: &[&str], limit: Option<Duration>) -> Result<Output> {
-        let mut all = vec![
-            format!("--git-dir={}", self.store.display()),
-            "-c".to_owned(),
-            "core.hooksPath=/dev/null".to_owned(),
-        ];
-        all.extend(arguments.iter().map(|a| (*a).to_owned()));
-        let mut git = self.git.clone();
-        if !std::io::stdin().is_terminal() {
-            git = git.with_variable("GIT_TERMINAL_PROMPT", "0");
+    /// Pushes a branch by itself.
+    pub(super) fn push_branch(&self, branch: &Branch) -> Result<()> {
+        let refspec = branch.refspec();
+        let all = ["push", "--porcelain", &self.name, &refspec];
+        let output = self.run_with(&self.users_git(branch), &all, WITH_BRANCH)?;
+        if output.status.success() {
+            return Ok(());
         }
-        let limit = limit.unwrap_or(DEADLINE);
-        git.run_within(&all, limit)?
+        Err(self.refused(Rejection::new("", &output), Some(branch)))
+    }
+
+    /// The user's git in the user's repository, which runs the user's hooks, with our objects at hand.
+    fn users_git(&self, branch: &Branch) -> Git {
+        let objects = self.store.join("objects");
+        branch
+            .git
+            .clone()
+            .with_variable("GIT_ALTERNATE_OBJECT_DIRECTORIES", objects)
+    }
+
+    fn run(&self, arguments: &[&str], limit: Option<Duration>) -> Result<Output> {
+        let store = format!("--git-dir={}", self.store.display());
+        let own = [store.as_str(), "-c", "core.hooksPath=/dev/null"];
+        let all = [&own[..], arguments].concat();
+        self.run_with(&self.git, &all, limit.unwrap_or(DEADLINE))
+    }
+
+    fn run_with(&self, git: &Git, all: &[&str], limit: Duration) -> Result<Output> {
+        git.clone()
+            .without_prompt()
+            .run_within(all, limit)?
             .ok_or_else(|| self.unreachable(&format!("no answer within {} s", limit.as_secs())))
     }
 
@@ -202,17 +276,25 @@ impl Remote {
         Error::Unreachable {
             remote: self.name.clone(),
             problem: problem.to_owned(),
+            fate: Fate::Unchanged,
         }
     }
 
     /// The error of a push that was refused though nobody was faster.
-    pub(super) fn refused(&self, rejection: Rejection) -> Error {
+    pub(super) fn refused(&self, rejection: Rejection, branch: Option<&Branch>) -> Error {
         if let Some((code, problem, hint)) = rejection.verdict {
             return Error::Forbidden {
                 remote: self.name.clone(),
                 code,
                 problem,
                 hint,
+            };
+        }
+        if let Some(branch) = branch {
+            return Error::NotPushed {
+                remote: self.name.clone(),
+                branch: branch.name.clone(),
+                problem: rejection.words,
             };
         }
         Error::Refused {

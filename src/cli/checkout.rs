@@ -1,0 +1,168 @@
+//! `git latch checkout`
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::context::Context;
+use super::exit::Failure;
+use super::interrupt::Interrupt;
+use super::output::{ago, path};
+use super::{Answer, lock, words};
+use git_latch::edits::Newer;
+use git_latch::error::{Code, Error, Result};
+use git_latch::latch::{Against, Latch, LockOptions};
+use git_latch::lease::Acquired;
+use git_latch::report::Viewpoint;
+use git_latch::target::Target;
+use git_latch::time::Clock as _;
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    taking: lock::Taking,
+    /// Accept a working copy that is older than the remote's newest version
+    #[arg(long)]
+    stale_ok: bool,
+}
+
+impl Arguments {
+    pub(super) fn run(&self, context: &Context) -> Result<Answer> {
+        let latch = context.open()?;
+        let targets = self.taking.targets(context, &latch)?;
+        context.tell_news(&latch)?;
+        // What is known to be stale is not even locked for a moment.
+        if !self.stale_ok {
+            let newer = latch.newer(&targets, Against::WhatIsKnown)?;
+            if !newer.is_empty() {
+                return Ok(stale(context, &newer));
+            }
+        }
+        let interrupt = match self.taking.wait {
+            Some(_) => Interrupt::catch(),
+            None => Interrupt::default(),
+        };
+        let options = LockOptions {
+            reason: self.taking.message.clone(),
+            ttl: self.taking.ttl,
+            ..LockOptions::default()
+        };
+        let acquired = self
+            .taking
+            .take(context, &latch, &targets, &options, &interrupt)?;
+        if interrupt.is_set() {
+            return lock::interrupted(context, &latch, &acquired);
+        }
+        if acquired.refused.is_empty() && !self.stale_ok {
+            // Under the lock: from here on nobody makes a newer one.
+            let newer = newer(context, &latch, &targets, &acquired)?;
+            if !newer.is_empty() {
+                return Ok(stale(context, &newer));
+            }
+        }
+        if acquired.refused.is_empty() {
+            latch.make_writable(&targets)?;
+        }
+        let me = latch.me()?;
+        let viewpoint = context.viewpoint(&latch, &me);
+        Ok(told(context, &viewpoint, &acquired))
+    }
+}
+
+/// What the remote has newer. Unless the answer is nothing, the locks are given back.
+fn newer(
+    context: &Context,
+    latch: &Latch,
+    targets: &[Target],
+    acquired: &Acquired,
+) -> Result<Vec<Newer>> {
+    let newer = latch.newer(targets, Against::TheRemote);
+    if !newer.as_ref().is_ok_and(Vec::is_empty) {
+        latch.give_up(acquired, &context.clock)?;
+    }
+    newer.map_err(|error| match error {
+        Error::Unreachable {
+            remote, problem, ..
+        } => Error::Unreachable {
+            remote,
+            problem: format!("{problem}; whether the copy here is the newest is not known, and nothing is locked (--stale-ok goes on all the same)"),
+            fate: git_latch::error::Fate::Unchanged,
+        },
+        other => other,
+    })
+}
+
+fn told(context: &Context, viewpoint: &Viewpoint<'_>, acquired: &Acquired) -> Answer {
+    for taken in &acquired.locked {
+        context.output.done(lock::line(viewpoint, taken));
+    }
+    let mut keys = lock::report(viewpoint, acquired);
+    keys["stale"] = json!([]);
+    Answer::with(keys, lock::failure(viewpoint, &acquired.refused))
+}
+
+/// The refusal of copies that are too old.
+fn stale(context: &Context, newer: &[Newer]) -> Answer {
+    let now = context.clock.now();
+    let line = |newer: &Newer| {
+        format!(
+            "{} is newer on {}: commit {} by {}, {}",
+            path(&newer.path),
+            newer.branch,
+            newer.commit.get(..10).unwrap_or(&newer.commit),
+            newer.author,
+            ago(newer.at, now)
+        )
+    };
+    let message = match newer {
+        [one] => line(one),
+        many => {
+            let lines: Vec<String> = many
+                .iter()
+                .take(words::LISTED)
+                .map(|n| format!("  {}", line(n)))
+                .collect();
+            let rest = many.len().saturating_sub(words::LISTED);
+            let more = if rest > 0 {
+                format!("\n  … and {rest} more")
+            } else {
+                String::new()
+            };
+            format!(
+                "{} files are newer on the remote\n{}{more}",
+                many.len(),
+                lines.join("\n")
+            )
+        }
+    };
+    let message = anstream::adapter::strip_str(&message).to_string();
+    let hint = match newer.first().and_then(|n| n.branch.split_once('/')) {
+        Some((remote, branch))
+            if newer.iter().any(|n| n.branch != newer[0].branch) || branch.is_empty() =>
+        {
+            format!("git fetch {remote}, and merge what is missing")
+        }
+        Some((remote, branch)) => format!(
+            "git pull {} {}",
+            words::shell_word(remote),
+            words::shell_word(branch)
+        ),
+        None => "git pull".into(),
+    };
+    let listed: Vec<Value> = newer
+        .iter()
+        .map(|n| {
+            json!({
+                "path": String::from_utf8_lossy(&n.path),
+                "branch": n.branch,
+                "commit": n.commit,
+                "author": n.author,
+                "at": git_latch::time::rfc3339(n.at),
+            })
+        })
+        .collect();
+    let failure = Failure::new(Code::Stale, message, Some(hint));
+    Answer::with(
+        json!({"locked": [], "refused": [], "stale": listed}),
+        Some(failure),
+    )
+}

@@ -1,0 +1,136 @@
+//! What the working tree's branch and the remote have of each other's versions, as far as was fetched.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+
+use super::pushed::of_commits;
+use super::{Edit, lines};
+use crate::error::Result;
+use crate::path::{Claim, Key, Kind, RepoPath};
+use crate::repo::Repo;
+use crate::target::Target;
+
+/// The files, by their keys, that commits of my branch edit which no branch of the remote has.
+pub fn unpushed_files(repo: &Repo, remote: &str) -> Result<Vec<Key>> {
+    let Some(head) = repo.commit_of("HEAD")? else {
+        return Ok(Vec::new());
+    };
+    let of_remote = format!("--remotes={remote}");
+    let edits = of_commits(repo, &[head], &["--not", &of_remote])?;
+    let paths: BTreeSet<&[u8]> = edits.iter().map(|edit| edit.path.as_slice()).collect();
+    Ok(paths.into_iter().map(Key::of).collect())
+}
+
+/// A version of a file that the remote has and my branch does not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Newer {
+    /// The file, in git's bytes.
+    pub path: Vec<u8>,
+    /// A branch of the remote that has it, such as `origin/main`.
+    pub branch: String,
+    /// The commit that made it.
+    pub commit: String,
+    /// Its author's name.
+    pub author: String,
+    /// When it was committed.
+    pub at: DateTime<Utc>,
+}
+
+/// Files among the targets whose newest version on the remote's branches is not in my branch's history, nor the same as
+/// mine.
+///
+/// An older one, on a branch that was left behind, does not count.
+pub fn newer(repo: &Repo, remote: &str, targets: &[Target]) -> Result<Vec<Newer>> {
+    let of_remote = format!("--remotes={remote}");
+    let head = repo.commit_of("HEAD")?;
+    let mut question: Vec<String> = head.iter().map(|head| format!("^{head}")).collect();
+    question.push("--".into());
+    question.extend(targets.iter().map(|target| pathspec(&target.path)));
+    let claims: Vec<Claim> = targets.iter().map(Target::claim).collect();
+    // The last edit of each path comes last.
+    let latest: BTreeMap<Vec<u8>, String> = of_commits(repo, &question, &[&of_remote])?
+        .into_iter()
+        .filter(|edit| is_among(edit, &claims))
+        .filter_map(|edit| Some((edit.path, edit.commit?.oid.clone())))
+        .collect();
+    let mut found = Vec::new();
+    for (path, commit) in latest {
+        if is_same(repo, &commit, &path)? || !is_newest(repo, &of_remote, &commit, &path)? {
+            continue;
+        }
+        found.push(described(repo, remote, commit, path)?);
+    }
+    Ok(found)
+}
+
+/// A path as git's own pathspec, which means this path and what lies below it wherever git runs.
+pub(crate) fn pathspec(path: &RepoPath) -> String {
+    if path.is_root() {
+        ":/".to_owned()
+    } else {
+        format!(":(top,literal){path}")
+    }
+}
+
+fn is_among(edit: &Edit, claims: &[Claim]) -> bool {
+    let key = Key::of(&edit.path);
+    let covers = |claim: &Claim| match claim.kind {
+        Kind::File => claim.key == key,
+        Kind::Directory => claim.covers(&key),
+    };
+    claims.iter().any(covers)
+}
+
+/// Whether my branch has the same contents, however they came there: rebased, squashed, picked.
+fn is_same(repo: &Repo, commit: &str, path: &[u8]) -> Result<bool> {
+    let mut question = Vec::new();
+    for revision in [commit, "HEAD"] {
+        question.extend([revision.as_bytes(), b":", path, b"\n"].concat());
+    }
+    let ask = ["cat-file", "--batch-check=%(objectname)"];
+    let answers = lines(&repo.git().output_with_input(&ask, question)?);
+    let is_missing = |answer: &str| answer.ends_with(" missing");
+    Ok(match answers.as_slice() {
+        [theirs, mine] => theirs == mine || (is_missing(theirs) && is_missing(mine)),
+        _ => false,
+    })
+}
+
+/// Whether no later commit on the remote's branches edits the path.
+fn is_newest(repo: &Repo, of_remote: &str, commit: &str, path: &[u8]) -> Result<bool> {
+    let path = String::from_utf8_lossy(path);
+    let path = format!(":(top,literal){path}");
+    let newest = repo
+        .git()
+        .output(&["rev-list", "-1", of_remote, "--", &path])?;
+    Ok(lines(&newest).first().is_some_and(|oid| oid == commit))
+}
+
+fn described(repo: &Repo, remote: &str, commit: String, path: Vec<u8>) -> Result<Newer> {
+    let git = repo.git();
+    let shown = git.output(&["log", "-1", "--format=%ct%x00%an", &commit, "--"])?;
+    let shown = String::from_utf8_lossy(&shown).trim().to_owned();
+    let (seconds, author) = shown.split_once('\0').unwrap_or_default();
+    let contains = format!("--contains={commit}");
+    let below = format!("refs/remotes/{remote}");
+    let branches = git.output(&[
+        "for-each-ref",
+        "--format=%(refname:lstrip=2)",
+        &contains,
+        &below,
+    ])?;
+    let alias = format!("{remote}/HEAD");
+    let branch = lines(&branches).into_iter().find(|name| *name != alias);
+    Ok(Newer {
+        path,
+        branch: branch.unwrap_or_else(|| remote.to_owned()),
+        author: author.to_owned(),
+        at: seconds
+            .parse()
+            .ok()
+            .and_then(|seconds| DateTime::from_timestamp(seconds, 0))
+            .unwrap_or_default(),
+        commit,
+    })
+}

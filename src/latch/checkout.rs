@@ -1,0 +1,93 @@
+//! Before an edit: is the working copy the newest there is?
+
+use std::time::Duration;
+
+use super::Latch;
+use crate::edits::{self, Newer};
+use crate::error::{Error, Fate, Result};
+use crate::lockable::{self, Bits};
+use crate::path::Kind;
+use crate::target::Target;
+
+/// How long fetching the remote's branches may take.
+const LIMIT: Duration = Duration::from_secs(600);
+
+/// What of the remote to compare with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Against {
+    /// The remote's branches as they were fetched last.
+    WhatIsKnown,
+    /// The remote's branches, fetched now.
+    TheRemote,
+}
+
+impl Latch {
+    /// Files among the targets of which the remote has a newer version than my branch. None where there is no remote.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`] where the remote does not answer.
+    pub fn newer(&self, targets: &[Target], against: Against) -> Result<Vec<Newer>> {
+        let Some(remote) = self.remote_of_branches()? else {
+            return Ok(Vec::new());
+        };
+        if against == Against::TheRemote {
+            self.fetch_branches(&remote)?;
+        }
+        edits::newer(&self.repo, &remote, targets)
+    }
+
+    /// Makes files writable, whether they are `lockable` or read-only for another reason.
+    ///
+    /// # Errors
+    /// [`Error::Io`] with the file whose bit cannot be set.
+    pub fn make_writable(&self, targets: &[Target]) -> Result<()> {
+        let root = self.repo.root()?;
+        for target in targets.iter().filter(|t| t.kind == Kind::File) {
+            lockable::set(root, target.path.as_str().as_bytes(), Bits::Writable)?;
+        }
+        Ok(())
+    }
+
+    /// The remote whose branches the team's versions are on: that of the locks, else that of the branch, else `origin`.
+    pub(super) fn remote_of_branches(&self) -> Result<Option<String>> {
+        if let Some(shared) = self.shared() {
+            return Ok(Some(shared.remote().to_owned()));
+        }
+        let git = self.repo.git();
+        if let Some(upstream) = self.upstream()? {
+            return Ok(Some(upstream.remote));
+        }
+        let known = git.output(&["remote"])?;
+        let mut names = known.split(|b| *b == b'\n');
+        Ok(names
+            .any(|name| name == b"origin")
+            .then(|| "origin".to_owned()))
+    }
+
+    /// The user's own tracking refs are brought up to date, as `git fetch` does it.
+    fn fetch_branches(&self, remote: &str) -> Result<()> {
+        let git = self.repo.git();
+        let fetch = [
+            "fetch",
+            "--quiet",
+            "--no-write-fetch-head",
+            "--no-recurse-submodules",
+            remote,
+        ];
+        let unreachable = |problem: String| Error::Unreachable {
+            remote: remote.to_owned(),
+            problem,
+            fate: Fate::Unchanged,
+        };
+        let output = git
+            .without_prompt()
+            .run_within(&fetch, LIMIT)?
+            .ok_or_else(|| unreachable(format!("no answer within {} s", LIMIT.as_secs())))?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let words = String::from_utf8_lossy(&output.stderr);
+        let words: Vec<&str> = words.split_whitespace().collect();
+        Err(unreachable(words.join(" ")))
+    }
+}

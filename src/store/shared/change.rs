@@ -1,0 +1,142 @@
+//! A change: decided on the last tip seen, pushed on condition that it still is the tip, decided again where it was not.
+
+use std::time::{Duration, Instant};
+
+use super::commit::depth_of;
+use super::remote::{Branch, Pushed};
+use super::{SharedStore, TIP};
+use crate::error::{Error, Fate, Result};
+use crate::repo::{Objects, Revision};
+use crate::store::{Decide, Decision, Scope, Verdict};
+use crate::time::Clock;
+use crate::view::View;
+
+/// How long a change is tried again after others were faster.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// From how many commits on the history is dropped.
+const LONG: u64 = 10_000;
+/// How many changes go by before that is tried again, where the remote does not have it.
+const TRIED_AGAIN: u64 = 1_000;
+
+/// After a push whose answer tells nothing, and without a fetch that would.
+fn unclear(error: Error) -> Error {
+    match error {
+        Error::Unreachable {
+            remote, problem, ..
+        } => Error::Unreachable {
+            remote,
+            problem,
+            fate: Fate::Unknown,
+        },
+        other => other,
+    }
+}
+
+impl SharedStore {
+    /// Runs `decide` until its changes are pushed, in one push with `branch` where there is one.
+    ///
+    /// A yes is proven by the push; a no, and a change of nothing, are only given on a view fetched by this call.
+    pub(crate) fn change(
+        &self,
+        scope: &Scope,
+        clock: &dyn Clock,
+        decide: &mut Decide<'_>,
+        branch: Option<&Branch>,
+    ) -> Result<u64> {
+        let objects = self.prepare()?;
+        self.crowd.let_others_go_first();
+        let began = Instant::now();
+        let mut tip = objects.revision(TIP)?;
+        let mut is_fresh = false;
+        for round in 1.. {
+            let view = self.view_of(&objects, tip.as_ref(), scope, clock)?;
+            let Decision { changes, verdict } = decide(&view)?;
+            if !is_fresh && (verdict == Verdict::No || changes.is_empty()) {
+                tip = self.fetch(&objects, None)?;
+                is_fresh = true;
+                continue;
+            }
+            if changes.is_empty() {
+                self.show(&objects)?;
+                return Ok(view.seq);
+            }
+            let commit = self.commit(&objects, tip.as_ref(), &view, &changes)?;
+            let pushing = Instant::now();
+            let old = tip.as_ref().map(|tip| tip.commit.as_str());
+            crate::fault::point("shared.push");
+            let pushed = self.remote.push(old, &commit, branch)?;
+            let took = pushing.elapsed();
+            if let Pushed::Not(rejection) = pushed {
+                let now = self.fetch(&objects, None).map_err(unclear)?;
+                // Accepted after all, though the answer was lost; somebody may have built on it already.
+                let is_there = match &now {
+                    Some(now) => objects.contains(&now.commit, &commit)?,
+                    None => false,
+                };
+                if is_there {
+                    self.show_if_possible(&objects);
+                    return Ok(view.next_seq());
+                }
+                if now.as_ref().map(|now| now.commit.as_str()) == old {
+                    return Err(self.remote.refused(rejection, branch));
+                }
+                if began.elapsed() > PATIENCE {
+                    return Err(Error::Contended {
+                        remote: self.remote.name.clone(),
+                    });
+                }
+                tip = now;
+                is_fresh = true;
+                super::Crowd::pause(round, took);
+                continue;
+            }
+            Self::advance(&objects, &commit)?;
+            self.crowd
+                .note(&commit, tip.as_ref(), round, took, view.now);
+            self.compact(&objects, &commit, clock);
+            self.show_if_possible(&objects);
+            return Ok(view.next_seq());
+        }
+        unreachable!("the loop ends by returning")
+    }
+
+    /// The same with a branch. A remote that does not take both in one push gets the branch first.
+    pub(crate) fn change_with(
+        &self,
+        scope: &Scope,
+        clock: &dyn Clock,
+        branch: &Branch,
+        decide: &mut Decide<'_>,
+    ) -> Result<u64> {
+        match self.change(scope, clock, decide, Some(branch)) {
+            Err(Error::NotPushed { problem, .. }) if problem.contains("not support --atomic") => {
+                self.remote.push_branch(branch)?;
+                self.change(scope, clock, decide, None)
+            }
+            other => other,
+        }
+    }
+
+    /// Drops the history once it is long. Where the remote refuses, or somebody is faster, it stays.
+    fn compact(&self, objects: &Objects, commit: &str, clock: &dyn Clock) {
+        let dropped = objects.commit(commit).and_then(|tip| {
+            let depth = depth_of(&tip);
+            if depth < LONG || !(depth - LONG).is_multiple_of(TRIED_AGAIN) {
+                return Ok(());
+            }
+            self.drop_history(objects, &tip, clock)
+        });
+        if let Err(error) = dropped {
+            tracing::info!(%error, "the history of the locks is not dropped");
+        }
+    }
+
+    fn drop_history(&self, objects: &Objects, tip: &Revision, clock: &dyn Clock) -> Result<()> {
+        let view = View::new(super::seq_of(tip), clock.now(), self.terms, Vec::new());
+        let root = self.root(objects, tip, &view)?;
+        match self.remote.push(Some(&tip.commit), &root, None)? {
+            Pushed::Accepted => Self::advance(objects, &root),
+            Pushed::Not(rejection) => Err(self.remote.refused(rejection, None)),
+        }
+    }
+}
