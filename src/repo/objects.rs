@@ -38,6 +38,8 @@ pub(crate) struct Revision {
 /// A commit of the past.
 #[derive(Clone, Debug)]
 pub(crate) struct Past {
+    /// Its id.
+    pub(crate) commit: String,
     /// Its tree's id.
     pub(crate) tree: String,
     /// Its message.
@@ -142,11 +144,11 @@ impl Objects {
         Ok(commit == other || below.map_err(|e| self.corrupt(&e))?)
     }
 
-    /// The commits of a history, newest first along the first parents.
-    pub(crate) fn history(&self, tip: &Revision) -> Result<Vec<Past>> {
+    /// The commits of a history, newest first along the first parents, at most `limit`.
+    pub(crate) fn history(&self, tip: &Revision, limit: usize) -> Result<Vec<Past>> {
         let mut all = Vec::new();
         let mut next = Some(self.oid(&tip.commit)?);
-        while let Some(oid) = next {
+        while let Some(oid) = next.filter(|_| all.len() < limit) {
             let commit = self
                 .repository
                 .find_commit(oid)
@@ -154,6 +156,7 @@ impl Objects {
             let author = commit.author();
             let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
             all.push(Past {
+                commit: oid.to_string(),
                 tree: commit.tree_id().to_string(),
                 message: text(commit.message_bytes()),
                 author: text(author.name_bytes()),

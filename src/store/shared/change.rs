@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::commit::depth_of;
+use super::crowd::Turn;
 use super::remote::{Branch, Pushed};
 use super::{SharedStore, TIP};
 use crate::error::{Error, Fate, Result};
@@ -44,11 +45,12 @@ impl SharedStore {
         branch: Option<&Branch>,
     ) -> Result<u64> {
         let objects = self.prepare()?;
-        self.crowd.let_others_go_first();
         let began = Instant::now();
         let mut tip = objects.revision(TIP)?;
+        let turn = Turn::new(&self.directory, tip.as_ref());
         let mut is_fresh = false;
         for round in 1.. {
+            tip = self.wait_for(&turn, &objects, tip, began, clock)?;
             let view = self.view_of(&objects, tip.as_ref(), scope, clock)?;
             let Decision { changes, verdict } = decide(&view)?;
             if !is_fresh && (verdict == Verdict::No || changes.is_empty()) {
@@ -87,17 +89,43 @@ impl SharedStore {
                 }
                 tip = now;
                 is_fresh = true;
-                super::Crowd::pause(round, took);
+                let pause = turn.pause(round, took, &objects, tip.as_ref(), clock.now())?;
+                std::thread::sleep(pause);
                 continue;
             }
             Self::advance(&objects, &commit)?;
-            self.crowd
-                .note(&commit, tip.as_ref(), round, took, view.now);
+            turn.note(took);
             self.compact(&objects, &commit, clock);
             self.show_if_possible(&objects);
             return Ok(view.next_seq());
         }
         unreachable!("the loop ends by returning")
+    }
+
+    /// Waits while others' turn comes before ours; gives the tip seen last.
+    fn wait_for(
+        &self,
+        turn: &Turn,
+        objects: &Objects,
+        mut tip: Option<Revision>,
+        began: Instant,
+        clock: &dyn Clock,
+    ) -> Result<Option<Revision>> {
+        while let Some(pause) = turn.wait(objects, tip.as_ref(), clock.now())? {
+            if began.elapsed() > PATIENCE / 2 {
+                break;
+            }
+            std::thread::sleep(pause);
+            let now = self.fetch(objects, None)?;
+            let name = |tip: &Option<Revision>| tip.as_ref().map(|tip| tip.commit.clone());
+            // Nobody is at it any more.
+            let is_quiet = name(&now) == name(&tip);
+            tip = now;
+            if is_quiet {
+                break;
+            }
+        }
+        Ok(tip)
     }
 
     /// The same with a branch. A remote that does not take both in one push gets the branch first.

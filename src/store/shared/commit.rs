@@ -1,5 +1,7 @@
 //! The commit of a change: its tree, its words, its trailers.
 
+use std::str::FromStr;
+
 use super::SharedStore;
 use crate::error::{Error, Result};
 use crate::lease::Change;
@@ -10,6 +12,8 @@ use crate::view::{Entry, View};
 const SEQ: &str = "Latch-Seq: ";
 /// The trailer that counts the commits below: when it is time to drop them, nobody has to walk them all.
 const DEPTH: &str = "Latch-Depth: ";
+/// The trailer that tells whose turn it was.
+const WORKSPACE: &str = "Latch-Workspace: ";
 
 /// The number in a tip's trailer; 0 where it has none.
 pub(crate) fn seq_of(tip: &Revision) -> u64 {
@@ -26,11 +30,16 @@ pub(super) fn depth_of(tip: &Revision) -> u64 {
     trailer(&tip.message, DEPTH)
 }
 
-fn trailer(message: &str, name: &str) -> u64 {
+/// The workspace that a message says the change was made in.
+pub(super) fn workspace_in(message: &str) -> String {
+    trailer(message, WORKSPACE)
+}
+
+fn trailer<T: FromStr + Default>(message: &str, name: &str) -> T {
     let mut lines = message.lines().rev();
     lines
         .find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
-        .unwrap_or(0)
+        .unwrap_or_default()
 }
 
 impl SharedStore {
@@ -57,14 +66,16 @@ impl SharedStore {
         }
         let tree = objects.write_tree(tip.map(|t| t.tree.as_str()), &put, &take)?;
         let depth = tip.map_or(0, |tip| depth_of(tip).saturating_add(1));
-        let message = message(&what_happened(view, changes), view.next_seq(), depth);
+        let workspace = workspace_of(view, changes);
+        let words = what_happened(view, changes);
+        let message = message(&words, view.next_seq(), depth, workspace);
         let parent = tip.map(|t| t.commit.as_str());
         objects.write_commit(&tree, parent, &message, self.signature(), view.now)
     }
 
     /// Writes a commit that has a tip's locks and no history.
     pub(super) fn root(&self, objects: &Objects, tip: &Revision, view: &View) -> Result<String> {
-        let message = message("compact: the history ends here", view.next_seq(), 0);
+        let message = message("compact: the history ends here", view.next_seq(), 0, None);
         objects.write_commit(&tip.tree, None, &message, self.signature(), view.now)
     }
 
@@ -73,8 +84,25 @@ impl SharedStore {
     }
 }
 
-fn message(words: &str, seq: u64, depth: u64) -> String {
-    format!("{words}\n\n{SEQ}{seq}\n{DEPTH}{depth}\n")
+fn message(words: &str, seq: u64, depth: u64, workspace: Option<&str>) -> String {
+    let workspace = workspace.map_or(String::new(), |id| format!("{WORKSPACE}{id}\n"));
+    format!("{words}\n\n{SEQ}{seq}\n{DEPTH}{depth}\n{workspace}")
+}
+
+/// The workspace of the locks that a change takes, renews or gives back.
+fn workspace_of<'a>(view: &'a View, changes: &'a [Change]) -> Option<&'a str> {
+    let of = |change: &'a Change| match change {
+        Change::Acquire(lock) | Change::Renew(lock) => lock.owner.workspace.as_deref(),
+        Change::Remove { place, .. } => {
+            let mut entries = view.entries();
+            let lock = entries.find(|e| e.place == *place)?.lock()?;
+            lock.owner.workspace.as_deref()
+        }
+    };
+    let (mut taken, mut given) = (changes.iter(), changes.iter());
+    taken
+        .find_map(|change| change.fills().and_then(|_| of(change)))
+        .or_else(|| given.find_map(of))
 }
 
 /// A change in words, for whoever reads the ref's history.

@@ -1,78 +1,120 @@
 //! Many who change the one ref at once: who waits for how long, so that everybody's turn comes.
 //!
-//! Only politeness depends on what is noted here; the push alone decides.
+//! Nobody knows who is waiting, but everybody sees in the ref's history who has had their turn lately. Whoever wants a
+//! change lets about as many changes of others go by as there are others, and only looks meanwhile; then it pushes
+//! against the few whose turn has come as well. Only politeness depends on this: the push alone decides.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::repo::Revision;
+use super::commit::workspace_in;
+use crate::error::Result;
+use crate::repo::{Objects, Revision};
 
-/// How young others' changes are where there is a crowd.
-const RECENT: TimeDelta = TimeDelta::seconds(5);
+/// How young the last change is where there is a crowd.
+const RECENT: TimeDelta = TimeDelta::seconds(3);
+/// How long before the last change somebody is remembered.
+const REMEMBERED: TimeDelta = TimeDelta::seconds(20);
+/// How many changes are looked at.
+const LOOKED_AT: usize = 64;
+/// How many may push at once: the next one begins as soon as one of them has lost.
+const ABREAST: i64 = 6;
+/// The longest wait between two looks.
+const LONGEST: Duration = Duration::from_secs(2);
 
-/// The others, as far as this clone has met them.
-#[derive(Clone, Debug)]
-pub(super) struct Crowd {
-    directory: PathBuf,
+/// One change's turn among those of others.
+#[derive(Debug)]
+pub(super) struct Turn {
+    /// Where the length of a push is noted.
+    note: PathBuf,
+    /// The tip when the change was asked for.
+    began: Option<String>,
 }
 
-impl Crowd {
-    /// The notes of a clone.
-    pub(super) fn of(directory: &Path) -> Self {
-        Crowd {
-            directory: directory.to_owned(),
+impl Turn {
+    /// A change that is asked for now.
+    pub(super) fn new(directory: &Path, tip: Option<&Revision>) -> Self {
+        Turn {
+            note: directory.join("push"),
+            began: tip.map(|tip| tip.commit.clone()),
         }
     }
 
-    /// Notes a change of ours, which took so many rounds, on top of `tip`, with pushes of about this length.
-    pub(super) fn note(
+    /// How long to wait before the next look, if it is not my turn yet.
+    pub(super) fn wait(
         &self,
-        commit: &str,
+        objects: &Objects,
         tip: Option<&Revision>,
-        rounds: u32,
-        push: Duration,
         now: DateTime<Utc>,
-    ) {
-        if rounds > 1 || tip.is_some_and(|tip| self.is_anothers_of_late(tip, now)) {
-            let _ = fs::write(self.directory.join("crowd"), push.as_millis().to_string());
-        }
-        let _ = fs::write(self.directory.join("pushed"), commit);
+    ) -> Result<Option<Duration>> {
+        let ahead = self.ahead(objects, tip, now)?;
+        // Hardly longer than a change takes: where none comes in that time, those ahead have gone away.
+        let wait = self
+            .push()
+            .mul_f64(if ahead > 2 { 1.1 } else { 0.5 } + noise() * 0.2);
+        Ok((ahead > 0).then(|| wait.min(LONGEST)))
     }
 
-    /// Whether somebody else made the last change, only just now.
-    fn is_anothers_of_late(&self, tip: &Revision, now: DateTime<Utc>) -> bool {
-        let own = fs::read_to_string(self.directory.join("pushed")).unwrap_or_default();
-        own.trim() != tip.commit && (now - tip.at).abs() < RECENT
+    /// How many changes of others come before mine; below 0 once it is my turn.
+    fn ahead(&self, objects: &Objects, tip: Option<&Revision>, now: DateTime<Utc>) -> Result<i64> {
+        let Some(tip) = tip.filter(|tip| (now - tip.at).abs() < RECENT) else {
+            return Ok(0);
+        };
+        let mut others = BTreeSet::new();
+        let mut gone_by = None;
+        let mut looked_at = 0;
+        let count = |others: &BTreeSet<_>| i64::try_from(others.len()).unwrap_or(i64::MAX);
+        for past in objects.history(tip, LOOKED_AT)? {
+            // Who has not had a turn for longer than a round takes is not waiting for one.
+            let is_long_ago = looked_at > count(&others) * 3 / 2 + ABREAST;
+            if is_long_ago || (tip.at - past.at).abs() > REMEMBERED {
+                break;
+            }
+            if Some(&past.commit) == self.began.as_ref() {
+                gone_by = Some(looked_at);
+            }
+            others.insert((workspace_in(&past.message), past.mail));
+            looked_at += 1;
+        }
+        let gone_by = gone_by.unwrap_or(looked_at);
+        let ahead = count(&others) - gone_by - ABREAST;
+        // Who comes anew knows the last tip as early as anybody, and would win again and again.
+        let is_new = gone_by == 0 && others.len() > 1;
+        Ok(if is_new { ahead.max(1) } else { ahead })
     }
 
-    /// Who has just won a race knows the new tip before all others do and would win the next one, too: where there is a
-    /// crowd, it waits for about one push.
-    pub(super) fn let_others_go_first(&self) {
-        let note = self.directory.join("crowd");
-        let age = fs::metadata(&note)
-            .and_then(|meta| meta.modified())
-            .ok()
-            .and_then(|at| at.elapsed().ok());
-        if age.is_some_and(|age| age.as_millis() < 2000) {
-            let push = fs::read_to_string(&note)
-                .ok()
-                .and_then(|text| text.parse().ok());
-            let push = Duration::from_millis(push.unwrap_or(0)).min(Duration::from_secs(1));
-            std::thread::sleep(push.mul_f64(0.5 + noise() / 2.0));
+    /// How long to wait after a lost race: longest after the first one, which is lost to a crowd of unknown size; later
+    /// the longer the sooner after others one has come, so that nobody starves.
+    pub(super) fn pause(
+        &self,
+        round: u32,
+        push: Duration,
+        objects: &Objects,
+        tip: Option<&Revision>,
+        now: DateTime<Utc>,
+    ) -> Result<Duration> {
+        let push = push.max(Duration::from_millis(10));
+        if round == 1 {
+            return Ok(push.mul_f64(noise()));
         }
-        if age.is_some() {
-            let _ = fs::remove_file(&note);
-        }
+        let early = self.ahead(objects, tip, now)? + ABREAST;
+        let early = u32::try_from(early.max(0)).unwrap_or(0);
+        Ok(push / 10 * early + (push / 40).mul_f64(noise()))
     }
 
-    /// After a lost race: waits at most as long as a push takes, and less with every round. Who has lost most often comes
-    /// first, so that nobody starves.
-    pub(super) fn pause(round: u32, push: Duration) {
-        let longest = push.max(Duration::from_millis(10)) / round.saturating_mul(round).max(1);
-        std::thread::sleep(longest.mul_f64(noise()));
+    /// Notes how long a push took.
+    pub(super) fn note(&self, push: Duration) {
+        let _ = fs::write(&self.note, push.as_millis().to_string());
+    }
+
+    fn push(&self) -> Duration {
+        let noted = fs::read_to_string(&self.note).ok();
+        let millis = noted.and_then(|text| text.parse().ok()).unwrap_or(100);
+        Duration::from_millis(millis)
     }
 }
 

@@ -56,7 +56,7 @@ pub struct Event {
 
 /// Every change, newest first.
 pub(super) fn of(objects: &Objects, tip: &Revision, terms: &Terms) -> Result<Vec<Event>> {
-    let past = objects.history(tip)?;
+    let past = objects.history(tip, usize::MAX)?;
     let mut events = Vec::new();
     for (n, now) in past.iter().enumerate() {
         let before = past.get(n + 1).map(|past| past.tree.as_str());

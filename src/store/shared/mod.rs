@@ -22,7 +22,6 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 pub(crate) use self::commit::seq_of;
-use self::crowd::Crowd;
 pub use self::history::{Event, Happening};
 pub use self::remote::Branch;
 use self::remote::{Presence, Pushed, Remote};
@@ -51,7 +50,6 @@ pub struct SharedStore {
     terms: Terms,
     author: Option<Owner>,
     sharing: Sharing,
-    crowd: Crowd,
 }
 
 /// What bringing the view up to date came to.
@@ -73,7 +71,6 @@ impl SharedStore {
         SharedStore {
             remote: Remote::new(git.clone(), store, remote, reference),
             git,
-            crowd: Crowd::of(&directory),
             directory,
             terms,
             author: None,
