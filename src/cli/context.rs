@@ -87,6 +87,15 @@ impl Context {
                 shared.remote()
             )),
         }
+        self.tell_clocks(latch);
+    }
+
+    /// Says whose clock is off, where the shared locks' history proves it.
+    pub(crate) fn tell_clocks(&self, latch: &Latch) {
+        let off = latch.shared().and_then(|s| s.clock_difference(&self.clock));
+        if let Some(off) = off {
+            self.output.note(words::clocks(&off));
+        }
     }
 
     /// Says that this tree was copied from another, once.

@@ -1,5 +1,7 @@
 //! `git latch doctor`
 
+use std::time::Duration;
+
 use clap::Args;
 use serde_json::json;
 
@@ -14,6 +16,9 @@ use git_latch::repo::Repo;
 use git_latch::store::Scope;
 use git_latch::view::Entry;
 use git_latch::{link, policy};
+
+/// How long the remote has to answer.
+const ANSWER: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {}
@@ -125,11 +130,13 @@ fn look(context: &Context, latch: &Latch, checks: &mut Vec<Check>) {
         }
         Err(error) => Check::failed("identity", &error),
     });
-    checks.push(store_check(latch));
-    if latch.repo().root().is_ok() {
-        checks.push(link_check(latch));
-        hook_checks(latch, checks);
+    if latch.repo().is_bare() {
+        return bare_checks(latch, checks);
     }
+    checks.push(store_check(latch));
+    checks.push(link_check(latch));
+    hook_checks(latch, checks);
+    share_checks(context, latch, checks);
     lock_checks(context, latch, checks);
 }
 
@@ -216,6 +223,37 @@ fn hook_checks(latch: &Latch, checks: &mut Vec<Check>) {
         checks.push(Check::right(
             "hooks",
             hooks.directory().display().to_string(),
+        ));
+    }
+}
+
+/// Where pushes arrive there is one hook, or none.
+fn bare_checks(latch: &Latch, checks: &mut Vec<Check>) {
+    let states = Hooks::of(latch.repo()).and_then(|hooks| hooks.states());
+    let is_missing = |states: &Vec<_>| states.iter().all(|(_, state)| *state == State::Missing);
+    if states.as_ref().is_ok_and(is_missing) {
+        checks.push(Check::right(
+            "hooks",
+            "none: pushes are not judged (git latch init --bare)",
+        ));
+    } else {
+        hook_checks(latch, checks);
+    }
+}
+
+/// Whether the remote answers, and tells the same time.
+fn share_checks(context: &Context, latch: &Latch, checks: &mut Vec<Check>) {
+    let Some(shared) = latch.shared() else { return };
+    checks.push(match latch.sync(Some(ANSWER), &context.clock) {
+        Ok(_) => Check::right("remote", format!("{} answers", shared.remote())),
+        Err(error) => Check::failed("remote", &error),
+    });
+    if let Some(off) = shared.clock_difference(&context.clock) {
+        checks.push(Check::wrong(
+            "clocks",
+            Code::Io,
+            words::clocks(&off),
+            "set the clocks by NTP",
         ));
     }
 }

@@ -38,6 +38,7 @@ impl Arguments {
         };
         let (seq, changes) = synced.map_or((0, 0), |synced| (synced.seq, synced.changes));
         context.tell_news(&latch)?;
+        context.tell_clocks(&latch);
         let what = match changes {
             0 => "nothing new".to_owned(),
             1 => "1 lock changed".to_owned(),

@@ -8,6 +8,7 @@ use git_latch::lease::{Refusal, Why};
 use git_latch::lock::Lock;
 use git_latch::path::{Kind, escaped};
 use git_latch::report::Viewpoint;
+use git_latch::store::shared::ClockDifference;
 use git_latch::view::{Content, Entry};
 
 use super::exit::{self, Failure};
@@ -210,6 +211,17 @@ pub(crate) fn loss(viewpoint: &Viewpoint<'_>, loss: &Loss) -> String {
             format!("your lock on {name} was removed {when}; nobody has it now")
         }
     }
+}
+
+/// Whose clock is off, by how much.
+pub(crate) fn clocks(off: &ClockDifference) -> String {
+    let seconds = off.ahead.num_seconds();
+    let direction = if seconds > 0 { "ahead of" } else { "behind" };
+    format!(
+        "the clock of {} is at least {} s {direction} this one, or this one is wrong: leases end at another time there",
+        git_latch::path::escaped(off.by.as_bytes()),
+        seconds.abs()
+    )
 }
 
 /// A path as an argument that can be copied into a shell.

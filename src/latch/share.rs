@@ -49,7 +49,7 @@ impl Latch {
         };
         self.prepare()?;
         self.turn_sharing_on(&self.me()?, clock)?;
-        shared.sync(limit).map(Some)
+        shared.sync(limit, clock).map(Some)
     }
 
     /// Notes in the repository's configuration through which remote locks are shared, the first time a command changes

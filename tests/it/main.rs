@@ -3,6 +3,7 @@
 #![expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 #![cfg(unix)]
 
+mod adversity;
 mod arguments;
 mod check;
 mod checkout;

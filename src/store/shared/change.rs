@@ -6,7 +6,7 @@ use super::commit::depth_of;
 use super::crowd::Turn;
 use super::remote::{Branch, Pushed};
 use super::{SharedStore, TIP};
-use crate::error::{Error, Fate, Result};
+use crate::error::{Error, Result};
 use crate::repo::{Objects, Revision};
 use crate::store::{Decide, Decision, Scope, Verdict};
 use crate::time::Clock;
@@ -18,20 +18,6 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const LONG: u64 = 10_000;
 /// How many changes go by before that is tried again, where the remote does not have it.
 const TRIED_AGAIN: u64 = 1_000;
-
-/// After a push whose answer tells nothing, and without a fetch that would.
-fn unclear(error: Error) -> Error {
-    match error {
-        Error::Unreachable {
-            remote, problem, ..
-        } => Error::Unreachable {
-            remote,
-            problem,
-            fate: Fate::Unknown,
-        },
-        other => other,
-    }
-}
 
 impl SharedStore {
     /// Runs `decide` until its changes are pushed, in one push with `branch` where there is one.
@@ -54,7 +40,7 @@ impl SharedStore {
             let view = self.view_of(&objects, tip.as_ref(), scope, clock)?;
             let Decision { changes, verdict } = decide(&view)?;
             if !is_fresh && (verdict == Verdict::No || changes.is_empty()) {
-                tip = self.fetch(&objects, None)?;
+                tip = self.fetch(&objects, None, clock)?;
                 is_fresh = true;
                 continue;
             }
@@ -69,7 +55,8 @@ impl SharedStore {
             let pushed = self.remote.push(old, &commit, branch)?;
             let took = pushing.elapsed();
             if let Pushed::Not(rejection) = pushed {
-                let now = self.fetch(&objects, None).map_err(unclear)?;
+                let now = self.fetch(&objects, None, clock);
+                let now = now.map_err(|error| rejection.explain(error))?;
                 // Accepted after all, though the answer was lost; somebody may have built on it already.
                 let is_there = match &now {
                     Some(now) => objects.contains(&now.commit, &commit)?,
@@ -116,7 +103,7 @@ impl SharedStore {
                 break;
             }
             std::thread::sleep(pause);
-            let now = self.fetch(objects, None)?;
+            let now = self.fetch(objects, None, clock)?;
             let name = |tip: &Option<Revision>| tip.as_ref().map(|tip| tip.commit.clone());
             // Nobody is at it any more.
             let is_quiet = name(&now) == name(&tip);
@@ -136,6 +123,10 @@ impl SharedStore {
         branch: &Branch,
         decide: &mut Decide<'_>,
     ) -> Result<u64> {
+        if self.remote.is_tracked(branch)? {
+            self.remote.push_branch(branch)?;
+            return self.change(scope, clock, decide, None);
+        }
         match self.change(scope, clock, decide, Some(branch)) {
             Err(Error::NotPushed { problem, .. }) if problem.contains("not support --atomic") => {
                 self.remote.push_branch(branch)?;

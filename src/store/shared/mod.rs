@@ -8,6 +8,7 @@
 //! user's refs, log or garbage collection. The files in the lock directory are a copy, for people, editors and watchers.
 
 mod change;
+mod clocks;
 mod commit;
 mod copy;
 mod crowd;
@@ -21,6 +22,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+pub use self::clocks::ClockDifference;
 pub(crate) use self::commit::seq_of;
 pub use self::history::{Event, Happening};
 pub use self::remote::Branch;
@@ -149,9 +151,9 @@ impl SharedStore {
     }
 
     /// Fetches what the remote has, accepts it as the state, and brings the copy up to date.
-    pub(crate) fn sync(&self, limit: Option<Duration>) -> Result<Synced> {
+    pub(crate) fn sync(&self, limit: Option<Duration>, clock: &dyn Clock) -> Result<Synced> {
         let objects = self.prepare()?;
-        let tip = self.fetch(&objects, limit)?;
+        let tip = self.fetch(&objects, limit, clock)?;
         let changes = self.show(&objects)?;
         Ok(Synced {
             seq: tip.as_ref().map_or(0, seq_of),
@@ -160,11 +162,15 @@ impl SharedStore {
     }
 
     /// Fetches, and accepts a tip with a larger number only.
-    fn fetch(&self, objects: &Objects, limit: Option<Duration>) -> Result<Option<Revision>> {
+    fn fetch(
+        &self,
+        objects: &Objects,
+        limit: Option<Duration>,
+        clock: &dyn Clock,
+    ) -> Result<Option<Revision>> {
         let seen = objects.revision(TIP)?;
         let presence = self.remote.fetch(FETCHED, limit)?;
-        fs::write(self.directory.join("synced"), "")
-            .map_err(Error::io("write", self.directory.join("synced")))?;
+        let asked = self.note_asking(clock.now())?;
         let fetched = match presence {
             Presence::Present => objects.revision(FETCHED)?,
             Presence::Absent => None,
@@ -177,11 +183,33 @@ impl SharedStore {
             (Some(seen), Some(fetched)) if seen.commit == fetched.commit => Ok(Some(seen)),
             (seen, Some(fetched)) if seq_of(&fetched) > seen.as_ref().map_or(0, seq_of) => {
                 Self::advance(objects, &fetched.commit)?;
+                let skew = self.terms.clock_skew;
+                let now = clock.now();
+                if let Some(difference) =
+                    clocks::difference(objects, seen.as_ref(), &fetched, asked, now, skew)?
+                {
+                    clocks::note(&self.directory, &difference);
+                }
                 Ok(Some(fetched))
             }
             (Some(_), None) => Err(self.went_back("the lock ref has vanished from it")),
             (_, Some(_)) => Err(self.went_back("its lock ref went back")),
         }
+    }
+
+    /// Notes that the remote was asked; gives when it was asked before.
+    fn note_asking(&self, now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>> {
+        let path = self.directory.join("synced");
+        let before = fs::read_to_string(&path).unwrap_or_default();
+        fs::write(&path, now.timestamp_millis().to_string()).map_err(Error::io("write", &path))?;
+        let millis = before.trim().parse().ok();
+        Ok(millis.and_then(DateTime::from_timestamp_millis))
+    }
+
+    /// The clock that is off by the evidence of the locks' history, where one was met lately.
+    #[must_use]
+    pub fn clock_difference(&self, clock: &dyn Clock) -> Option<ClockDifference> {
+        clocks::noted(&self.directory, clock.now())
     }
 
     fn went_back(&self, problem: &str) -> Error {

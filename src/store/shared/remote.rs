@@ -14,6 +14,32 @@ const DEADLINE: Duration = Duration::from_secs(60);
 /// The same where a branch goes with it, with large files perhaps.
 const WITH_BRANCH: Duration = Duration::from_secs(60 * 60);
 
+/// How long one exchange may take; tests of the error do not want to wait a minute.
+fn deadline() -> Duration {
+    #[cfg(debug_assertions)]
+    if let Some(millis) = std::env::var("GIT_LATCH_DEADLINE_MS")
+        .ok()
+        .and_then(|v| v.parse().ok())
+    {
+        return Duration::from_millis(millis);
+    }
+    DEADLINE
+}
+
+/// How git's words about sending begin: they are asked for, because they tell whether anything was sent.
+const SENDING: &str = "Writing objects";
+/// The beginnings of all its words about progress.
+const PROGRESS: [&str; 8] = [
+    SENDING,
+    "Enumerating objects",
+    "Counting objects",
+    "Compressing objects",
+    "Delta compression",
+    "Total ",
+    "remote: Resolving deltas",
+    "remote: Unpacking objects",
+];
+
 /// A remote's lock ref.
 #[derive(Clone, Debug)]
 pub(super) struct Remote {
@@ -85,6 +111,8 @@ pub(super) enum Pushed {
 pub(super) struct Rejection {
     /// Git's and the remote's words.
     words: String,
+    /// Whether anything was sent before it ended.
+    was_sent: bool,
     /// The word for why, where the remote's own git-latch rejects it, with its sentence and its next step.
     verdict: Option<(Code, String, Option<String>)>,
 }
@@ -92,13 +120,29 @@ pub(super) struct Rejection {
 impl Rejection {
     fn new(reason: &str, output: &Output) -> Self {
         let more = words(output);
+        let stderr = String::from_utf8_lossy(&output.stderr);
         Rejection {
+            was_sent: stderr.contains(SENDING),
             words: match (reason, more.as_str()) {
                 ("", more) => more.to_owned(),
                 (reason, "") => reason.to_owned(),
                 (reason, more) => format!("{reason}: {more}"),
             },
-            verdict: verdict(&String::from_utf8_lossy(&output.stderr)),
+            verdict: verdict(&stderr),
+        }
+    }
+
+    /// An error met when asking what became of the push: where it was sent, nobody knows.
+    pub(super) fn explain(&self, error: Error) -> Error {
+        match error {
+            Error::Unreachable {
+                remote, problem, ..
+            } if self.was_sent => Error::Unreachable {
+                remote,
+                problem,
+                fate: Fate::Unknown,
+            },
+            other => other,
         }
     }
 }
@@ -186,8 +230,13 @@ impl Remote {
         );
         let refspec = format!("{new}:{}", self.reference);
         let mirror = format!("remote.{}.mirror=false", self.name);
-        let begin = ["-c", &mirror, "push", "--porcelain", "--no-follow-tags"];
-        let options = ["--no-signed", "--recurse-submodules=no", &lease];
+        let begin = ["-c", &mirror, "push", "--porcelain", "--progress"];
+        let options = [
+            "--no-follow-tags",
+            "--no-signed",
+            "--recurse-submodules=no",
+            &lease,
+        ];
         let output = match branch {
             None => {
                 let how = ["--no-verify"];
@@ -206,6 +255,7 @@ impl Remote {
             Err(Error::Unreachable { problem, .. }) => {
                 return Ok(Pushed::Not(Rejection {
                     words: problem,
+                    was_sent: true,
                     verdict: None,
                 }));
             }
@@ -238,6 +288,24 @@ impl Remote {
         })
     }
 
+    /// Whether the user's repository keeps a copy of the ref, as it does of branches: a push from there would make one of
+    /// objects that only we have.
+    pub(super) fn is_tracked(&self, branch: &Branch) -> Result<bool> {
+        let key = format!("remote.{}.fetch", self.name);
+        let output = branch.git.run(&["config", "--get-all", &key])?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let covers = |refspec: &str| {
+            let source = refspec.trim_start_matches('+').split(':').next();
+            match source.unwrap_or_default().split_once('*') {
+                Some((before, after)) => {
+                    self.reference.starts_with(before) && self.reference.ends_with(after)
+                }
+                None => source == Some(&self.reference),
+            }
+        };
+        Ok(text.lines().any(covers))
+    }
+
     /// Pushes a branch by itself.
     pub(super) fn push_branch(&self, branch: &Branch) -> Result<()> {
         let refspec = branch.refspec();
@@ -262,14 +330,16 @@ impl Remote {
         let store = format!("--git-dir={}", self.store.display());
         let own = [store.as_str(), "-c", "core.hooksPath=/dev/null"];
         let all = [&own[..], arguments].concat();
-        self.run_with(&self.git, &all, limit.unwrap_or(DEADLINE))
+        self.run_with(&self.git, &all, limit.unwrap_or_else(deadline))
     }
 
     fn run_with(&self, git: &Git, all: &[&str], limit: Duration) -> Result<Output> {
         git.clone()
             .without_prompt()
             .run_within(all, limit)?
-            .ok_or_else(|| self.unreachable(&format!("no answer within {} s", limit.as_secs())))
+            .ok_or_else(|| {
+                self.unreachable(&format!("no answer within {} s", limit.as_secs().max(1)))
+            })
     }
 
     pub(super) fn unreachable(&self, problem: &str) -> Error {
@@ -310,10 +380,11 @@ impl Remote {
 /// What git said on stderr, as one line.
 fn words(output: &Output) -> String {
     let text = String::from_utf8_lossy(&output.stderr);
+    let is_progress = |line: &str| PROGRESS.iter().any(|words| line.starts_with(words));
     let lines: Vec<&str> = text
-        .lines()
+        .split(['\n', '\r'])
         .map(str::trim)
-        .filter(|line| !line.is_empty() && !line.starts_with("To "))
+        .filter(|line| !line.is_empty() && !line.starts_with("To ") && !is_progress(line))
         .collect();
     crate::path::escaped(lines.join("; ").as_bytes())
 }

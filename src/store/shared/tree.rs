@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 
 use crate::error::Result;
 use crate::lock::MAX_BYTES;
-use crate::path::{Claim, Key, Kind, Place};
+use crate::path::{Claim, Key, Kind, Place, RepoPath};
 use crate::repo::{Node, NodeKind, Objects};
 use crate::store::{Scope, entry_of};
 use crate::view::Entry;
@@ -93,7 +93,9 @@ pub(crate) fn is_place(path: &[u8]) -> bool {
         && path.split(|b| *b == b'/').all(is_plain)
         && place.claim().is_some_and(|claim| {
             let is_folded = Key::of(claim.key.as_bytes()) == claim.key;
-            is_folded && claim.place().as_ref() == Some(&place)
+            let is_path = str::from_utf8(claim.key.as_bytes())
+                .is_ok_and(|key| claim.key == Key::root() || RepoPath::new(key).is_ok());
+            is_folded && is_path && claim.place().as_ref() == Some(&place)
         })
 }
 

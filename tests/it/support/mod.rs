@@ -1,6 +1,8 @@
 //! A home of its own for each test: git configuration, repositories, people.
 
 pub(crate) mod clones;
+pub(crate) mod history;
+pub(crate) mod http;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
