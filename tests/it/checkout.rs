@@ -46,7 +46,11 @@ fn the_same_version_and_one_left_behind_are_not_newer() {
     let sandbox = Sandbox::new();
     let (ada, bob) = two(&sandbox);
     ada.git(&["switch", "-q", "-c", "side"]);
-    push(&ada, "hero.psd", "two\n");
+    ada.write("hero.psd", "two\n");
+    let mut later = ada.command("git");
+    later.env("GIT_COMMITTER_DATE", "2026-01-15T00:00:00Z");
+    Run::of(later.args(["commit", "-q", "-am", "later"])).ended(0);
+    ada.git(&["push", "-q", "origin", "side"]);
     ada.git(&["switch", "-q", "main"]);
     // The same contents in another commit, as after a squashed merge.
     bob.write("hero.psd", "two\n");
@@ -100,7 +104,10 @@ fn checkin_commits_pushes_and_unlocks_in_one_push() {
     );
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     std::fs::set_permissions(ada.path.join(".git/hooks/pre-push.legacy"), mode).unwrap();
+    ada.git(&["config", "push.followTags", "true"]);
+    ada.git(&["tag", "-a", "-m", "mine", "mine"]);
     let done = ada.json(&["checkin", "-m", "retopology", "hero.psd", "scenes"]);
+    assert_eq!(ada.git(&["ls-remote", "--tags", "origin"]), "");
     assert_eq!(done["commit"], ada.git(&["rev-parse", "HEAD"]).trim());
     assert_eq!(done["unlocked"].as_array().unwrap().len(), 2);
     let pushes = std::fs::read_to_string(log).unwrap();

@@ -67,6 +67,16 @@ fn a_push_that_edits_what_another_has_locked_is_rejected_and_no_bypass_helps() {
         .env("GIT_LATCH_SKIP", "1")
         .env("REMOTE_USER", "bob@example.com");
     assert_ne!(Run::of(skipping).code, 0);
+    // Put back before it is pushed: nothing of it arrives.
+    bob.git(&["revert", "--no-edit", "HEAD"]);
+    push(
+        &bob,
+        "bob@example.com",
+        &["--no-verify", "-q", "origin", "main"],
+    )
+    .ended(0);
+    ada.git(&["pull", "-q"]);
+    bob.git(&["reset", "-q", "--hard", "HEAD~1"]);
     commit(&ada, "hero.psd", "three\n");
     push(&ada, "ada@example.com", &["origin", "main"]).ended(0);
     latch(&ada, "ada@example.com", &["unlock", "hero.psd"]).ended(0);
