@@ -8,27 +8,21 @@
 )]
 #![expect(clippy::print_stdout, reason = "the table is the result")]
 
-use std::fmt::Write as _;
+mod support;
+
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use chrono::Utc;
-use git_latch::lock::{LeaseId, Lock, Owner};
-use git_latch::path::{Kind, RepoPath};
-use tempfile::TempDir;
+use support::{LATCH, Repo, elapsed, elsewhere, head, medians, row, total, tracked};
 
-const LATCH: &str = env!("CARGO_BIN_EXE_git-latch");
 const TRACKED: usize = 100_000;
 const LOCKS: usize = 100_000;
 
 fn main() {
-    println!(
-        "{:<58} {:>10} {:>10} {:>7} {:>7}",
-        "", "ours", "compared", "ratio", "at most"
-    );
+    head();
     locking_one_path();
     starting();
     judging_ten_of_many();
@@ -37,181 +31,6 @@ fn main() {
     judging_many_staged();
     locking_many_paths();
     listing_many_locks();
-}
-
-/// A repository of the benchmark's own.
-struct Repo {
-    home: TempDir,
-}
-
-impl Repo {
-    /// One with that many tracked files in a thousand directories, of which none is in the working tree.
-    fn new(tracked: usize) -> Self {
-        let repo = Repo {
-            home: tempfile::tempdir().unwrap(),
-        };
-        repo.git(&["init", "-q"]);
-        for (key, value) in [
-            ("user.email", "ada@example.com"),
-            ("user.name", "Ada"),
-            ("gc.auto", "0"),
-        ] {
-            repo.git(&["config", key, value]);
-        }
-        repo.stage(tracked, "one\n");
-        repo.git(&["commit", "-q", "--no-verify", "-m", "one"]);
-        repo
-    }
-
-    fn path(&self) -> &Path {
-        self.home.path()
-    }
-
-    fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(program);
-        command
-            .current_dir(self.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null());
-        command
-    }
-
-    fn git(&self, arguments: &[&str]) {
-        assert!(
-            self.command("git")
-                .args(arguments)
-                .status()
-                .unwrap()
-                .success(),
-            "{arguments:?}"
-        );
-    }
-
-    fn latch(&self, arguments: &[&str]) {
-        assert!(
-            self.command(LATCH)
-                .args(arguments)
-                .status()
-                .unwrap()
-                .success(),
-            "{arguments:?}"
-        );
-    }
-
-    /// Puts the first `count` files into the index, with this content.
-    fn stage(&self, count: usize, content: &str) {
-        let blob = self.path().join(".git/blob");
-        fs::write(&blob, content).unwrap();
-        let oid = self
-            .command("git")
-            .args(["hash-object", "-w", ".git/blob"])
-            .stdout(Stdio::piped())
-            .output();
-        let oid = String::from_utf8(oid.unwrap().stdout).unwrap();
-        let mut lines = String::new();
-        for n in 0..count {
-            writeln!(lines, "100644 {}\t{}", oid.trim(), tracked(n)).unwrap();
-        }
-        let mut child = self
-            .command("git")
-            .args(["update-index", "--index-info"])
-            .stdin(Stdio::piped())
-            .spawn()
-            .unwrap();
-        child
-            .stdin
-            .take()
-            .unwrap()
-            .write_all(lines.as_bytes())
-            .unwrap();
-        assert!(child.wait().unwrap().success());
-        // As `git status` would: the cache of trees is what makes git's own difference fast.
-        self.git(&["write-tree"]);
-    }
-
-    /// Locks of Bob's, written straight into the lock directory.
-    fn bob_locks(&self, paths: impl Iterator<Item = String>) {
-        self.latch(&["lock", "--new", "first"]);
-        self.latch(&["unlock", "first"]);
-        let now = Utc::now();
-        for path in paths {
-            let lock = Lock {
-                path: RepoPath::new(path).unwrap(),
-                kind: Kind::File,
-                lease: LeaseId::generate(now),
-                seq: 1,
-                reason: Some("at work on it".into()),
-                acquired_at: now,
-                heartbeat_at: now,
-                ttl: "24h".parse().unwrap(),
-                owner: Owner {
-                    id: "bob@example.com".into(),
-                    name: "Bob".into(),
-                    host: "elsewhere".into(),
-                    workspace: Some("0123456789abcdef".into()),
-                },
-                process: None,
-            };
-            let place = lock.claim().place().unwrap().to_path();
-            let file = self.path().join(".git/latch/locks").join(place);
-            fs::create_dir_all(file.parent().unwrap()).unwrap();
-            fs::write(file, lock.to_toml()).unwrap();
-        }
-    }
-}
-
-fn tracked(n: usize) -> String {
-    format!("Assets/{:03}/part-{n:06}.FCStd", n % 1000)
-}
-
-fn elsewhere(n: usize) -> String {
-    format!("Elsewhere/{:03}/part-{n:06}.FCStd", n % 1000)
-}
-
-/// The medians of several things done in turns.
-fn medians(rounds: usize, things: &mut [&mut dyn FnMut()]) -> Vec<Duration> {
-    let mut times = vec![Vec::new(); things.len()];
-    for round in 0..=rounds {
-        for (thing, times) in things.iter_mut().zip(&mut times) {
-            let start = Instant::now();
-            thing();
-            // The first round fills the caches.
-            if round > 0 {
-                times.push(start.elapsed());
-            }
-        }
-    }
-    times
-        .into_iter()
-        .map(|mut times| {
-            times.sort_unstable();
-            times[times.len() / 2]
-        })
-        .collect()
-}
-
-fn row(what: &str, ours: Duration, compared: Duration, at_most: f64) {
-    let ratio = ours.as_secs_f64() / compared.as_secs_f64();
-    let mark = if ratio > at_most { "  over" } else { "" };
-    println!(
-        "{what:<58} {:>7.2} ms {:>7.2} ms {ratio:>7.2} {at_most:>7.2}{mark}",
-        ours.as_secs_f64() * 1e3,
-        compared.as_secs_f64() * 1e3
-    );
-}
-
-fn total(what: &str, ours: Duration, at_most: f64) {
-    let mark = if ours.as_secs_f64() > at_most {
-        "  over"
-    } else {
-        ""
-    };
-    println!(
-        "{what:<58} {:>7.2} ms {:>10} {:>7} {at_most:>5.1} s{mark}",
-        ours.as_secs_f64() * 1e3,
-        "",
-        ""
-    );
 }
 
 /// What the disk takes to make one small file and its directory entry durable.
@@ -253,12 +72,6 @@ fn locking_one_path() {
         rev_parse * 3 + sync,
         1.0,
     );
-}
-
-fn elapsed(thing: impl FnOnce()) -> Duration {
-    let start = Instant::now();
-    thing();
-    start.elapsed()
 }
 
 fn starting() {

@@ -16,6 +16,11 @@ fn hook(bare: &Tree<'_>, name: &str, script: &str) {
     std::fs::set_permissions(bare.path.join(path), mode).unwrap();
 }
 
+/// The URL under which the sandbox's repositories are served.
+fn serve(sandbox: &Sandbox) -> String {
+    http::serve(&sandbox.path(), &sandbox.path().join("gitconfig"))
+}
+
 /// What kills the remote's end after it has moved the refs and before it says so.
 const KILL_AFTER_UPDATE: &str = "[ $1 = committed ] && kill -9 $PPID; exit 0";
 
@@ -112,7 +117,7 @@ fn over_http_with_user_and_password() {
     remote(&sandbox);
     let bare = sandbox.tree("remote.git");
     bare.git(&["config", "http.receivepack", "true"]);
-    let root = http::serve(&sandbox);
+    let root = serve(&sandbox);
     let url = format!("{root}/remote.git");
     let with_password = url.replace("http://", "http://ada:secret@");
     let seed = sandbox.tree("repo");
@@ -153,7 +158,7 @@ fn a_credential_helper_of_the_repository_is_asked() {
     sandbox
         .tree("remote.git")
         .git(&["config", "http.receivepack", "true"]);
-    let url = format!("{}/remote.git", http::serve(&sandbox));
+    let url = format!("{}/remote.git", serve(&sandbox));
     let ada = clone(&sandbox, "ada");
     ada.git(&["remote", "set-url", "origin", &url]);
     ada.git(&[

@@ -5,17 +5,14 @@ use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use super::Sandbox;
-
 /// What a request has to say to be let in: `ada:secret`.
 const AUTHORIZATION: &str = "Basic YWRhOnNlY3JldA==";
 
-/// Serves the sandbox's repositories until the test ends; gives the URL of its root.
-pub(crate) fn serve(sandbox: &Sandbox) -> String {
+/// Serves the repositories below a directory until the program ends, with this global configuration of git; gives the URL.
+pub(crate) fn serve(root: &Path, config: &Path) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let root = sandbox.path();
-    let config = root.join("gitconfig");
+    let (root, config) = (root.to_owned(), config.to_owned());
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             let (root, config) = (root.clone(), config.clone());
