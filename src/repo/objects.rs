@@ -1,11 +1,14 @@
 //! Reading and writing the objects of a bare repository of our own: trees of locks, and commits on top of each other.
 
 use std::collections::BTreeSet;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 use git2::build::TreeUpdateBuilder;
-use git2::{Commit, FileMode, ObjectType, Odb, Oid, Repository, Signature, Time, Tree, TreeEntry};
+use git2::{
+    Buf, Commit, FileMode, ObjectType, Odb, Oid, Repository, Signature, Time, Tree, TreeEntry,
+};
 
 use crate::error::{Error, Result};
 
@@ -109,6 +112,24 @@ impl Objects {
         })
     }
 
+    /// Writes many objects as one pack, instead of a file for each.
+    pub(crate) fn in_bulk<T>(path: &Path, write: impl FnOnce(&Objects) -> Result<T>) -> Result<T> {
+        let objects = Objects::open(path)?;
+        let wrong = |e: git2::Error| objects.corrupt(&e);
+        let odb = objects.repository.odb().map_err(wrong)?;
+        // Before all others: what is written is kept in memory.
+        let memory = odb.add_new_mempack_backend(1000).map_err(wrong)?;
+        let written = write(&objects)?;
+        let mut pack = Buf::new();
+        memory.dump(&objects.repository, &mut pack).map_err(wrong)?;
+        let mut writer = odb.packwriter().map_err(wrong)?;
+        writer
+            .write_all(&pack)
+            .map_err(Error::io("write a pack in", path))?;
+        writer.commit().map_err(wrong)?;
+        Ok(written)
+    }
+
     fn corrupt(&self, error: &git2::Error) -> Error {
         corrupt(&self.path, error)
     }
@@ -200,6 +221,24 @@ impl Objects {
                 })
             })
             .collect())
+    }
+
+    /// The same; an empty id is the tree without entries.
+    pub(crate) fn differing_from(&self, old: &str, new: &str) -> Result<Vec<Differing>> {
+        let is_some = |tree: &str| !tree.is_empty();
+        if is_some(new) {
+            return self.differing(Some(old).filter(|tree| is_some(tree)), new);
+        }
+        if !is_some(old) {
+            return Ok(Vec::new());
+        }
+        let turn = |difference: Differing| Differing {
+            old: difference.new,
+            new: difference.old,
+            ..difference
+        };
+        let all = self.differing(None, old)?;
+        Ok(all.into_iter().map(turn).collect())
     }
 
     /// Makes a ref name a commit.

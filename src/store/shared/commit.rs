@@ -15,6 +15,9 @@ const DEPTH: &str = "Latch-Depth: ";
 /// The trailer that tells whose turn it was.
 const WORKSPACE: &str = "Latch-Workspace: ";
 
+/// From how many locks on a change is written as one pack.
+const MANY: usize = 32;
+
 /// The number in a tip's trailer; 0 where it has none.
 pub(crate) fn seq_of(tip: &Revision) -> u64 {
     seq_in(&tip.message)
@@ -64,13 +67,20 @@ impl SharedStore {
                 Change::Remove { place, .. } => take.push(place.as_bytes().to_vec()),
             }
         }
-        let tree = objects.write_tree(tip.map(|t| t.tree.as_str()), &put, &take)?;
         let depth = tip.map_or(0, |tip| depth_of(tip).saturating_add(1));
         let workspace = workspace_of(view, changes);
         let words = what_happened(view, changes);
         let message = message(&words, view.next_seq(), depth, workspace);
-        let parent = tip.map(|t| t.commit.as_str());
-        objects.write_commit(&tree, parent, &message, self.signature(), view.now)
+        let (base, parent) = (tip.map(|t| t.tree.as_str()), tip.map(|t| t.commit.as_str()));
+        let write = |objects: &Objects| {
+            let tree = objects.write_tree(base, &put, &take)?;
+            objects.write_commit(&tree, parent, &message, self.signature(), view.now)
+        };
+        if changes.len() > MANY {
+            Objects::in_bulk(&self.store(), write)
+        } else {
+            write(objects)
+        }
     }
 
     /// Writes a commit that has a tip's locks and no history.

@@ -3,7 +3,6 @@
 //! Written under the guard, by the difference from what was shown last. The tree may be anybody's making: only regular
 //! files in places that a lock can have are written, never through a link, never outside.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -37,46 +36,32 @@ pub(super) fn show(
     let _guard = Guard::take(&directory.join("guard"), &note)?;
     // Read again: another command may have been at work until now.
     let (shown, wanted) = (shown(), wanted()?);
-    let before = nodes(objects, shown.trim())?;
-    let after = nodes(objects, &wanted)?;
     let mut changes = 0;
-    for gone in before.keys().filter(|path| !after.contains_key(*path)) {
-        let path = locks.join(Place::from_bytes(gone.clone()).to_path());
-        files::remove(&path)?;
-        remove_empty_above(&locks, &path);
-        changes += 1;
-    }
-    for (path, oid) in &after {
-        if before.get(path) == Some(oid) {
+    for difference in objects.differing_from(shown.trim(), &wanted)? {
+        if !tree::is_place(&difference.path) {
             continue;
         }
-        if let Ok(bytes) = objects.blob(oid, MAX_BYTES)? {
-            let path = locks.join(Place::from_bytes(path.clone()).to_path());
+        let path = locks.join(Place::from_bytes(difference.path).to_path());
+        let bytes = match &difference.new {
+            Some((oid, NodeKind::File)) => objects.blob(oid, MAX_BYTES)?.ok(),
+            _ => None,
+        };
+        // What is too large, or no file, is not shown; nor is what lay there before.
+        if let Some(bytes) = bytes {
             let parent = path.parent().unwrap_or(&locks);
             files::create_directories(parent, sharing)?;
             let staged = files::stage(&tmp, &bytes, sharing)?;
             staged
                 .persist(&path)
                 .map_err(|e| Error::io("write", &path)(e.error))?;
-            changes += 1;
+        } else {
+            files::remove(&path)?;
+            remove_empty_above(&locks, &path);
         }
+        changes += 1;
     }
     files::replace(&shown_file, wanted.as_bytes(), sharing)?;
     Ok(changes)
-}
-
-/// The files of a tree that are written here, with their blobs.
-fn nodes(objects: &Objects, tree: &str) -> Result<BTreeMap<Vec<u8>, String>> {
-    let mut found = BTreeMap::new();
-    if !tree.is_empty() {
-        objects.walk(tree, b"", &mut |node| {
-            if node.kind == NodeKind::File && tree::is_place(&node.path) {
-                found.insert(node.path, node.oid);
-            }
-            true
-        })?;
-    }
-    Ok(found)
 }
 
 fn remove_empty_above(locks: &Path, path: &Path) {
