@@ -21,13 +21,21 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use support::{LATCH, Repo, bobs, elapsed, head, medians, row, total, tracked};
+use support::{LATCH, Repo, bobs, elapsed, elsewhere, head, medians, row, total, tracked};
 use tempfile::TempDir;
 
 const LOCKS: usize = 100_000;
 
 fn main() {
     head();
+    // One of them, by its name.
+    match std::env::var("ONLY").as_deref() {
+        Ok("receiving") => return receiving(),
+        Ok("syncing") => return syncing_many_locks(),
+        Ok("sixteen") => return sixteen_at_once(),
+        Ok("locking") => return locking("by path", |remote| remote.path.display().to_string()),
+        _ => {}
+    }
     locking("by path", |remote| remote.path.display().to_string());
     locking("over http", |remote| {
         let config = remote.home.path().join("gitconfig");
@@ -53,6 +61,7 @@ impl Remote {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("remote.git");
         let seed = Repo::new(1000);
+        seed.git(&["gc", "-q"]);
         seed.git(&["clone", "-q", "--bare", ".", path.to_str().unwrap()]);
         let remote = Remote { home, path };
         remote.git(&["config", "http.receivepack", "true"]);
@@ -77,13 +86,9 @@ impl Remote {
 /// A lock of one path beside a bare push of one commit to one ref; a thousand beside one.
 fn locking(how: &str, url: impl Fn(&Remote) -> String) {
     let remote = Remote::new();
-    let repo = Repo::clone_of(&url(&remote), true);
+    let url = url(&remote);
+    let repo = Repo::clone_of(&url, true);
     let (mut locks, mut pushes, mut thousands) = (Vec::new(), Vec::new(), Vec::new());
-    let paths: Vec<String> = (0..1000).map(tracked).collect();
-    let many: Vec<&str> = ["-q", "lock", "--new"]
-        .into_iter()
-        .chain(paths.iter().map(String::as_str))
-        .collect();
     for n in 0..21 {
         locks.push(elapsed(|| repo.latch(&["-q", "lock", "--new", "one"])));
         repo.latch(&["-q", "unlock", "--force", "one"]);
@@ -93,10 +98,16 @@ fn locking(how: &str, url: impl Fn(&Remote) -> String) {
         pushes.push(elapsed(|| {
             repo.git(&["push", "-q", "--no-verify", "origin", &refspec]);
         }));
-        if n % 3 == 0 {
-            thousands.push(elapsed(|| repo.latch(&many)));
-            repo.latch(&["-q", "unlock", "--force", "--all"]);
-        }
+    }
+    // Each time by somebody who holds nothing else: a large scene with its textures, in ten folders.
+    for n in 0..5 {
+        let fresh = Repo::clone_of(&url, true);
+        let paths: Vec<String> = (0..1000)
+            .map(|file| format!("Scene{n}/{:02}/texture-{file:04}.psd", file % 10))
+            .collect();
+        let lock = ["-q", "lock", "--new"].into_iter();
+        let many: Vec<&str> = lock.chain(paths.iter().map(String::as_str)).collect();
+        thousands.push(elapsed(|| fresh.latch(&many)));
     }
     let (lock, push, thousand) = (median(locks), median(pushes), median(thousands));
     row(
@@ -178,12 +189,12 @@ fn lfs_server() -> String {
 }
 
 /// Writes a hundred thousand locks into a remote.
-fn fill(remote: &Remote) {
+fn fill(remote: &Remote, path: fn(usize) -> String) {
     let mut input = String::from(
         "commit refs/latch/locks\ncommitter Bob <bob@example.com> 1700000000 +0000\ndata <<END\nlock many\n\nLatch-Seq: 1700000000000\nEND\n",
     );
     for n in 0..LOCKS {
-        let lock = bobs(&tracked(n));
+        let lock = bobs(&path(n));
         let text = lock.to_toml();
         let place = lock.claim().place().unwrap();
         let place = String::from_utf8(place.as_bytes().to_vec()).unwrap();
@@ -210,7 +221,7 @@ fn syncing_many_locks() {
     let remote = Remote::new();
     let url = remote.path.display().to_string();
     let (writer, reader) = (Repo::clone_of(&url, true), Repo::clone_of(&url, true));
-    fill(&remote);
+    fill(&remote, tracked);
     total(
         "first sync of 100,000 locks in 1,000 folders",
         elapsed(|| reader.latch(&["-q", "sync"])),
@@ -310,15 +321,13 @@ fn receiving() {
         .unwrap();
     assert!(child.wait().unwrap().success());
     let new = source.told(&["rev-parse", "refs/heads/many"]);
-    let remote = Remote::new();
-    fill(&remote);
     // As in a quarantine: the objects are there, and no ref names them.
     let objects = source.path().join(".git/objects");
     let line = format!("{} {new} refs/heads/many\n", "0".repeat(40));
     let pipe = format!(
         "git rev-list {new} --not --all | git diff-tree --stdin -r --cc --root --no-renames --name-only -z"
     );
-    let run = |program: &str, arguments: &[&str], input: &str| {
+    let run = |remote: &Remote, program: &str, arguments: &[&str], input: &str| {
         let mut child = Command::new(program)
             .args(arguments)
             .current_dir(&remote.path)
@@ -329,28 +338,27 @@ fn receiving() {
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
-        child
-            .stdin
-            .take()
-            .unwrap()
-            .write_all(input.as_bytes())
-            .unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(input.as_bytes()).unwrap();
+        drop(stdin);
         assert!(child.wait().unwrap().success(), "{program} {arguments:?}");
     };
-    // Every one of the paths is locked by the pusher, and a judgement is made of each.
-    let times = medians(
-        9,
-        &mut [
-            &mut || run(LATCH, &["hook", "pre-receive"], &line),
-            &mut || run("sh", &["-c", &pipe], ""),
-        ],
-    );
-    row(
-        "pre-receive, 2,000 commits, 50,000 paths : git's own pass",
-        times[0],
-        times[1],
-        3.0,
-    );
+    for (where_locked, path) in [
+        ("elsewhere", elsewhere as fn(usize) -> String),
+        ("on these and as many others", tracked),
+    ] {
+        let remote = Remote::new();
+        fill(&remote, path);
+        let times = medians(
+            9,
+            &mut [
+                &mut || run(&remote, LATCH, &["hook", "pre-receive"], &line),
+                &mut || run(&remote, "sh", &["-c", &pipe], ""),
+            ],
+        );
+        println!("  2,000 commits, 50,000 paths; 100,000 locks {where_locked}:");
+        row("pre-receive : git's own pass", times[0], times[1], 3.0);
+    }
 }
 
 /// Sixteen clones against a remote that takes 0.3 s for each push.
