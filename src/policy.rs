@@ -13,6 +13,7 @@ use serde::Deserialize;
 use crate::error::{Error, Result};
 use crate::lease::Force;
 use crate::pattern::Patterns;
+use crate::repo::Repo;
 use crate::store::{Sharing, files};
 use crate::time::{Length, Ttl};
 use crate::view::Terms;
@@ -94,6 +95,21 @@ impl Policy {
             }
         }
         Ok(Policy::default())
+    }
+
+    /// The policy in a commit; the default where there is none.
+    ///
+    /// # Errors
+    /// [`Error::BadPolicy`] with the line.
+    pub(crate) fn in_commit(repo: &Repo, commit: &str) -> Result<Self> {
+        let path = Path::new(FILE);
+        match repo.file_in(commit, FILE)? {
+            Some(bytes) => Ok(Policy {
+                source: Some(path.to_owned()),
+                ..parse(path, &String::from_utf8_lossy(&bytes))?
+            }),
+            None => Ok(Policy::default()),
+        }
     }
 
     /// Remembers the working tree's policy for branches that have none. Where that cannot be written, it is not

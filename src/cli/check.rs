@@ -55,6 +55,8 @@ impl Arguments {
 
     fn violations(&self, context: &Context, latch: &Latch) -> Result<Vec<Violation>> {
         if let Some(range) = &self.range {
+            // Where it runs, on a build server, nobody has fetched the locks.
+            super::hook::refresh(context, latch);
             return check::range(latch, range, &context.clock);
         }
         if self.paths.is_empty() {

@@ -230,7 +230,7 @@ fn unable(context: &Context, error: &Error) -> Answer {
 }
 
 /// Fetches the shared locks, if that takes no longer than a few seconds; says how old they are if it does.
-fn refresh(context: &Context, latch: &Latch) {
+pub(super) fn refresh(context: &Context, latch: &Latch) {
     let Some(shared) = latch.shared() else { return };
     if let Err(error) = latch.sync(Some(REFRESH), &context.clock) {
         let asked = shared.synced_at();

@@ -28,13 +28,7 @@ pub(super) struct Arguments {
 impl Arguments {
     pub(super) fn run(&self, context: &Context) -> Result<Answer> {
         let latch = context.open()?;
-        let Some(shared) = latch.shared() else {
-            return Err(Error::BadUsage {
-                problem: "only shared locks have a history, and locks are not shared here".into(),
-                hint: Some("git latch init --remote origin".into()),
-            });
-        };
-        if let Err(error) = latch.sync(None, &context.clock) {
+        if let (Some(shared), Err(error)) = (latch.shared(), latch.sync(None, &context.clock)) {
             let asked = shared
                 .synced_at()
                 .map_or("never".into(), |at| ago(at, context.clock.now()));
@@ -42,11 +36,18 @@ impl Arguments {
                 .output
                 .note(format!("{error}; this is what was fetched {asked}"));
         }
-        let claims: Vec<Claim> = context
-            .targets(&latch, &self.paths, Unknown::Accept)?
-            .iter()
-            .map(Target::claim)
-            .collect();
+        let Some(history) = latch.history()? else {
+            return Err(Error::BadUsage {
+                problem: "only shared locks have a history, and locks are not shared here".into(),
+                hint: Some("git latch init --remote origin".into()),
+            });
+        };
+        // In a bare repository there is nothing that paths would be relative to.
+        let targets = match self.paths.as_slice() {
+            [] => Vec::new(),
+            paths => context.targets(&latch, paths, Unknown::Accept)?,
+        };
+        let claims: Vec<Claim> = targets.iter().map(Target::claim).collect();
         let wanted = |event: &Event| {
             let own = event.lock.claim();
             let is_named = claims.is_empty()
@@ -55,7 +56,7 @@ impl Arguments {
                     .any(|c| c.overlaps(&own) || c.key.is_above(&own.key));
             is_named && (self.all || event.happening != Happening::Renewed)
         };
-        let events: Vec<Event> = shared.history()?.into_iter().filter(wanted).collect();
+        let events: Vec<Event> = history.into_iter().filter(wanted).collect();
         let me = latch.reader()?;
         let viewpoint = context.viewpoint(&latch, &me);
         let rows: Vec<Vec<Cell>> = events.iter().map(|e| row(&viewpoint, e)).collect();

@@ -33,7 +33,10 @@ use crate::lockable;
 use crate::path::{Claim, Key, Kind, RepoPath};
 use crate::policy::Policy;
 use crate::repo::Repo;
-use crate::store::{self, LocalStore, LockStore, Scope, SharedStore, Sharing, Verdict};
+use crate::store::shared::Event;
+use crate::store::{
+    self, LocalStore, LockStore, ReceivedStore, Scope, SharedStore, Sharing, Verdict,
+};
 use crate::time::Clock;
 use crate::view::{Entry, Me, Terms, View};
 use crate::workspace::Workspace;
@@ -48,6 +51,7 @@ pub struct Latch {
     sharing: Sharing,
     local: LocalStore,
     shared: Option<SharedStore>,
+    received: Option<ReceivedStore>,
     held: HeldFile,
     workspace: OnceLock<Option<Workspace>>,
 }
@@ -76,13 +80,19 @@ impl Latch {
     /// As [`Latch::open`].
     pub fn of(repo: Repo, environment: &Environment) -> Result<Self> {
         let config = Config::start(&repo.git())?;
-        let policy = Policy::of(repo.root().ok(), repo.common_dir())?;
+        let policy = match repo.root() {
+            Ok(root) => Policy::of(Some(root), repo.common_dir())?,
+            Err(_) => Policy::in_commit(&repo, "HEAD")?,
+        };
         let config = Config::finish(config)?;
         let sharing = Sharing::from_config(config.get("core.sharedrepository").unwrap_or_default());
         let shared = share::of(&repo, &policy, &config, sharing).map(|store| {
             // Without a name nothing is changed, and so nothing is signed.
             store.with_author(identity::owner(environment, &config, None).ok())
         });
+        let received = repo
+            .is_bare()
+            .then(|| ReceivedStore::new(&repo, &policy.share_ref, policy.terms));
         let local = LocalStore::new(
             repo.common_dir(),
             policy.terms,
@@ -101,6 +111,7 @@ impl Latch {
             sharing,
             local,
             shared,
+            received,
         })
     }
 
@@ -137,9 +148,19 @@ impl Latch {
     /// Where the locks are kept.
     #[must_use]
     pub fn store(&self) -> &dyn LockStore {
-        match &self.shared {
-            Some(shared) => shared,
-            None => &self.local,
+        match (&self.received, &self.shared) {
+            (Some(received), _) => received,
+            (None, Some(shared)) => shared,
+            (None, None) => &self.local,
+        }
+    }
+
+    /// What happened to the shared locks, newest first, as far as it is known here; `None` where locks are not shared.
+    pub fn history(&self) -> Result<Option<Vec<Event>>> {
+        match (&self.received, &self.shared) {
+            (Some(received), _) => received.history().map(Some),
+            (None, Some(shared)) => shared.history().map(Some),
+            (None, None) => Ok(None),
         }
     }
 

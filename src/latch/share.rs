@@ -23,6 +23,10 @@ pub(super) fn of(
     config: &Config,
     sharing: Sharing,
 ) -> Option<SharedStore> {
+    // Where pushes arrive the ref itself is looked at.
+    if repo.is_bare() {
+        return None;
+    }
     let configured = config.get("latch.remote");
     let remote = configured.or(policy.share_remote.as_deref())?;
     let reference = match configured {
@@ -48,7 +52,12 @@ impl Latch {
             return Ok(None);
         };
         self.prepare()?;
-        self.turn_sharing_on(&self.me()?, clock)?;
+        // Who only looks, a build server say, needs no name.
+        let me = match self.me() {
+            Err(Error::NoIdentity) => self.reader()?,
+            other => other?,
+        };
+        self.turn_sharing_on(&me, clock)?;
         shared.sync(limit, clock).map(Some)
     }
 

@@ -11,7 +11,7 @@ mod authorise;
 mod pusher;
 
 use std::collections::{BTreeSet, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::edits::{self, RefUpdate};
 use crate::error::{Code, Error, Result};
@@ -19,7 +19,7 @@ use crate::judge::{self, Answerable, Violation};
 use crate::lock::Owner;
 use crate::lockable;
 use crate::path::{Key, Kind, Place};
-use crate::policy::{self, Policy};
+use crate::policy::Policy;
 use crate::repo::{Differing, Node, NodeKind, Objects, Repo, Revision};
 use crate::store::shared::tree;
 use crate::store::{Scope, shared};
@@ -62,8 +62,10 @@ impl Receiver {
         let head = repo.head_ref()?;
         let of_head = |update: &&RefUpdate| Some(&update.remote_ref) == head.as_ref();
         let coming = updates.iter().find(of_head).and_then(RefUpdate::after);
-        let mends = coming.map(|oid| policy_of(&repo, oid)).transpose()?;
-        let policy = match (policy_of(&repo, "HEAD"), mends) {
+        let mends = coming
+            .map(|oid| Policy::in_commit(&repo, oid))
+            .transpose()?;
+        let policy = match (Policy::in_commit(&repo, "HEAD"), mends) {
             (Err(Error::BadPolicy { .. }), Some(_)) => Policy::default(),
             (policy, _) => policy?,
         };
@@ -217,14 +219,6 @@ impl Receiver {
         let same = edits::unchanged_at_tip(&self.repo, updates, &paths)?;
         violations.retain(|violation| !same.contains(&violation.path));
         Ok(violations)
-    }
-}
-
-/// The policy in a commit; the default where there is none.
-fn policy_of(repo: &Repo, commit: &str) -> Result<Policy> {
-    match repo.file_in(commit, policy::FILE)? {
-        Some(bytes) => policy::parse(Path::new(policy::FILE), &String::from_utf8_lossy(&bytes)),
-        None => Ok(Policy::default()),
     }
 }
 

@@ -13,7 +13,7 @@ use scan::entry_of;
 
 pub use local::LocalStore;
 pub use mode::Sharing;
-pub use shared::{SharedStore, Synced};
+pub use shared::{ReceivedStore, SharedStore, Synced};
 
 use crate::error::Result;
 use crate::lease::Change;

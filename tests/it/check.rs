@@ -67,3 +67,36 @@ fn in_a_range_each_commit_is_judged_as_its_author() {
         .ended(2)
         .said("is no range");
 }
+
+#[test]
+fn on_a_build_server_a_range_is_judged_without_a_name_by_locks_fetched_now() {
+    let sandbox = Sandbox::new();
+    let (ada, bob) = crate::support::clones::two(&sandbox);
+    ada.git(&["add", ".latch.toml"]);
+    ada.git(&["commit", "-q", "-m", "policy"]);
+    ada.git(&["push", "-q", "origin", "main"]);
+    std::fs::remove_file(bob.path.join(".latch.toml")).unwrap();
+    bob.git(&["pull", "-q"]);
+    bob.git(&["switch", "-q", "-c", "topic"]);
+    bob.write("hero.psd", "two\n");
+    bob.git(&["commit", "-qam", "two", "--author", "Bob <bob@example.com>"]);
+    bob.git(&["push", "-q", "origin", "topic"]);
+    ada.ok(&["lock", "hero.psd"]);
+    let bare = sandbox.path().join("remote.git");
+    let server = sandbox.tree("server");
+    ada.git(&[
+        "clone",
+        "-q",
+        "-b",
+        "topic",
+        bare.to_str().unwrap(),
+        server.path.to_str().unwrap(),
+    ]);
+    let mut command = server.command(crate::support::LATCH);
+    command.args(["check", "--range", "origin/main..HEAD"]);
+    command.env("GIT_CONFIG_GLOBAL", "/dev/null");
+    let run = crate::support::Run::of(&mut command).ended(1);
+    assert!(run.stdout.contains("locked by Ada"), "{run:?}");
+    ada.ok(&["unlock", "hero.psd"]);
+    crate::support::Run::of(&mut command).ended(0);
+}

@@ -107,6 +107,23 @@ fn locks_are_taken_in_ones_own_name_only() {
 }
 
 #[test]
+fn an_administrator_looks_at_the_locks_where_they_arrive() {
+    let sandbox = Sandbox::new();
+    let (ada, _, bare) = judged(&sandbox, "");
+    latch(&ada, "ada@example.com", &["lock", "hero.psd"]).ended(0);
+    assert_eq!(
+        bare.locks(),
+        [("hero.psd".into(), "ada@example.com".into())]
+    );
+    assert_eq!(bare.json(&["log"])["events"][0]["event"], "locked");
+    bare.ok(&["doctor"]);
+    bare.latch(&["unlock", "--force", "--all"])
+        .ended(2)
+        .said("is a bare repository");
+    assert!(!bare.path.join("latch").exists());
+}
+
+#[test]
 fn force_is_for_those_whom_the_policy_names() {
     let sandbox = Sandbox::new();
     let (ada, bob, _) = judged(&sandbox, "[force]\nwho = [\"lead@example.com\"]\n");

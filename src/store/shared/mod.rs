@@ -13,11 +13,12 @@ mod commit;
 mod copy;
 mod crowd;
 mod history;
+mod received;
 mod remote;
 pub(crate) mod tree;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -25,6 +26,7 @@ use chrono::{DateTime, Utc};
 pub use self::clocks::ClockDifference;
 pub(crate) use self::commit::seq_of;
 pub use self::history::{Event, Happening};
+pub use self::received::ReceivedStore;
 pub use self::remote::Branch;
 use self::remote::{Presence, Pushed, Remote};
 
@@ -373,10 +375,4 @@ impl LockStore for SharedStore {
     fn transact(&self, scope: &Scope, clock: &dyn Clock, decide: &mut Decide<'_>) -> Result<u64> {
         self.change(scope, clock, decide, None)
     }
-}
-
-/// The directory of our own repository, for tests and `doctor`.
-#[must_use]
-pub fn store_directory(common_dir: &Path) -> PathBuf {
-    common_dir.join("latch").join("store.git")
 }

@@ -1,0 +1,74 @@
+//! The lock ref where pushes arrive: to look at. Locks are changed in clones.
+
+use std::path::PathBuf;
+
+use super::history::{self, Event};
+use super::{seq_of, tree};
+use crate::error::{Error, Result};
+use crate::repo::{Objects, Repo, Revision};
+use crate::store::{Decide, LockStore, Scope};
+use crate::time::Clock;
+use crate::view::{Terms, View};
+
+/// The locks of a bare repository, as they were pushed into it.
+#[derive(Clone, Debug)]
+pub struct ReceivedStore {
+    repo: Repo,
+    objects: PathBuf,
+    reference: String,
+    terms: Terms,
+}
+
+impl ReceivedStore {
+    /// The locks that lie in a ref of a bare repository. Touches nothing.
+    #[must_use]
+    pub fn new(repo: &Repo, reference: &str, terms: Terms) -> Self {
+        ReceivedStore {
+            objects: repo.common_dir().join("objects"),
+            repo: repo.clone(),
+            reference: reference.to_owned(),
+            terms,
+        }
+    }
+
+    fn tip(&self) -> Result<Option<(Objects, Revision)>> {
+        let Some(commit) = self.repo.commit_of(&self.reference)? else {
+            return Ok(None);
+        };
+        let objects = Objects::at(std::slice::from_ref(&self.objects))?;
+        let tip = objects.commit(&commit)?;
+        Ok(Some((objects, tip)))
+    }
+
+    /// Every change in the ref's history, newest first.
+    pub(crate) fn history(&self) -> Result<Vec<Event>> {
+        match self.tip()? {
+            Some((objects, tip)) => history::of(&objects, &tip, &self.terms),
+            None => Ok(Vec::new()),
+        }
+    }
+}
+
+impl LockStore for ReceivedStore {
+    fn view(&self, scope: &Scope, clock: &dyn Clock) -> Result<View> {
+        let (seq, entries) = match self.tip()? {
+            Some((objects, tip)) => {
+                let entries = tree::entries(&objects, &tip.tree, scope, &|_| None)?;
+                (seq_of(&tip), entries)
+            }
+            None => (0, Vec::new()),
+        };
+        Ok(View::new(seq, clock.now(), self.terms, entries))
+    }
+
+    fn glance(&self, _limit: usize, clock: &dyn Clock) -> Result<(View, bool)> {
+        Ok((self.view(&Scope::All, clock)?, true))
+    }
+
+    fn transact(&self, _: &Scope, _: &dyn Clock, _: &mut Decide<'_>) -> Result<u64> {
+        Err(Error::Unsupported {
+            problem: "this is where locks are pushed: they are changed in clones".into(),
+            hint: Some("in a clone: git latch unlock --force PATH".into()),
+        })
+    }
+}
