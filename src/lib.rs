@@ -3,7 +3,8 @@
 //! # Limitations
 //!
 //! - Without a remote, locks hold for one repository with its linked working trees, on one machine or a share with working
-//!   file locks. With one ([`store::SharedStore`]) they hold for every clone, and nothing on the remote enforces them.
+//!   file locks. With one ([`store::SharedStore`]) they hold for every clone; the remote enforces them only where it is a
+//!   repository of one's own with our hook ([`receive`]).
 //! - Nothing proves who somebody is: locks keep honest people and agents apart, they are no access control.
 //! - A lease is a promise in time. Its holder must stop trusting it when it ends; others honour it for a grace on top.
 //!   Where clocks differ by more than the policy's `clock_skew`, two may believe to hold a path.
@@ -68,7 +69,7 @@
 //! in this working tree. [`keep`] renews meanwhile.
 //!
 //! What a hook goes through: [`edits`] asks git what was edited, [`check`] looks no further than necessary, [`judge`]
-//! compares, [`lockable`] knows the attribute of that name.
+//! compares, [`lockable`] knows the attribute of that name. Where pushes arrive [`receive`] judges them, and the lock ref.
 //!
 //! One door each: [`git`] spawns the `git` command, [`repo`] is the only one to name libgit2, [`watch`] the only one to
 //! name notify, `guard` the only one to name fs2. Set-up: [`hooks`], [`link`], [`policy`], [`config`], [`identity`],

@@ -1,6 +1,6 @@
 //! A push as it arrives in a bare repository: judged where nobody can skip it.
 //!
-//! Two judgements. Changes of the lock ref are authorised ([`authorise`]): everybody writes in their own name only, and
+//! Two judgements. Changes of the lock ref are authorised: everybody writes in their own name only, and
 //! nobody takes what is another's. Commits on all other refs are judged as before a push, against the locks as they were
 //! before it. The rules come from the policy of the commit that `HEAD` named before the push, so that no push changes
 //! the rules it is judged by.
