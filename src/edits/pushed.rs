@@ -48,6 +48,12 @@ impl RefUpdate {
     }
 }
 
+/// What the updates name whose edits count.
+fn judged(updates: &[RefUpdate]) -> Vec<&str> {
+    let judged = updates.iter().filter(|update| update.is_judged());
+    judged.map(|update| update.local_oid.as_str()).collect()
+}
+
 /// Reads what git tells pre-push: `<local ref> SP <local oid> SP <remote ref> SP <remote oid>` in each line.
 ///
 /// # Errors
@@ -100,11 +106,7 @@ pub fn parse_received(input: &str) -> Result<Vec<RefUpdate>> {
 /// The edits of the commits that a push brings to this repository, seen from inside its pre-receive hook: those that no
 /// ref reaches yet.
 pub fn received(repo: &Repo, updates: &[RefUpdate]) -> Result<Vec<Edit>> {
-    let judged: Vec<&str> = updates
-        .iter()
-        .filter(|update| update.is_judged())
-        .map(|update| update.local_oid.as_str())
-        .collect();
+    let judged = judged(updates);
     if judged.is_empty() {
         return Ok(Vec::new());
     }
@@ -122,11 +124,7 @@ pub fn received(repo: &Repo, updates: &[RefUpdate]) -> Result<Vec<Edit>> {
 /// are no tracking refs (a push by URL, a remote never fetched from) the remote is asked; if it does not answer, more
 /// commits count as new. The boundary of a shallow clone, which looks as if it added every file, edits nothing.
 pub fn pushed(repo: &Repo, remote: &str, url: &str, updates: &[RefUpdate]) -> Result<Vec<Edit>> {
-    let judged: Vec<&str> = updates
-        .iter()
-        .filter(|update| update.is_judged())
-        .map(|update| update.local_oid.as_str())
-        .collect();
+    let judged = judged(updates);
     if judged.is_empty() {
         return Ok(Vec::new());
     }

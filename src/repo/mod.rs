@@ -4,13 +4,16 @@
 //! as somebody else's): where it fails, `git rev-parse` has the last word, and its words are the error.
 
 mod objects;
+mod trees;
+mod writing;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use git2::{Repository, RepositoryOpenFlags};
 
-pub(crate) use objects::{Differing, Node, NodeKind, Objects, Past, Revision};
+pub(crate) use objects::{Objects, Past, Revision};
+pub(crate) use trees::{Differing, Node, NodeKind};
 
 use crate::error::{Error, Result};
 use crate::git::Git;

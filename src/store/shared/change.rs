@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use super::branch::Branch;
 use super::commit::depth_of;
 use super::crowd::Turn;
-use super::remote::{Branch, Pushed};
+use super::remote::Pushed;
 use super::{SharedStore, TIP};
 use crate::error::{Error, Result};
 use crate::repo::{Objects, Revision};
@@ -67,7 +68,7 @@ impl SharedStore {
                     return Ok(view.next_seq());
                 }
                 if now.as_ref().map(|now| now.commit.as_str()) == old {
-                    return Err(self.remote.refused(rejection, branch));
+                    return Err(rejection.into_error(&self.remote.name, branch));
                 }
                 if began.elapsed() > PATIENCE {
                     return Err(Error::Contended {
@@ -155,7 +156,7 @@ impl SharedStore {
         let root = self.root(objects, tip, &view)?;
         match self.remote.push(Some(&tip.commit), &root, None)? {
             Pushed::Accepted => Self::advance(objects, &root),
-            Pushed::Not(rejection) => Err(self.remote.refused(rejection, None)),
+            Pushed::Not(rejection) => Err(rejection.into_error(&self.remote.name, None)),
         }
     }
 }

@@ -7,6 +7,7 @@
 //! Objects and the tips seen lie in a bare repository of our own, `<common>/latch/store.git`: nothing of ours enters the
 //! user's refs, log or garbage collection. The files in the lock directory are a copy, for people, editors and watchers.
 
+mod branch;
 mod change;
 mod clocks;
 mod commit;
@@ -14,6 +15,7 @@ mod copy;
 mod crowd;
 mod history;
 mod received;
+mod rejection;
 mod remote;
 pub(crate) mod tree;
 
@@ -23,11 +25,11 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+pub use self::branch::Branch;
 pub use self::clocks::ClockDifference;
 pub(crate) use self::commit::seq_of;
 pub use self::history::{Event, Happening};
 pub use self::received::ReceivedStore;
-pub use self::remote::Branch;
 use self::remote::{Presence, Pushed, Remote};
 
 use super::files;
@@ -236,7 +238,7 @@ impl SharedStore {
         };
         match self.remote.push(None, &tip.commit, None)? {
             Pushed::Accepted => Ok(()),
-            Pushed::Not(rejection) => Err(self.remote.refused(rejection, None)),
+            Pushed::Not(rejection) => Err(rejection.into_error(&self.remote.name, None)),
         }
     }
 

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use std::process::Output;
 use std::time::Duration;
 
-use crate::error::{Code, Error, Fate, Result};
+use super::branch::Branch;
+use super::rejection::{Rejection, words};
+use crate::error::{Error, Fate, Result};
 use crate::git::Git;
-use crate::repo::Repo;
 
 /// How long one exchange with the remote may take.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -26,20 +27,6 @@ fn deadline() -> Duration {
     DEADLINE
 }
 
-/// How git's words about sending begin: they are asked for, because they tell whether anything was sent.
-const SENDING: &str = "Writing objects";
-/// The beginnings of all its words about progress.
-const PROGRESS: [&str; 8] = [
-    SENDING,
-    "Enumerating objects",
-    "Counting objects",
-    "Compressing objects",
-    "Delta compression",
-    "Total ",
-    "remote: Resolving deltas",
-    "remote: Unpacking objects",
-];
-
 /// A remote's lock ref.
 #[derive(Clone, Debug)]
 pub(super) struct Remote {
@@ -51,41 +38,6 @@ pub(super) struct Remote {
     pub(super) name: String,
     /// The ref on the remote.
     reference: String,
-}
-
-/// A branch that is pushed together with a change of the locks.
-#[derive(Clone, Debug)]
-pub struct Branch {
-    git: Git,
-    name: String,
-    there: String,
-}
-
-impl Branch {
-    /// The branch that is checked out, under a ref's full name on the remote.
-    #[must_use]
-    pub fn new(repo: &Repo, name: &str, there: &str) -> Self {
-        Branch {
-            git: repo.git(),
-            name: name.to_owned(),
-            there: there.to_owned(),
-        }
-    }
-
-    fn refspec(&self) -> String {
-        format!("refs/heads/{}:{}", self.name, self.there)
-    }
-
-    /// Why the remote, or git, does not let the branch move, if that is what stands against the push.
-    fn refusal(&self, told: &str) -> Option<String> {
-        let of_ours = |line: &&str| {
-            let names = line.split('\t').nth(1);
-            names.is_some_and(|names| names.ends_with(&format!(":{}", self.there)))
-        };
-        let line = told.lines().find(of_ours)?;
-        let reason = line.strip_prefix('!')?.split('\t').nth(2)?;
-        (!reason.contains("atomic")).then(|| reason.to_owned())
-    }
 }
 
 /// Whether the remote has the ref.
@@ -104,68 +56,6 @@ pub(super) enum Pushed {
     Accepted,
     /// It does not, or nobody knows. Only a fetch tells why.
     Not(Rejection),
-}
-
-/// What was said about a push that did not go through.
-#[derive(Clone, Debug)]
-pub(super) struct Rejection {
-    /// Git's and the remote's words.
-    words: String,
-    /// Whether anything was sent before it ended.
-    was_sent: bool,
-    /// The word for why, where the remote's own git-latch rejects it, with its sentence and its next step.
-    verdict: Option<(Code, String, Option<String>)>,
-}
-
-impl Rejection {
-    fn new(reason: &str, output: &Output) -> Self {
-        let more = words(output);
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        Rejection {
-            was_sent: stderr.contains(SENDING),
-            words: match (reason, more.as_str()) {
-                ("", more) => more.to_owned(),
-                (reason, "") => reason.to_owned(),
-                (reason, more) => format!("{reason}: {more}"),
-            },
-            verdict: verdict(&stderr),
-        }
-    }
-
-    /// An error met when asking what became of the push: where it was sent, nobody knows.
-    pub(super) fn explain(&self, error: Error) -> Error {
-        match error {
-            Error::Unreachable {
-                remote, problem, ..
-            } if self.was_sent => Error::Unreachable {
-                remote,
-                problem,
-                fate: Fate::Unknown,
-            },
-            other => other,
-        }
-    }
-}
-
-/// What a git-latch on the remote says: sentences, `hint: …`, and lines `git-latch: <code> <path>`.
-fn verdict(stderr: &str) -> Option<(Code, String, Option<String>)> {
-    let lines = || {
-        let told = stderr.lines().filter_map(|l| l.strip_prefix("remote:"));
-        told.map(str::trim).filter(|line| !line.is_empty())
-    };
-    let code = lines().find_map(|line| {
-        let (word, _) = line.strip_prefix("git-latch: ")?.split_once(' ')?;
-        Code::of(word)
-    })?;
-    let is_sentence = |line: &&str| !line.starts_with("git-latch: ") && !line.starts_with("hint:");
-    let sentences: Vec<&str> = lines().filter(is_sentence).collect();
-    let sentences = sentences.join("; ");
-    let problem = sentences.strip_prefix("error: ").unwrap_or(&sentences);
-    let mut hints = lines().filter_map(|line| line.strip_prefix("hint:"));
-    let hint = hints
-        .next()
-        .map(|hint| crate::path::escaped(hint.trim().as_bytes()));
-    Some((code, crate::path::escaped(problem.as_bytes()), hint))
 }
 
 impl Remote {
@@ -253,11 +143,7 @@ impl Remote {
         };
         let output = match output {
             Err(Error::Unreachable { problem, .. }) => {
-                return Ok(Pushed::Not(Rejection {
-                    words: problem,
-                    was_sent: true,
-                    verdict: None,
-                }));
+                return Ok(Pushed::Not(Rejection::unheard(problem)));
             }
             other => other?,
         };
@@ -292,7 +178,7 @@ impl Remote {
     /// objects that only we have.
     pub(super) fn is_tracked(&self, branch: &Branch) -> Result<bool> {
         let key = format!("remote.{}.fetch", self.name);
-        let output = branch.git.run(&["config", "--get-all", &key])?;
+        let output = branch.git().run(&["config", "--get-all", &key])?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let covers = |refspec: &str| {
             let source = refspec.trim_start_matches('+').split(':').next();
@@ -314,14 +200,14 @@ impl Remote {
         if output.status.success() {
             return Ok(());
         }
-        Err(self.refused(Rejection::new("", &output), Some(branch)))
+        Err(Rejection::new("", &output).into_error(&self.name, Some(branch)))
     }
 
     /// The user's git in the user's repository, which runs the user's hooks, with our objects at hand.
     fn users_git(&self, branch: &Branch) -> Git {
         let objects = self.store.join("objects");
         branch
-            .git
+            .git()
             .clone()
             .with_variable("GIT_ALTERNATE_OBJECT_DIRECTORIES", objects)
     }
@@ -349,42 +235,4 @@ impl Remote {
             fate: Fate::Unchanged,
         }
     }
-
-    /// The error of a push that was refused though nobody was faster.
-    pub(super) fn refused(&self, rejection: Rejection, branch: Option<&Branch>) -> Error {
-        if let Some((code, problem, hint)) = rejection.verdict {
-            return Error::Forbidden {
-                remote: self.name.clone(),
-                code,
-                problem,
-                hint,
-            };
-        }
-        if let Some(branch) = branch {
-            return Error::NotPushed {
-                remote: self.name.clone(),
-                branch: branch.name.clone(),
-                problem: rejection.words,
-            };
-        }
-        Error::Refused {
-            remote: self.name.clone(),
-            problem: rejection.words,
-            hint: Some(
-                "a host that takes no refs of its own kind wants a branch in the policy: `[share] ref = \"refs/heads/latch\"`".into(),
-            ),
-        }
-    }
-}
-
-/// What git said on stderr, as one line.
-fn words(output: &Output) -> String {
-    let text = String::from_utf8_lossy(&output.stderr);
-    let is_progress = |line: &str| PROGRESS.iter().any(|words| line.starts_with(words));
-    let lines: Vec<&str> = text
-        .split(['\n', '\r'])
-        .map(str::trim)
-        .filter(|line| !line.is_empty() && !line.starts_with("To ") && !is_progress(line))
-        .collect();
-    crate::path::escaped(lines.join("; ").as_bytes())
 }

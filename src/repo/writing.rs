@@ -1,0 +1,104 @@
+//! Writing objects: trees of locks, and commits on top of each other.
+
+use std::io::Write as _;
+use std::path::Path;
+
+use chrono::{DateTime, Utc};
+use git2::build::TreeUpdateBuilder;
+use git2::{Buf, FileMode, Signature, Time};
+
+use super::Objects;
+use crate::error::{Error, Result};
+
+impl Objects {
+    /// Writes many objects as one pack, instead of a file for each.
+    pub(crate) fn in_bulk<T>(path: &Path, write: impl FnOnce(&Objects) -> Result<T>) -> Result<T> {
+        let objects = Objects::open(path)?;
+        let wrong = |e: git2::Error| objects.corrupt(&e);
+        let odb = objects.repository.odb().map_err(wrong)?;
+        // Before all others: what is written is kept in memory.
+        let memory = odb.add_new_mempack_backend(1000).map_err(wrong)?;
+        let written = write(&objects)?;
+        let mut pack = Buf::new();
+        memory.dump(&objects.repository, &mut pack).map_err(wrong)?;
+        let mut writer = odb.packwriter().map_err(wrong)?;
+        writer
+            .write_all(&pack)
+            .map_err(Error::io("write a pack in", path))?;
+        writer.commit().map_err(wrong)?;
+        Ok(written)
+    }
+
+    /// Writes a tree: `base` with these files put in, and these taken out.
+    pub(crate) fn write_tree(
+        &self,
+        base: Option<&str>,
+        put: &[(Vec<u8>, Vec<u8>)],
+        take: &[Vec<u8>],
+    ) -> Result<String> {
+        let base = if let Some(tree) = base {
+            self.tree(tree)?
+        } else {
+            let empty = self.repository.treebuilder(None).and_then(|b| b.write());
+            let empty = empty.map_err(|e| self.corrupt(&e))?;
+            self.repository
+                .find_tree(empty)
+                .map_err(|e| self.corrupt(&e))?
+        };
+        let mut update = TreeUpdateBuilder::new();
+        for path in take {
+            update.remove(path.as_slice());
+        }
+        for (path, bytes) in put {
+            let blob = self.repository.blob(bytes).map_err(|e| self.corrupt(&e))?;
+            update.upsert(path.as_slice(), blob, FileMode::Blob);
+        }
+        update
+            .create_updated(&self.repository, &base)
+            .map(|oid| oid.to_string())
+            .map_err(|e| self.corrupt(&e))
+    }
+
+    /// Writes a commit on top of another.
+    pub(crate) fn write_commit(
+        &self,
+        tree: &str,
+        parent: Option<&str>,
+        message: &str,
+        author: (&str, &str),
+        now: DateTime<Utc>,
+    ) -> Result<String> {
+        let tree = self.tree(tree)?;
+        let parent = match parent {
+            Some(commit) => {
+                let oid = self.oid(commit)?;
+                Some(
+                    self.repository
+                        .find_commit(oid)
+                        .map_err(|e| self.corrupt(&e))?,
+                )
+            }
+            None => None,
+        };
+        let parents: Vec<&git2::Commit<'_>> = parent.iter().collect();
+        // Angle brackets would end the name for whoever parses the commit.
+        let plain = |text: &str| text.replace(['<', '>', '\n'], "").trim().to_owned();
+        let (name, mail) = (plain(author.0), plain(author.1));
+        let name = if name.is_empty() {
+            "git-latch".to_owned()
+        } else {
+            name
+        };
+        let mail = if mail.is_empty() {
+            "git-latch".to_owned()
+        } else {
+            mail
+        };
+        let who = Signature::new(&name, &mail, &Time::new(now.timestamp(), 0))
+            .map_err(|e| self.corrupt(&e))?;
+        self.repository
+            .commit(None, &who, &who, message, &tree, &parents)
+            .map(|oid| oid.to_string())
+            .map_err(|e| self.corrupt(&e))
+    }
+}

@@ -1,0 +1,131 @@
+//! What git and the remote say about a push that did not go through.
+//!
+//! The words decide nothing about the locks (the ref's tip does), they explain.
+
+use std::process::Output;
+
+use super::branch::Branch;
+use crate::error::{Code, Error, Fate};
+
+/// How git's words about sending begin: they are asked for, because they tell whether anything was sent.
+const SENDING: &str = "Writing objects";
+/// The beginnings of all its words about progress.
+const PROGRESS: [&str; 8] = [
+    SENDING,
+    "Enumerating objects",
+    "Counting objects",
+    "Compressing objects",
+    "Delta compression",
+    "Total ",
+    "remote: Resolving deltas",
+    "remote: Unpacking objects",
+];
+
+/// What was said about a push that did not go through.
+#[derive(Clone, Debug)]
+pub(super) struct Rejection {
+    /// Git's and the remote's words.
+    words: String,
+    /// Whether anything was sent before it ended.
+    was_sent: bool,
+    /// The word for why, where the remote's own git-latch rejects it, with its sentence and its next step.
+    verdict: Option<(Code, String, Option<String>)>,
+}
+
+impl Rejection {
+    pub(super) fn new(reason: &str, output: &Output) -> Self {
+        let more = words(output);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        Rejection {
+            was_sent: stderr.contains(SENDING),
+            words: match (reason, more.as_str()) {
+                ("", more) => more.to_owned(),
+                (reason, "") => reason.to_owned(),
+                (reason, more) => format!("{reason}: {more}"),
+            },
+            verdict: verdict(&stderr),
+        }
+    }
+
+    /// A push of which nothing was heard.
+    pub(super) fn unheard(words: String) -> Self {
+        Rejection {
+            words,
+            was_sent: true,
+            verdict: None,
+        }
+    }
+
+    /// An error met when asking what became of the push: where it was sent, nobody knows.
+    pub(super) fn explain(&self, error: Error) -> Error {
+        match error {
+            Error::Unreachable {
+                remote, problem, ..
+            } if self.was_sent => Error::Unreachable {
+                remote,
+                problem,
+                fate: Fate::Unknown,
+            },
+            other => other,
+        }
+    }
+
+    /// The error of a push that was refused though nobody was faster.
+    pub(super) fn into_error(self, remote: &str, branch: Option<&Branch>) -> Error {
+        if let Some((code, problem, hint)) = self.verdict {
+            return Error::Forbidden {
+                remote: remote.to_owned(),
+                code,
+                problem,
+                hint,
+            };
+        }
+        if let Some(branch) = branch {
+            return Error::NotPushed {
+                remote: remote.to_owned(),
+                branch: branch.name().to_owned(),
+                problem: self.words,
+            };
+        }
+        Error::Refused {
+            remote: remote.to_owned(),
+            problem: self.words,
+            hint: Some(
+                "a host that takes no refs of its own kind wants a branch in the policy: `[share] ref = \"refs/heads/latch\"`".into(),
+            ),
+        }
+    }
+}
+
+/// What a git-latch on the remote says: sentences, `hint: …`, and lines `git-latch: <code> <path>`.
+fn verdict(stderr: &str) -> Option<(Code, String, Option<String>)> {
+    let lines = || {
+        let told = stderr.lines().filter_map(|l| l.strip_prefix("remote:"));
+        told.map(str::trim).filter(|line| !line.is_empty())
+    };
+    let code = lines().find_map(|line| {
+        let (word, _) = line.strip_prefix("git-latch: ")?.split_once(' ')?;
+        Code::of(word)
+    })?;
+    let is_sentence = |line: &&str| !line.starts_with("git-latch: ") && !line.starts_with("hint:");
+    let sentences: Vec<&str> = lines().filter(is_sentence).collect();
+    let sentences = sentences.join("; ");
+    let problem = sentences.strip_prefix("error: ").unwrap_or(&sentences);
+    let mut hints = lines().filter_map(|line| line.strip_prefix("hint:"));
+    let hint = hints
+        .next()
+        .map(|hint| crate::path::escaped(hint.trim().as_bytes()));
+    Some((code, crate::path::escaped(problem.as_bytes()), hint))
+}
+
+/// What git said on stderr, as one line.
+pub(super) fn words(output: &Output) -> String {
+    let text = String::from_utf8_lossy(&output.stderr);
+    let is_progress = |line: &str| PROGRESS.iter().any(|words| line.starts_with(words));
+    let lines: Vec<&str> = text
+        .split(['\n', '\r'])
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with("To ") && !is_progress(line))
+        .collect();
+    crate::path::escaped(lines.join("; ").as_bytes())
+}
