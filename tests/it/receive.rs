@@ -364,12 +364,8 @@ fn a_server_that_does_not_use_locks_notices_nothing() {
             continue;
         }
         bare.ok(&["init", "--bare"]);
-        seed.git(&[
-            "clone",
-            "-q",
-            bare.path.to_str().unwrap(),
-            work.path.to_str().unwrap(),
-        ]);
+        seed.git(&["init", "-q", kind, work.path.to_str().unwrap()]);
+        work.git(&["remote", "add", "origin", bare.path.to_str().unwrap()]);
         commit(&work, "a", "1");
         let pushed = work.try_git(&["push", "origin", "HEAD:main"]);
         assert_eq!(pushed.code, 0, "{kind}: {pushed:?}");

@@ -20,6 +20,14 @@ const LONG: u64 = 10_000;
 /// How many changes go by before that is tried again, where the remote does not have it.
 const TRIED_AGAIN: u64 = 1_000;
 
+/// What became of an attempt to publish a change.
+enum Attempt {
+    /// It is on the remote. The push took so long; nobody knows where its answer was lost.
+    Published(Option<Duration>),
+    /// Somebody was faster: the tip now, and how long the push took.
+    Lost(Option<Revision>, Duration),
+}
+
 impl SharedStore {
     /// Runs `decide` until its changes are pushed, in one push with `branch` where there is one.
     ///
@@ -34,10 +42,9 @@ impl SharedStore {
         let objects = self.prepare()?;
         let began = Instant::now();
         let mut tip = objects.revision(TIP)?;
-        let turn = Turn::new(&self.directory, tip.as_ref());
+        let mut turn = Turn::new(&self.directory, tip.as_ref());
         let mut is_fresh = false;
-        for round in 1.. {
-            tip = self.wait_for(&turn, &objects, tip, began, clock)?;
+        loop {
             let view = self.view_of(&objects, tip.as_ref(), scope, clock)?;
             let Decision { changes, verdict } = decide(&view)?;
             if !is_fresh && (verdict == Verdict::No || changes.is_empty()) {
@@ -49,71 +56,66 @@ impl SharedStore {
                 self.show(&objects)?;
                 return Ok(view.seq);
             }
+            if let Some(wait) = turn.wait(&objects, tip.as_ref(), clock.now())?
+                && began.elapsed() < PATIENCE / 2
+            {
+                std::thread::sleep(wait);
+                tip = self.fetch(&objects, None, clock)?;
+                is_fresh = true;
+                continue;
+            }
             let commit = self.commit(&objects, tip.as_ref(), &view, &changes)?;
-            let pushing = Instant::now();
-            let old = tip.as_ref().map(|tip| tip.commit.as_str());
-            crate::fault::point("shared.push");
-            let pushed = self.remote.push(old, &commit, branch)?;
-            let took = pushing.elapsed();
-            if let Pushed::Not(rejection) = pushed {
-                let now = self.fetch(&objects, None, clock);
-                let now = now.map_err(|error| rejection.explain(error))?;
-                // Accepted after all, though the answer was lost; somebody may have built on it already.
-                let is_there = match &now {
-                    Some(now) => objects.contains(&now.commit, &commit)?,
-                    None => false,
-                };
-                if is_there {
+            match self.publish(&objects, tip.as_ref(), &commit, branch, clock)? {
+                Attempt::Published(took) => {
+                    turn.note(took);
+                    self.compact(&objects, &commit, clock);
                     self.show_if_possible(&objects);
                     return Ok(view.next_seq());
                 }
-                if now.as_ref().map(|now| now.commit.as_str()) == old {
-                    return Err(rejection.into_error(&self.remote.name, branch));
+                Attempt::Lost(now, took) => {
+                    if began.elapsed() > PATIENCE {
+                        let remote = self.remote.name.clone();
+                        return Err(Error::Contended { remote });
+                    }
+                    tip = now;
+                    is_fresh = true;
+                    let pause = turn.pause(took, &objects, tip.as_ref(), clock.now())?;
+                    std::thread::sleep(pause);
                 }
-                if began.elapsed() > PATIENCE {
-                    return Err(Error::Contended {
-                        remote: self.remote.name.clone(),
-                    });
-                }
-                tip = now;
-                is_fresh = true;
-                let pause = turn.pause(round, took, &objects, tip.as_ref(), clock.now())?;
-                std::thread::sleep(pause);
-                continue;
             }
-            Self::advance(&objects, &commit)?;
-            turn.note(took);
-            self.compact(&objects, &commit, clock);
-            self.show_if_possible(&objects);
-            return Ok(view.next_seq());
         }
-        unreachable!("the loop ends by returning")
     }
 
-    /// Waits while others' turn comes before ours; gives the tip seen last.
-    fn wait_for(
+    /// Pushes a change on top of `tip`. What the remote says about a push that did not go through decides nothing; what
+    /// it has then does.
+    fn publish(
         &self,
-        turn: &Turn,
         objects: &Objects,
-        mut tip: Option<Revision>,
-        began: Instant,
+        tip: Option<&Revision>,
+        commit: &str,
+        branch: Option<&Branch>,
         clock: &dyn Clock,
-    ) -> Result<Option<Revision>> {
-        while let Some(pause) = turn.wait(objects, tip.as_ref(), clock.now())? {
-            if began.elapsed() > PATIENCE / 2 {
-                break;
-            }
-            std::thread::sleep(pause);
-            let now = self.fetch(objects, None, clock)?;
-            let name = |tip: &Option<Revision>| tip.as_ref().map(|tip| tip.commit.clone());
-            // Nobody is at it any more.
-            let is_quiet = name(&now) == name(&tip);
-            tip = now;
-            if is_quiet {
-                break;
-            }
+    ) -> Result<Attempt> {
+        let old = tip.map(|tip| tip.commit.as_str());
+        let pushing = Instant::now();
+        let pushed = self.remote.push(old, commit, branch)?;
+        let took = pushing.elapsed();
+        let Pushed::Not(rejection) = pushed else {
+            Self::advance(objects, commit)?;
+            return Ok(Attempt::Published(Some(took)));
+        };
+        let now = self.fetch(objects, None, clock);
+        let now = now.map_err(|error| rejection.explain(error))?;
+        // Accepted after all, though the answer was lost; somebody may have built on it already.
+        if let Some(now) = &now
+            && objects.contains(&now.commit, commit)?
+        {
+            return Ok(Attempt::Published(None));
         }
-        Ok(tip)
+        if now.as_ref().map(|now| now.commit.as_str()) == old {
+            return Err(rejection.into_error(&self.remote.name, branch));
+        }
+        Ok(Attempt::Lost(now, took))
     }
 
     /// The same with a branch. A remote that does not take both in one push gets the branch first.

@@ -33,6 +33,10 @@ pub(super) struct Turn {
     note: PathBuf,
     /// The tip when the change was asked for.
     began: Option<String>,
+    /// The tip when it was looked at last, and waited for another.
+    waited_at: Option<String>,
+    /// How many races were lost.
+    lost: u32,
 }
 
 impl Turn {
@@ -41,17 +45,25 @@ impl Turn {
         Turn {
             note: directory.join("push"),
             began: tip.map(|tip| tip.commit.clone()),
+            waited_at: None,
+            lost: 0,
         }
     }
 
     /// How long to wait before the next look, if it is not my turn yet.
     pub(super) fn wait(
-        &self,
+        &mut self,
         objects: &Objects,
         tip: Option<&Revision>,
         now: DateTime<Utc>,
     ) -> Result<Option<Duration>> {
+        let name = tip.map(|tip| tip.commit.clone());
+        // Nobody is at it any more.
+        if name.is_some() && name == self.waited_at {
+            return Ok(None);
+        }
         let ahead = self.ahead(objects, tip, now)?;
+        self.waited_at = name.filter(|_| ahead > 0);
         // Hardly longer than a change takes: where none comes in that time, those ahead have gone away.
         let wait = self
             .push()
@@ -90,15 +102,15 @@ impl Turn {
     /// How long to wait after a lost race: longest after the first one, which is lost to a crowd of unknown size; later
     /// the longer the sooner after others one has come, so that nobody starves.
     pub(super) fn pause(
-        &self,
-        round: u32,
+        &mut self,
         push: Duration,
         objects: &Objects,
         tip: Option<&Revision>,
         now: DateTime<Utc>,
     ) -> Result<Duration> {
         let push = push.max(Duration::from_millis(10));
-        if round == 1 {
+        self.lost += 1;
+        if self.lost == 1 {
             return Ok(push.mul_f64(noise()));
         }
         let early = self.ahead(objects, tip, now)? + ABREAST;
@@ -106,9 +118,11 @@ impl Turn {
         Ok(push / 10 * early + (push / 40).mul_f64(noise()))
     }
 
-    /// Notes how long a push took.
-    pub(super) fn note(&self, push: Duration) {
-        let _ = fs::write(&self.note, push.as_millis().to_string());
+    /// Notes how long a push took, where that is known.
+    pub(super) fn note(&self, push: Option<Duration>) {
+        if let Some(push) = push {
+            let _ = fs::write(&self.note, push.as_millis().to_string());
+        }
     }
 
     fn push(&self) -> Duration {
