@@ -102,6 +102,9 @@ fn locking(how: &str, url: impl Fn(&Remote) -> String) {
     // Each time by somebody who holds nothing else: a large scene with its textures, in ten folders.
     for n in 0..5 {
         let fresh = Repo::clone_of(&url, true);
+        fresh.latch(&["-q", "sync"]);
+        // Until the changes of others before are no crowd any more.
+        std::thread::sleep(Duration::from_secs(4));
         let paths: Vec<String> = (0..1000)
             .map(|file| format!("Scene{n}/{:02}/texture-{file:04}.psd", file % 10))
             .collect();
