@@ -81,6 +81,7 @@ pub fn pushed(
     if !judgement.could_forbid() {
         return Ok(Vec::new());
     }
+    let updates = &edits::judged(updates);
     let edits = edits::pushed(latch.repo(), remote, url, updates)?;
     let violations = judgement.of(&edits, clock)?;
     let allowed = edits::unchanged_at_tip(latch.repo(), updates, &paths_of(&violations))?;

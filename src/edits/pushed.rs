@@ -48,10 +48,11 @@ impl RefUpdate {
     }
 }
 
-/// What the updates name whose edits count.
-fn judged(updates: &[RefUpdate]) -> Vec<&str> {
+/// The updates that bring commits whose edits count, from where they are pushed: not locks of ours, not notes.
+#[must_use]
+pub fn judged(updates: &[RefUpdate]) -> Vec<RefUpdate> {
     let judged = updates.iter().filter(|update| update.is_judged());
-    judged.map(|update| update.local_oid.as_str()).collect()
+    judged.cloned().collect()
 }
 
 /// Reads what git tells pre-push: `<local ref> SP <local oid> SP <remote ref> SP <remote oid>` in each line.
@@ -103,28 +104,13 @@ pub fn parse_received(input: &str) -> Result<Vec<RefUpdate>> {
     input.lines().map(parse).collect()
 }
 
-/// The edits of the commits that a push brings to this repository, seen from inside its pre-receive hook: those that no
-/// ref reaches yet.
-pub fn received(repo: &Repo, updates: &[RefUpdate]) -> Result<Vec<Edit>> {
-    let judged = judged(updates);
-    if judged.is_empty() {
-        return Ok(Vec::new());
-    }
-    let tips = commits(&git_without_replacements(repo), &judged)?;
-    let tips: Vec<String> = tips.into_iter().flatten().collect();
-    if tips.is_empty() {
-        return Ok(Vec::new());
-    }
-    of_commits(repo, &tips, &["--not", "--all"])
-}
-
 /// The edits of the commits that a push brings to a remote; `remote` and `url` as the hook gets them.
 ///
 /// A commit is new to the remote if neither its tracking refs reach it nor what its refs are said to name. Where there
 /// are no tracking refs (a push by URL, a remote never fetched from) the remote is asked; if it does not answer, more
 /// commits count as new. The boundary of a shallow clone, which looks as if it added every file, edits nothing.
 pub fn pushed(repo: &Repo, remote: &str, url: &str, updates: &[RefUpdate]) -> Result<Vec<Edit>> {
-    let judged = judged(updates);
+    let judged: Vec<&str> = updates.iter().filter_map(RefUpdate::after).collect();
     if judged.is_empty() {
         return Ok(Vec::new());
     }
@@ -165,7 +151,7 @@ pub fn unchanged_at_tip(
 ) -> Result<HashSet<Vec<u8>>> {
     let git = git_without_replacements(repo);
     let mut same: HashSet<Vec<u8>> = among.iter().map(|path| path.to_vec()).collect();
-    for update in updates.iter().filter(|update| update.is_judged()) {
+    for update in updates.iter().filter(|update| update.after().is_some()) {
         if same.is_empty() {
             break;
         }
@@ -212,11 +198,11 @@ pub fn range(repo: &Repo, range: &str) -> Result<Vec<Edit>> {
 }
 
 /// Git without replacements (`git replace`): what they show is not what is pushed.
-fn git_without_replacements(repo: &Repo) -> Git {
+pub(super) fn git_without_replacements(repo: &Repo) -> Git {
     repo.git().with_variable("GIT_NO_REPLACE_OBJECTS", "1")
 }
 
-fn is_null(oid: &str) -> bool {
+pub(super) fn is_null(oid: &str) -> bool {
     oid.bytes().all(|b| b == b'0')
 }
 
@@ -250,7 +236,7 @@ fn remote_tips(git: &Git, url: &str) -> Vec<String> {
 }
 
 /// For each object the commit it is, or that it is a tag of; `None` for what is no commit or not here.
-fn commits(git: &Git, oids: &[&str]) -> Result<Vec<Option<String>>> {
+pub(super) fn commits(git: &Git, oids: &[&str]) -> Result<Vec<Option<String>>> {
     // A partial clone would fetch what is asked for, one by one.
     let git = git.clone().with_variable("GIT_NO_LAZY_FETCH", "1");
     let asked: Vec<u8> = oids

@@ -144,6 +144,10 @@ impl Receiver {
         if before == Some(&new.tree) {
             return Ok(Vec::new());
         }
+        if !self.objects.is_in_order(before, &new.tree)? {
+            let problem = "the locks' tree names something twice, or is out of order";
+            return Ok(vec![Objection::of_all(Code::BadUsage, problem)]);
+        }
         let steps: Vec<Step> = self
             .objects
             .differing(before, &new.tree)?
@@ -185,13 +189,15 @@ impl Receiver {
             return Ok(Vec::new());
         }
         let edits = edits::received(&self.repo, updates)?;
-        if edits.is_empty() {
+        let taken_back = edits::taken_back(&self.repo, updates, &edits)?;
+        let all = [&edits[..], &taken_back].concat();
+        if all.is_empty() {
             return Ok(Vec::new());
         }
         let tip: Option<Revision> = tip.map(|oid| self.objects.commit(&oid)).transpose()?;
         let entries = match &tip {
             Some(tip) => {
-                let scope = Scope::Claims(judge::claims(&edits));
+                let scope = Scope::Claims(judge::claims(&all));
                 tree::entries(&self.objects, &tip.tree, &scope, &|_| None)?
             }
             None => Vec::new(),
@@ -200,7 +206,7 @@ impl Receiver {
         let view = View::new(seq, clock.now(), self.policy.terms, entries);
         let lockable = match attribute {
             Some(attribute) => {
-                let distinct: BTreeSet<&[u8]> = edits.iter().map(|e| e.path.as_slice()).collect();
+                let distinct: BTreeSet<&[u8]> = all.iter().map(|e| e.path.as_slice()).collect();
                 attribute.among(&self.repo, &distinct.into_iter().collect::<Vec<_>>())?
             }
             None => HashSet::new(),
@@ -218,7 +224,25 @@ impl Receiver {
         let paths: Vec<&[u8]> = violations.iter().map(|v| v.path.as_slice()).collect();
         let same = edits::unchanged_at_tip(&self.repo, updates, &paths)?;
         violations.retain(|violation| !same.contains(&violation.path));
+        let suspects = judge::judge(&view, &self.me(), &taken_back, &is_required, who);
+        violations.extend(self.unexplained(updates, suspects)?);
         Ok(violations)
+    }
+
+    /// Those that no commit explains: whoever merges others' work does not edit it.
+    fn unexplained(
+        &self,
+        updates: &[RefUpdate],
+        mut suspects: Vec<Violation>,
+    ) -> Result<Vec<Violation>> {
+        let named = suspects.iter().filter_map(|violation| {
+            let commit = violation.commit.as_ref()?;
+            Some((violation.path.as_slice(), commit.oid.as_str()))
+        });
+        let unexplained = edits::without_commit(&self.repo, updates, &named.collect())?;
+        let unexplained: HashSet<Vec<u8>> = unexplained.into_iter().map(<[u8]>::to_vec).collect();
+        suspects.retain(|violation| unexplained.contains(&violation.path));
+        Ok(suspects)
     }
 }
 

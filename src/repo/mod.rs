@@ -187,7 +187,14 @@ impl Repo {
     /// Git, run in a directory of the working tree.
     #[must_use]
     pub fn git_in(&self, directory: &Path) -> Git {
-        Git::new(directory, self.inherits).in_repository(&self.git_dir, self.root.as_deref())
+        let git = Git::new(directory, self.inherits);
+        let git = git.in_repository(&self.git_dir, self.root.as_deref());
+        if self.is_bare() {
+            // Whoever pushes can push replacements: where pushes are judged objects are what they are.
+            git.with_variable("GIT_NO_REPLACE_OBJECTS", "1")
+        } else {
+            git
+        }
     }
 }
 

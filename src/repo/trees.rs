@@ -1,6 +1,6 @@
 //! Reading trees and blobs: whole ones, single paths, differences.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use git2::{FileMode, ObjectType, Tree, TreeEntry};
 
@@ -76,7 +76,49 @@ impl Objects {
             .collect())
     }
 
-    /// The same; an empty id is the tree without entries.
+    /// Whether the directories of `new` that `old` does not have are as git writes them: sorted, each name once. What
+    /// is not would be read in one way here and in another elsewhere.
+    pub(crate) fn is_in_order(&self, old: Option<&str>, new: &str) -> Result<bool> {
+        let old = old.map(|tree| self.tree(tree)).transpose()?;
+        self.is_tree_in_order(old.as_ref(), &self.tree(new)?, 0)
+    }
+
+    fn is_tree_in_order(
+        &self,
+        old: Option<&Tree<'_>>,
+        new: &Tree<'_>,
+        depth: usize,
+    ) -> Result<bool> {
+        let mut last: Option<Vec<u8>> = None;
+        let mut names = HashSet::new();
+        for entry in new {
+            let is_tree = entry.kind() == Some(ObjectType::Tree);
+            // As git sorts: a directory as if its name ended in a slash.
+            let mut key = entry.name_bytes().to_vec();
+            let is_twice = !names.insert(key.clone());
+            if is_tree {
+                key.push(b'/');
+            }
+            if is_twice || last.as_ref().is_some_and(|last| *last >= key) || depth >= DEEPEST {
+                return Ok(false);
+            }
+            last = Some(key);
+            let before = old.and_then(|old| old.get_name_bytes(entry.name_bytes()));
+            let before = before.map(|before| before.id());
+            if !is_tree || before == Some(entry.id()) {
+                continue;
+            }
+            let find = |oid| self.repository.find_tree(oid).map_err(|e| self.corrupt(&e));
+            // What was no directory before is all new.
+            let before = before.and_then(|oid| find(oid).ok());
+            if !self.is_tree_in_order(before.as_ref(), &find(entry.id())?, depth + 1)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// The files in which two trees differ; an empty id is the tree without entries.
     pub(crate) fn differing_from(&self, old: &str, new: &str) -> Result<Vec<Differing>> {
         let is_some = |tree: &str| !tree.is_empty();
         if is_some(new) {

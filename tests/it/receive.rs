@@ -380,3 +380,142 @@ fn a_server_that_does_not_use_locks_notices_nothing() {
         work.git(&["push", "-q", "origin", ":refs/tags/t"]);
     }
 }
+
+#[test]
+fn a_detour_over_another_ref_does_not_get_past_it() {
+    let sandbox = Sandbox::new();
+    let (ada, bob, _) = judged(&sandbox, "");
+    latch(&ada, "ada@example.com", &["lock", "hero.psd"]).ended(0);
+    commit(&bob, "hero.psd", "two\n");
+    for detour in [
+        "refs/latch/aside",
+        "refs/notes/aside",
+        "refs/tags/aside",
+        "refs/x/y",
+    ] {
+        let refspec = format!("main:{detour}");
+        let pushed = push(
+            &bob,
+            "bob@example.com",
+            &["--no-verify", "origin", &refspec],
+        );
+        assert!(
+            pushed.stderr.contains("git-latch: held hero.psd"),
+            "{detour}: {pushed:?}"
+        );
+    }
+    let two = ["--no-verify", "origin", "main:refs/latch/aside", "main"];
+    assert_ne!(push(&bob, "bob@example.com", &two).code, 0);
+}
+
+#[test]
+fn what_a_merge_throws_away_or_a_forced_push_takes_back_is_an_edit() {
+    let sandbox = Sandbox::new();
+    let (ada, bob, _) = judged(&sandbox, "");
+    commit(&ada, "hero.psd", "two\n");
+    push(&ada, "ada@example.com", &["-q", "origin", "main"]).ended(0);
+    latch(&ada, "ada@example.com", &["lock", "hero.psd"]).ended(0);
+    // A merge of the old version over the new one, which is no commit of its own.
+    commit(&bob, "notes.txt", "two\n");
+    bob.git(&["fetch", "-q"]);
+    bob.git(&[
+        "merge",
+        "-q",
+        "--no-verify",
+        "-s",
+        "ours",
+        "-m",
+        "ours",
+        "origin/main",
+    ]);
+    let pushed = push(&bob, "bob@example.com", &["--no-verify", "origin", "main"]);
+    assert!(
+        pushed.stderr.contains("git-latch: held hero.psd"),
+        "{pushed:?}"
+    );
+    bob.git(&["reset", "-q", "--hard", "origin/main~1"]);
+    let pushed = push(
+        &bob,
+        "bob@example.com",
+        &["--no-verify", "--force", "origin", "main"],
+    );
+    assert!(
+        pushed.stderr.contains("git-latch: held hero.psd"),
+        "{pushed:?}"
+    );
+    // The holder's own work, merged by somebody else, is the holder's.
+    ada.git(&["switch", "-q", "-c", "topic"]);
+    commit(&ada, "hero.psd", "three\n");
+    push(&ada, "ada@example.com", &["-q", "origin", "topic"]).ended(0);
+    bob.git(&["reset", "-q", "--hard", "origin/main"]);
+    bob.git(&["fetch", "-q"]);
+    bob.git(&[
+        "merge",
+        "-q",
+        "--no-verify",
+        "--no-ff",
+        "-m",
+        "merge",
+        "origin/topic",
+    ]);
+    push(
+        &bob,
+        "bob@example.com",
+        &["--no-verify", "-q", "origin", "main"],
+    )
+    .ended(0);
+}
+
+#[test]
+fn replacements_do_not_replace_the_rules() {
+    let sandbox = Sandbox::new();
+    let (ada, bob, bare) = judged(&sandbox, "[force]\nwho = []\n");
+    latch(&ada, "ada@example.com", &["lock", "hero.psd"]).ended(0);
+    let policy = bare.git(&["rev-parse", "main:.latch.toml"]);
+    bob.write(
+        "mine",
+        "[server]\ntrusted = [\"bob@example.com\"]\n[hooks]\nintegrators = [\"bob@example.com\"]\n",
+    );
+    let mine = bob.git(&["hash-object", "-w", "mine"]);
+    let refspec = format!("{}:refs/replace/{}", mine.trim(), policy.trim());
+    push(
+        &bob,
+        "bob@example.com",
+        &["-q", "--no-verify", "origin", &refspec],
+    );
+    for tree in [&ada, &bob] {
+        tree.write(".latch.toml", "[share]\nremote = \"origin\"\n");
+    }
+    latch(&bob, "bob@example.com", &["unlock", "--force", "hero.psd"]).ended(1);
+}
+
+#[test]
+fn a_tree_that_names_something_twice_is_refused() {
+    let sandbox = Sandbox::new();
+    let (ada, bob, bare) = judged(&sandbox, "");
+    latch(&ada, "ada@example.com", &["lock", "hero.psd"]).ended(0);
+    latch(&bob, "bob@example.com", &["sync"]).ended(0);
+    let store = sandbox.tree("bob/.git/latch/store.git");
+    let lock = store.git(&["rev-parse", "refs/latch/tip:hero.psd.lock"]);
+    let old = bare.git(&["rev-parse", "refs/latch/locks"]);
+    let seq = bob.json(&["list"])["seq"].as_u64().unwrap() + 1;
+    let script = "blob=$(echo x | git hash-object -w --stdin); \
+        hex() { printf \"$1\" | sed 's/../\\\\x&/g'; }; \
+        { printf '100644 hero.psd.lock\\0'; printf \"$(hex $0)\"; printf '100644 hero.psd.lock\\0'; printf \"$(hex $blob)\"; } > entries; \
+        tree=$(git hash-object -t tree -w --literally entries); \
+        printf 'x\\n\\nLatch-Seq: %s\\n' $1 | git -c user.name=Bob -c user.email=bob@example.com commit-tree $tree -p $2";
+    let mut writing = store.command("bash");
+    writing.args(["-c", script, lock.trim(), &seq.to_string(), old.trim()]);
+    writing.env_remove("GIT_COMMITTER_DATE");
+    let commit = Run::of(&mut writing).ended(0);
+    let refspec = format!("{}:refs/latch/locks", commit.stdout.trim());
+    let pushed = push(
+        &store,
+        "bob@example.com",
+        &["--no-verify", bare.path.to_str().unwrap(), &refspec],
+    );
+    assert!(
+        pushed.stderr.contains("names something twice"),
+        "{pushed:?}"
+    );
+}

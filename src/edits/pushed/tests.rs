@@ -144,7 +144,7 @@ fn tags_are_peeled_and_what_is_no_branch_of_work_is_left_out() {
     scratch.git(&["tag", "--annotate", "--message=x", "v2", "v1"]);
     scratch.git(&["tag", "--annotate", "--message=x", "blob", "HEAD:a"]);
     let pushing = |oid: &str, remote_ref: &str| {
-        let updates = [update(oid, remote_ref, NULL)];
+        let updates = judged(&[update(oid, remote_ref, NULL)]);
         told(&pushed(&scratch.repo(), "origin", &url, &updates).unwrap())
     };
     assert_eq!(
