@@ -103,7 +103,15 @@ impl Policy {
     /// [`Error::BadPolicy`] with the line.
     pub(crate) fn in_commit(repo: &Repo, commit: &str) -> Result<Self> {
         let path = Path::new(FILE);
-        match repo.file_in(commit, FILE)? {
+        let found = repo.file_in(commit, FILE).map_err(|error| match error {
+            Error::Corrupt { problem, .. } => Error::BadPolicy {
+                file: path.to_owned(),
+                line: 1,
+                problem,
+            },
+            other => other,
+        });
+        match found? {
             Some(bytes) => Ok(Policy {
                 source: Some(path.to_owned()),
                 ..parse(path, &String::from_utf8_lossy(&bytes))?

@@ -229,6 +229,14 @@ fn hook_checks(latch: &Latch, checks: &mut Vec<Check>) {
 
 /// Where pushes arrive there is one hook, or none.
 fn bare_checks(latch: &Latch, checks: &mut Vec<Check>) {
+    if matches!(latch.repo().has_head(), Ok(false)) {
+        checks.push(Check::wrong(
+            "policy",
+            Code::BadPolicy,
+            "HEAD names no commit: no policy is in force",
+            "git symbolic-ref HEAD refs/heads/NAME",
+        ));
+    }
     let states = Hooks::of(latch.repo()).and_then(|hooks| hooks.states());
     let is_missing = |states: &Vec<_>| states.iter().all(|(_, state)| *state == State::Missing);
     if states.as_ref().is_ok_and(is_missing) {

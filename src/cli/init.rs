@@ -97,6 +97,11 @@ impl Arguments {
         let hooks = Hooks::of(latch.repo())?;
         let installed = self.install(latch, &hooks)?;
         tell_hooks(context, &hooks, &installed);
+        if !latch.repo().has_head()? {
+            context.output.note(
+                "HEAD names no commit yet: until it does, no policy is in force (git symbolic-ref HEAD refs/heads/NAME)",
+            );
+        }
         context.output.done(format!(
             "{} pushes into this repository are judged, by the policy in the branch that HEAD names",
             styled(GOOD, "ready:")

@@ -18,7 +18,7 @@ use std::sync::Arc;
 pub use pushed::{
     RefUpdate, judged, parse_received, parse_updates, pushed, range, unchanged_at_tip,
 };
-pub use received::{received, taken_back, without_commit};
+pub use received::{authors, received, taken_back};
 pub use staged::{StagedQuery, as_upstream, heads_in_environment, staged};
 pub use unfinished::changed_files;
 pub(crate) use versions::pathspec;
@@ -54,13 +54,6 @@ pub struct Commit {
     pub author: String,
     /// Its committer's mail address.
     pub committer: String,
-}
-
-/// A path in git's bytes as a pathspec that means nothing else.
-fn pathspec_of_bytes(path: &[u8]) -> std::ffi::OsString {
-    let mut spec = std::ffi::OsString::from(":(top,literal)");
-    spec.push(crate::path::bytes_to_path(path));
-    spec
 }
 
 /// The paths of a NUL-separated output.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::pushed::{RefUpdate, commits, git_without_replacements, of_commits};
-use super::{Commit, Edit, differing_trees, lines, pathspec_of_bytes};
+use super::{Commit, Edit, differing_trees, lines};
 use crate::error::Result;
 use crate::repo::Repo;
 
@@ -61,36 +61,23 @@ pub fn taken_back(repo: &Repo, updates: &[RefUpdate], edits: &[Edit]) -> Result<
     Ok(found)
 }
 
-/// Those of the paths, each with what a ref is to name, that no commit brings there: not even one that is known from
-/// elsewhere, whose work is merged.
-pub fn without_commit<'a>(
-    repo: &Repo,
-    updates: &[RefUpdate],
-    among: &BTreeMap<&'a [u8], &str>,
-) -> Result<BTreeSet<&'a [u8]>> {
+/// Who has authored the versions that the push brings from elsewhere to the refs it moves: of each path the authors of
+/// all commits, merges aside, that edit it between what a ref names and what it is to name.
+pub fn authors(repo: &Repo, updates: &[RefUpdate]) -> Result<BTreeMap<Vec<u8>, BTreeSet<String>>> {
     let git = git_without_replacements(repo);
-    let mut found = BTreeSet::new();
-    for (path, new) in among {
-        let mut is_brought = false;
-        for old in updates.iter().filter_map(RefUpdate::before) {
-            let range = format!("{old}..{new}");
-            let spec = pathspec_of_bytes(path);
-            let ask = [
-                "rev-list",
-                "-1",
-                "--no-merges",
-                "--full-history",
-                &range,
-                "--",
-            ];
-            let mut arguments: Vec<&std::ffi::OsStr> =
-                ask.iter().map(std::ffi::OsStr::new).collect();
-            arguments.push(spec.as_os_str());
-            is_brought |= !git.output(&arguments)?.is_empty();
-        }
-        if !is_brought {
-            found.insert(*path);
+    let mut authors: BTreeMap<Vec<u8>, BTreeSet<String>> = BTreeMap::new();
+    for update in updates {
+        let (Some(old), Some(new)) = (update.before(), update.after()) else {
+            continue;
+        };
+        let [Some(old), Some(new)] = &commits(&git, &[old, new])?[..] else {
+            continue;
+        };
+        let revisions = [new.clone(), format!("^{old}")];
+        for edit in of_commits(repo, &revisions, &["--no-merges"])? {
+            let author = edit.commit.map(|commit| commit.author.clone());
+            authors.entry(edit.path).or_default().extend(author);
         }
     }
-    Ok(found)
+    Ok(authors)
 }

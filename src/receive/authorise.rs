@@ -257,7 +257,21 @@ impl Rules<'_> {
         is_or_below(&lock.owner.id, self.pusher)
     }
 
-    fn is_trusted(&self) -> bool {
+    /// Whether the commit says who pushes it: the history tells who did what.
+    pub(super) fn on_signature(&self, new: &Revision) -> Option<Objection> {
+        // An id's angle brackets do not get into a commit.
+        let pusher = self.pusher.replace(['<', '>', '\n'], "");
+        let is_signed = is_or_below(&new.committer, pusher.trim()) || self.is_trusted();
+        (!is_signed).then(|| {
+            let problem = format!(
+                "the change is signed `{}`, but pushed by `{}`",
+                new.committer, self.pusher
+            );
+            Objection::of_all(Code::Forbidden, problem)
+        })
+    }
+
+    pub(super) fn is_trusted(&self) -> bool {
         let mut trusted = self.policy.trusted.iter();
         trusted.any(|id| is_or_below(self.pusher, id))
     }

@@ -16,15 +16,15 @@ use std::path::PathBuf;
 use crate::edits::{self, RefUpdate};
 use crate::error::{Code, Error, Result};
 use crate::judge::{self, Answerable, Violation};
-use crate::lock::Owner;
+use crate::lock::{Liveness, Owner, is_or_below};
 use crate::lockable;
 use crate::path::{Key, Kind, Place};
-use crate::policy::Policy;
+use crate::policy::{self, Policy};
 use crate::repo::{Differing, Node, NodeKind, Objects, Repo, Revision};
 use crate::store::shared::tree;
 use crate::store::{Scope, shared};
 use crate::time::Clock;
-use crate::view::{Entry, Me, View};
+use crate::view::{Content, Entry, Me, View};
 
 pub use authorise::Objection;
 use authorise::{Rules, Step};
@@ -63,9 +63,10 @@ impl Receiver {
         let of_head = |update: &&RefUpdate| Some(&update.remote_ref) == head.as_ref();
         let coming = updates.iter().find(of_head).and_then(RefUpdate::after);
         let mends = coming
-            .map(|oid| Policy::in_commit(&repo, oid))
+            .map(|oid| checked(Policy::in_commit(&repo, oid)?, head.as_deref()))
             .transpose()?;
-        let policy = match (Policy::in_commit(&repo, "HEAD"), mends) {
+        let ours = Policy::in_commit(&repo, "HEAD").and_then(|p| checked(p, head.as_deref()));
+        let policy = match (ours, mends) {
             (Err(Error::BadPolicy { .. }), Some(_)) => Policy::default(),
             (policy, _) => policy?,
         };
@@ -98,6 +99,12 @@ impl Receiver {
 
     /// Judges everything that the push changes.
     pub fn judge(&self, updates: &[RefUpdate], clock: &dyn Clock) -> Result<Judged> {
+        if let Some(objection) = self.on_names(updates) {
+            return Ok(Judged {
+                objections: vec![objection],
+                violations: Vec::new(),
+            });
+        }
         let (locks, others): (Vec<_>, Vec<_>) = updates
             .iter()
             .cloned()
@@ -110,6 +117,28 @@ impl Receiver {
             objections,
             violations: self.violations(&others, clock)?,
         })
+    }
+
+    /// Git does what a push says of one ref twice in turn, and lets refs stand in the lock ref's way.
+    fn on_names(&self, updates: &[RefUpdate]) -> Option<Objection> {
+        let lock_ref = self.policy.share_ref.as_str();
+        let mut seen = HashSet::new();
+        for RefUpdate { remote_ref, .. } in updates {
+            if !seen.insert(remote_ref) {
+                let problem = format!("the push names `{remote_ref}` twice");
+                return Some(Objection::of_all(Code::BadUsage, problem));
+            }
+            let is_below = |name: &str, above: &str| {
+                name.strip_prefix(above)
+                    .is_some_and(|rest| rest.starts_with('/'))
+            };
+            let is_alike = remote_ref != lock_ref && remote_ref.eq_ignore_ascii_case(lock_ref);
+            if is_alike || is_below(remote_ref, lock_ref) || is_below(lock_ref, remote_ref) {
+                let problem = format!("`{remote_ref}` would stand in the way of the lock ref");
+                return Some(Objection::of_all(Code::Forbidden, problem));
+            }
+        }
+        None
     }
 
     fn objections(&self, update: &RefUpdate, clock: &dyn Clock) -> Result<Vec<Objection>> {
@@ -133,6 +162,15 @@ impl Receiver {
             seq: shared::seq_of(&new),
             now: clock.now(),
         };
+        let drops = old.is_some() && new.parents.is_empty();
+        let length = match &old {
+            Some(old) if drops => self.repo.count(&old.commit)?,
+            _ => 0,
+        };
+        if drops && length < shared::LONG && !rules.is_trusted() {
+            let problem = format!("a history of {length} changes is not dropped yet");
+            return Ok(vec![Objection::of_all(Code::Forbidden, problem)]);
+        }
         let seqs = (old.as_ref().map_or(0, shared::seq_of), rules.seq);
         if let Some(objection) = rules
             .on_succession(old.as_ref(), &new)
@@ -142,7 +180,7 @@ impl Receiver {
         }
         let before = old.as_ref().map(|old| old.tree.as_str());
         if before == Some(&new.tree) {
-            return Ok(Vec::new());
+            return Ok(rules.on_signature(&new).into_iter().collect());
         }
         if !self.objects.is_in_order(before, &new.tree)? {
             let problem = "the locks' tree names something twice, or is out of order";
@@ -157,8 +195,13 @@ impl Receiver {
         let claims = steps.iter().filter_map(|step| step.new.as_ref());
         let scope = Scope::Claims(claims.map(|entry| entry.claim.clone()).collect());
         let entries = tree::entries(&self.objects, &new.tree, &scope, &|_| None)?;
+        let entries = entries.into_iter().map(by_time).collect();
         let after = View::new(rules.seq, rules.now, self.policy.terms, entries);
-        Ok(rules.on_steps(&steps, &after))
+        let mut objections = rules.on_steps(&steps, &after);
+        if objections.is_empty() {
+            objections.extend(rules.on_signature(&new));
+        }
+        Ok(objections)
     }
 
     /// One path's change, with what lay there and what lies there.
@@ -170,7 +213,7 @@ impl Receiver {
                 oid,
                 kind,
             });
-            node.map(|node| tree::entry(&self.objects, node, &|_| None))
+            node.map(|node| tree::entry(&self.objects, node, &|_| None).map(by_time))
                 .transpose()
         };
         Ok(Step {
@@ -183,9 +226,12 @@ impl Receiver {
 
     /// What the new commits edit against the locks as they were before the push.
     fn violations(&self, updates: &[RefUpdate], clock: &dyn Clock) -> Result<Vec<Violation>> {
-        let tip = self.repo.commit_of(&self.policy.share_ref)?;
+        if updates.is_empty() {
+            return Ok(Vec::new());
+        }
+        let is_locked = self.repo.commit_of(&self.policy.share_ref)?.is_some();
         let attribute = lockable::InCommit::of(&self.repo, "HEAD")?;
-        if tip.is_none() && self.policy.require.is_empty() && attribute.is_none() {
+        if !is_locked && self.policy.require.is_empty() && attribute.is_none() {
             return Ok(Vec::new());
         }
         let edits = edits::received(&self.repo, updates)?;
@@ -194,6 +240,8 @@ impl Receiver {
         if all.is_empty() {
             return Ok(Vec::new());
         }
+        // Read as late as can be: what is locked meanwhile is locked.
+        let tip = self.repo.commit_of(&self.policy.share_ref)?;
         let tip: Option<Revision> = tip.map(|oid| self.objects.commit(&oid)).transpose()?;
         let entries = match &tip {
             Some(tip) => {
@@ -202,6 +250,7 @@ impl Receiver {
             }
             None => Vec::new(),
         };
+        let entries = entries.into_iter().map(by_time).collect();
         let seq = tip.as_ref().map_or(0, shared::seq_of);
         let view = View::new(seq, clock.now(), self.policy.terms, entries);
         let lockable = match attribute {
@@ -224,25 +273,56 @@ impl Receiver {
         let paths: Vec<&[u8]> = violations.iter().map(|v| v.path.as_slice()).collect();
         let same = edits::unchanged_at_tip(&self.repo, updates, &paths)?;
         violations.retain(|violation| !same.contains(&violation.path));
-        let suspects = judge::judge(&view, &self.me(), &taken_back, &is_required, who);
+        let suspects = judge::judge(&view, &self.me(), &taken_back, &|_| false, who);
         violations.extend(self.unexplained(updates, suspects)?);
         Ok(violations)
     }
 
-    /// Those that no commit explains: whoever merges others' work does not edit it.
+    /// Those that are not the holder's own work, brought from another ref: whoever merges that does not edit it.
     fn unexplained(
         &self,
         updates: &[RefUpdate],
         mut suspects: Vec<Violation>,
     ) -> Result<Vec<Violation>> {
-        let named = suspects.iter().filter_map(|violation| {
-            let commit = violation.commit.as_ref()?;
-            Some((violation.path.as_slice(), commit.oid.as_str()))
+        if suspects.is_empty() {
+            return Ok(suspects);
+        }
+        let authors = edits::authors(&self.repo, updates)?;
+        suspects.retain(|violation| {
+            let holder = violation.holder.as_ref().and_then(Entry::lock);
+            let is_holders =
+                |author: &String| holder.is_some_and(|lock| is_or_below(&lock.owner.id, author));
+            let by = authors.get(&violation.path);
+            !by.is_some_and(|by| by.iter().all(is_holders))
         });
-        let unexplained = edits::without_commit(&self.repo, updates, &named.collect())?;
-        let unexplained: HashSet<Vec<u8>> = unexplained.into_iter().map(<[u8]>::to_vec).collect();
-        suspects.retain(|violation| unexplained.contains(&violation.path));
         Ok(suspects)
+    }
+}
+
+/// The policy that a push brings to the branch that `HEAD` names must not make a lock ref of that branch: nobody could
+/// push to it any more.
+fn checked(policy: Policy, head: Option<&str>) -> Result<Policy> {
+    if head == Some(&policy.share_ref) {
+        return Err(Error::BadPolicy {
+            file: policy::FILE.into(),
+            line: 1,
+            problem: "`[share] ref` names the branch that the remote's HEAD names".into(),
+        });
+    }
+    Ok(policy)
+}
+
+/// What lies in a place as it is seen here, where nobody's processes are known.
+fn by_time(entry: Entry) -> Entry {
+    Entry {
+        content: match entry.content {
+            Content::Lock { lock, .. } => Content::Lock {
+                lock,
+                life: Liveness::Unknown,
+            },
+            unreadable @ Content::Unreadable { .. } => unreadable,
+        },
+        ..entry
     }
 }
 

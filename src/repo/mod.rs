@@ -130,6 +130,12 @@ impl Repo {
             .git()
             .output_with_input(&["cat-file", "--batch=%(objecttype)"], input)?;
         let bytes = output.strip_prefix(b"blob\n");
+        if bytes.is_none() && !output.ends_with(b" missing\n") {
+            return Err(Error::Corrupt {
+                path: PathBuf::from(path),
+                problem: "it is no file".into(),
+            });
+        }
         Ok(bytes.map(|bytes| bytes.strip_suffix(b"\n").unwrap_or(bytes).to_vec()))
     }
 
@@ -145,6 +151,23 @@ impl Repo {
         ])?;
         let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
         Ok((output.status.success() && !text.is_empty()).then_some(text))
+    }
+
+    /// How many commits a commit has in its history, itself among them.
+    pub(crate) fn count(&self, commit: &str) -> Result<u64> {
+        let output = self.git().output(&["rev-list", "--count", commit, "--"])?;
+        Ok(String::from_utf8_lossy(&output)
+            .trim()
+            .parse()
+            .unwrap_or_default())
+    }
+
+    /// Whether `HEAD` names a commit.
+    ///
+    /// # Errors
+    /// Where git cannot be run.
+    pub fn has_head(&self) -> Result<bool> {
+        Ok(self.commit_of("HEAD")?.is_some())
     }
 
     /// Whether an object is a commit.

@@ -76,7 +76,8 @@ impl Objects {
             .collect())
     }
 
-    /// Whether the directories of `new` that `old` does not have are as git writes them: sorted, each name once. What
+    /// Whether the directories of `new` that `old` does not have are as git writes them: sorted, each name once,
+    /// no directory empty. What
     /// is not would be read in one way here and in another elsewhere.
     pub(crate) fn is_in_order(&self, old: Option<&str>, new: &str) -> Result<bool> {
         let old = old.map(|tree| self.tree(tree)).transpose()?;
@@ -95,11 +96,16 @@ impl Objects {
             let is_tree = entry.kind() == Some(ObjectType::Tree);
             // As git sorts: a directory as if its name ended in a slash.
             let mut key = entry.name_bytes().to_vec();
+            let is_odd = key.is_empty() || key.contains(&b'/');
             let is_twice = !names.insert(key.clone());
             if is_tree {
                 key.push(b'/');
             }
-            if is_twice || last.as_ref().is_some_and(|last| *last >= key) || depth >= DEEPEST {
+            if is_odd
+                || is_twice
+                || last.as_ref().is_some_and(|last| *last >= key)
+                || depth >= DEEPEST
+            {
                 return Ok(false);
             }
             last = Some(key);
@@ -111,7 +117,9 @@ impl Objects {
             let find = |oid| self.repository.find_tree(oid).map_err(|e| self.corrupt(&e));
             // What was no directory before is all new.
             let before = before.and_then(|oid| find(oid).ok());
-            if !self.is_tree_in_order(before.as_ref(), &find(entry.id())?, depth + 1)? {
+            let inner = find(entry.id())?;
+            // An empty one is a lock that nobody has, and in everybody's way.
+            if inner.is_empty() || !self.is_tree_in_order(before.as_ref(), &inner, depth + 1)? {
                 return Ok(false);
             }
         }

@@ -513,3 +513,24 @@ fn no_state_of_the_history_ever_had_two_holders() {
     let log: Value = clones[0].json(&["log", "--all"]);
     assert!(log["events"].as_array().unwrap().len() > 10);
 }
+
+#[test]
+fn of_several_push_urls_one_that_refuses_is_a_no() {
+    let sandbox = Sandbox::new();
+    let (ada, bob) = two(&sandbox);
+    let mirror = sandbox.path().join("mirror.git");
+    let bare = sandbox.path().join("remote.git");
+    ada.git(&["init", "-q", "--bare", mirror.to_str().unwrap()]);
+    for url in [&mirror, &bare] {
+        bob.git(&[
+            "remote",
+            "set-url",
+            "--add",
+            "--push",
+            "origin",
+            url.to_str().unwrap(),
+        ]);
+    }
+    ada.ok(&["lock", "hero.psd"]);
+    bob.latch(&["lock", "hero.psd"]).ended(1);
+}

@@ -519,3 +519,170 @@ fn a_tree_that_names_something_twice_is_refused() {
         "{pushed:?}"
     );
 }
+
+/// What receive-pack does with these commands, sent to it as they are: `old new ref`.
+fn raw(bare: &Tree<'_>, pusher: &str, commands: &[String]) -> String {
+    use std::io::Write as _;
+    let mut child = bare
+        .command("git")
+        .args(["receive-pack", "."])
+        .env("REMOTE_USER", pusher)
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    for (n, command) in commands.iter().enumerate() {
+        let features = if n == 0 { "\0 report-status" } else { "" };
+        write!(
+            stdin,
+            "{:04x}{command}{features}",
+            command.len() + features.len() + 4
+        )
+        .unwrap();
+    }
+    stdin.write_all(b"0000").unwrap();
+    // A pack of nothing: every object is there.
+    stdin.write_all(b"PACK\0\0\0\x02\0\0\0\0\x02\x9d\x08\x82\x3b\xd8\xa8\xea\xb5\x10\xad\x6a\xc7\x5c\x82\x3c\xfd\x3e\xd3\x1e").unwrap();
+    drop(stdin);
+    let output = child.wait_with_output().unwrap();
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+#[test]
+fn a_ref_that_a_push_names_twice_is_refused() {
+    let sandbox = Sandbox::new();
+    let (ada, _, bare) = judged(&sandbox, "");
+    ada.ok(&["lock", "hero.psd"]);
+    ada.ok(&["lock", "notes.txt"]);
+    let tip = bare.git(&["rev-parse", "refs/latch/locks"]);
+    let tip = tip.trim();
+    let null = "0".repeat(40);
+    let first = format!("{tip} {tip} refs/latch/locks");
+    let second = format!("{tip} {null} refs/latch/locks");
+    let told = raw(&bare, "bob@example.com", &[first, second]);
+    assert!(told.contains("names `refs/latch/locks` twice"), "{told}");
+    assert_eq!(bare.git(&["rev-parse", "refs/latch/locks"]).trim(), tip);
+}
+
+#[test]
+fn work_from_aside_reaches_a_branch_only_if_it_is_the_holders() {
+    let sandbox = Sandbox::new();
+    let (ada, bob, _) = judged(&sandbox, "");
+    bob.git(&["config", "user.email", "bob@example.com"]);
+    // Pushed before the lock.
+    bob.git(&["switch", "-q", "-c", "side"]);
+    commit(&bob, "hero.psd", "two\n");
+    push(
+        &bob,
+        "bob@example.com",
+        &["-q", "--no-verify", "origin", "side"],
+    )
+    .ended(0);
+    latch(&ada, "ada@example.com", &["lock", "hero.psd"]).ended(0);
+    let pushed = push(
+        &bob,
+        "bob@example.com",
+        &["--no-verify", "origin", "side:main"],
+    );
+    assert!(
+        pushed.stderr.contains("git-latch: held hero.psd"),
+        "{pushed:?}"
+    );
+    // Edited and put back on one branch, so that another can be moved into the middle.
+    bob.git(&["switch", "-q", "-c", "aside", "origin/main"]);
+    commit(&bob, "notes.txt", "two\n");
+    push(
+        &bob,
+        "bob@example.com",
+        &["-q", "--no-verify", "origin", "aside"],
+    )
+    .ended(0);
+    commit(&bob, "hero.psd", "three\n");
+    bob.git(&["revert", "--no-edit", "HEAD"]);
+    push(
+        &bob,
+        "bob@example.com",
+        &["-q", "--no-verify", "origin", "aside"],
+    )
+    .ended(0);
+    let pushed = push(
+        &bob,
+        "bob@example.com",
+        &["--no-verify", "origin", "aside~1:main"],
+    );
+    assert!(
+        pushed.stderr.contains("git-latch: held hero.psd"),
+        "{pushed:?}"
+    );
+}
+
+#[test]
+fn nothing_stands_in_the_way_of_the_lock_ref_and_no_policy_bricks_the_branch() {
+    let sandbox = Sandbox::new();
+    let (ada, bob, bare) = judged(&sandbox, "");
+    for name in ["refs/latch/locks/x", "refs/latch/LOCKS"] {
+        let refspec = format!("main:{name}");
+        let pushed = push(
+            &bob,
+            "bob@example.com",
+            &["--no-verify", "origin", &refspec],
+        );
+        assert!(
+            pushed.stderr.contains("in the way of the lock ref"),
+            "{pushed:?}"
+        );
+    }
+    for text in ["[share]\nref = \"refs/heads/main\"\n", ""] {
+        if text.is_empty() {
+            std::fs::remove_file(bob.path.join(".latch.toml")).unwrap();
+            bob.write(".latch.toml/inside", "x");
+            bob.git(&["add", "-A"]);
+            bob.git(&["commit", "-q", "--no-verify", "-m", "x"]);
+        } else {
+            commit(&bob, ".latch.toml", text);
+        }
+        let pushed = push(&bob, "bob@example.com", &["--no-verify", "origin", "main"]);
+        assert!(
+            pushed.stderr.contains("git-latch: bad_policy"),
+            "{pushed:?}"
+        );
+    }
+    ada.ok(&["lock", "hero.psd"]);
+    bare.git(&["symbolic-ref", "HEAD", "refs/heads/none"]);
+    bare.latch(&["doctor"]).ended(2).said("1 thing is wrong");
+}
+
+#[test]
+fn a_history_is_not_dropped_before_it_is_long_nor_signed_by_another() {
+    let sandbox = Sandbox::new();
+    let (ada, bob, bare) = judged(&sandbox, "");
+    latch(&ada, "ada@example.com", &["lock", "hero.psd"]).ended(0);
+    latch(&bob, "bob@example.com", &["sync"]).ended(0);
+    let store = sandbox.tree("bob/.git/latch/store.git");
+    let seq = bob.json(&["list"])["seq"].as_u64().unwrap() + 1;
+    let tree = bare.git(&["rev-parse", "refs/latch/locks^{tree}"]);
+    let tip = bare.git(&["rev-parse", "refs/latch/locks"]);
+    let message = format!("x\n\nLatch-Seq: {seq}\n");
+    let url = bare.path.to_str().unwrap();
+    for (mail, parent, told) in [
+        ("bob@example.com", None, "is not dropped yet"),
+        (
+            "carol@example.com",
+            Some(tip.trim()),
+            "is signed `carol@example.com`",
+        ),
+    ] {
+        let mut writing = store.command("git");
+        writing.args(["-c", "user.name=X", "-c", &format!("user.email={mail}")]);
+        writing.args(["commit-tree", tree.trim(), "-m", &message]);
+        if let Some(parent) = parent {
+            writing.args(["-p", parent]);
+        }
+        let written = Run::of(writing.env_remove("GIT_COMMITTER_DATE")).ended(0);
+        let refspec = format!("+{}:refs/latch/locks", written.stdout.trim());
+        let pushed = push(&store, "bob@example.com", &["--no-verify", url, &refspec]);
+        assert!(pushed.stderr.contains(told), "{pushed:?}");
+    }
+}

@@ -15,6 +15,8 @@ const DEPTH: &str = "Latch-Depth: ";
 /// The trailer that tells whose turn it was.
 const WORKSPACE: &str = "Latch-Workspace: ";
 
+/// From how many commits on the history is dropped.
+pub(crate) const LONG: u64 = 10_000;
 /// From how many locks on a change is written as one pack.
 const MANY: usize = 32;
 

@@ -27,7 +27,7 @@ use chrono::{DateTime, Utc};
 
 pub use self::branch::Branch;
 pub use self::clocks::ClockDifference;
-pub(crate) use self::commit::seq_of;
+pub(crate) use self::commit::{LONG, seq_of};
 pub use self::history::{Event, Happening};
 pub use self::received::ReceivedStore;
 use self::remote::{Presence, Pushed, Remote};
@@ -44,8 +44,8 @@ use crate::view::{Terms, View};
 
 /// The last tip that was accepted as the locks' state.
 const TIP: &str = "refs/latch/tip";
-/// Where a fetch puts what the remote has, before it is accepted.
-const FETCHED: &str = "refs/latch/fetched";
+/// Below this, each command for itself, a fetch puts what the remote has, before it is accepted.
+const FETCHED: &str = "refs/latch/fetching";
 
 /// The shared tier's store.
 #[derive(Clone, Debug)]
@@ -173,12 +173,8 @@ impl SharedStore {
         clock: &dyn Clock,
     ) -> Result<Option<Revision>> {
         let seen = objects.revision(TIP)?;
-        let presence = self.remote.fetch(FETCHED, limit)?;
+        let fetched = self.fetched(objects, limit)?;
         let asked = self.note_asking(clock.now())?;
-        let fetched = match presence {
-            Presence::Present => objects.revision(FETCHED)?,
-            Presence::Absent => None,
-        };
         match (seen, fetched) {
             (None, None) => Ok(None),
             (_, Some(fetched)) if seq_of(&fetched) >= MAX_SEQ => {
@@ -198,6 +194,19 @@ impl SharedStore {
             }
             (Some(_), None) => Err(self.went_back("the lock ref has vanished from it")),
             (_, Some(_)) => Err(self.went_back("its lock ref went back")),
+        }
+    }
+
+    /// What the remote has.
+    fn fetched(&self, objects: &Objects, limit: Option<Duration>) -> Result<Option<Revision>> {
+        let into = format!("{FETCHED}/{}", std::process::id());
+        match self.remote.fetch(&into, limit)? {
+            Presence::Absent => Ok(None),
+            Presence::Present => {
+                let found = objects.revision(&into)?;
+                objects.remove(&into)?;
+                Ok(found)
+            }
         }
     }
 
@@ -245,10 +254,7 @@ impl SharedStore {
     /// Forgets what was seen here, and accepts what the remote has.
     pub fn reset(&self) -> Result<Synced> {
         let objects = self.prepare()?;
-        let tip = match self.remote.fetch(FETCHED, None)? {
-            Presence::Present => objects.revision(FETCHED)?,
-            Presence::Absent => None,
-        };
+        let tip = self.fetched(&objects, None)?;
         match &tip {
             Some(tip) => objects.set(TIP, &tip.commit)?,
             None => objects.remove(TIP)?,

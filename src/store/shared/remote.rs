@@ -153,13 +153,16 @@ impl Remote {
                 .nth(1)
                 .is_some_and(|r| r.ends_with(&format!(":{}", self.reference)))
         };
-        let flag = told
+        // With several push URLs there is a line for each.
+        let flags: Vec<char> = told
             .lines()
-            .find(of_ours)
-            .and_then(|line| line.chars().next());
-        Ok(match flag {
-            // `=` would be an identical commit, which is no proof that it is ours.
-            Some('*' | '+' | ' ') => Pushed::Accepted,
+            .filter(of_ours)
+            .filter_map(|line| line.chars().next())
+            .collect();
+        // `=` would be an identical commit, which is no proof that it is ours.
+        let is_accepted = flags.iter().all(|flag| matches!(flag, '*' | '+' | ' '));
+        Ok(match flags.first() {
+            Some(_) if is_accepted && output.status.success() => Pushed::Accepted,
             Some(_) => {
                 if let Some(branch) = branch
                     && let Some(reason) = branch.refusal(&told)
