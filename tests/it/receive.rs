@@ -490,7 +490,7 @@ fn replacements_do_not_replace_the_rules() {
 }
 
 #[test]
-fn a_tree_that_names_something_twice_is_refused() {
+fn a_tree_that_git_would_not_write_is_refused() {
     let sandbox = Sandbox::new();
     let (ada, bob, bare) = judged(&sandbox, "");
     latch(&ada, "ada@example.com", &["lock", "hero.psd"]).ended(0);
@@ -499,25 +499,39 @@ fn a_tree_that_names_something_twice_is_refused() {
     let lock = store.git(&["rev-parse", "refs/latch/tip:hero.psd.lock"]);
     let old = bare.git(&["rev-parse", "refs/latch/locks"]);
     let seq = bob.json(&["list"])["seq"].as_u64().unwrap() + 1;
-    let script = "blob=$(echo x | git hash-object -w --stdin); \
-        hex() { printf \"$1\" | sed 's/../\\\\x&/g'; }; \
-        { printf '100644 hero.psd.lock\\0'; printf \"$(hex $0)\"; printf '100644 hero.psd.lock\\0'; printf \"$(hex $blob)\"; } > entries; \
-        tree=$(git hash-object -t tree -w --literally entries); \
-        printf 'x\\n\\nLatch-Seq: %s\\n' $1 | git -c user.name=Bob -c user.email=bob@example.com commit-tree $tree -p $2";
-    let mut writing = store.command("bash");
-    writing.args(["-c", script, lock.trim(), &seq.to_string(), old.trim()]);
-    writing.env_remove("GIT_COMMITTER_DATE");
-    let commit = Run::of(&mut writing).ended(0);
-    let refspec = format!("{}:refs/latch/locks", commit.stdout.trim());
-    let pushed = push(
-        &store,
-        "bob@example.com",
-        &["--no-verify", bare.path.to_str().unwrap(), &refspec],
-    );
-    assert!(
-        pushed.stderr.contains("names something twice"),
-        "{pushed:?}"
-    );
+    let script = r#"
+        put() { printf "%s %s\\0" "$1" "$2"; printf "$(echo "$3" | sed 's/../\\x&/g')"; }
+        blob=$(echo x | git hash-object -w --stdin)
+        empty=$(git hash-object -w -t tree /dev/null)
+        case $1 in
+            twice) { put 100644 hero.psd.lock $0; put 100644 hero.psd.lock $blob; } ;;
+            slash) { put 100644 a/b.lock $blob; put 100644 hero.psd.lock $0; } ;;
+            empty) { put 40000 a.lock $empty; put 100644 hero.psd.lock $0; } ;;
+            order) { put 100644 hero.psd.lock $0; put 100644 a.lock $blob; } ;;
+        esac > entries
+        tree=$(git hash-object -t tree -w --literally entries)
+        printf 'x\n\nLatch-Seq: %s\n' $2 |
+            git -c user.name=Bob -c user.email=bob@example.com commit-tree $tree -p $3"#;
+    for kind in ["twice", "slash", "empty", "order"] {
+        let mut writing = store.command("bash");
+        writing.args([
+            "-c",
+            script,
+            lock.trim(),
+            kind,
+            &seq.to_string(),
+            old.trim(),
+        ]);
+        writing.env_remove("GIT_COMMITTER_DATE");
+        let commit = Run::of(&mut writing).ended(0);
+        let refspec = format!("{}:refs/latch/locks", commit.stdout.trim());
+        let url = bare.path.to_str().unwrap();
+        let pushed = push(&store, "bob@example.com", &["--no-verify", url, &refspec]);
+        assert!(
+            pushed.stderr.contains("names something twice"),
+            "{kind}: {pushed:?}"
+        );
+    }
 }
 
 /// What receive-pack does with these commands, sent to it as they are: `old new ref`.
