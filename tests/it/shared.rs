@@ -489,3 +489,41 @@ fn a_long_history_is_dropped_and_the_locks_stay() {
     bare.git(&["config", "receive.denyNonFastForwards", "true"]);
     bob.ok(&["lock", "hero.psd"]);
 }
+
+#[test]
+fn what_comes_together_in_our_repository_is_packed_in_time() {
+    let sandbox = Sandbox::new();
+    let (ada, bob) = two(&sandbox);
+    ada.ok(&["lock", "hero.psd"]);
+    bob.ok(&["sync"]);
+    let store = sandbox.tree("bob/.git/latch/store.git");
+    store.git(&["config", "gc.auto", "1"]);
+    // git looks at a sample of the loose objects only.
+    let names: Vec<String> = (0..1000).map(|n| format!("many/{n}")).collect();
+    for name in &names {
+        bob.write(name, name);
+    }
+    let mut hash = bob.command("git");
+    hash.args([
+        "--git-dir",
+        store.path.to_str().unwrap(),
+        "hash-object",
+        "-w",
+    ]);
+    Run::of(hash.args(&names)).ended(0);
+    store.git(&["config", "gc.autoDetach", "false"]);
+    let bare = sandbox.tree("remote.git");
+    let tip = bare.git(&["rev-parse", "refs/latch/locks"]);
+    let tree = bare.git(&["rev-parse", "refs/latch/locks^{tree}"]);
+    let seq = ada.json(&["list"])["seq"].as_u64().unwrap() + 1;
+    let message = format!("x\n\nLatch-Seq: {seq}\nLatch-Depth: 499\n");
+    let commit = bare.git(&["commit-tree", tree.trim(), "-p", tip.trim(), "-m", &message]);
+    bare.git(&["update-ref", "refs/latch/locks", commit.trim()]);
+    let packs = || !store.git(&["count-objects", "-v"]).contains("packs: 0");
+    bob.ok(&["sync"]);
+    assert!(!packs());
+    bob.ok(&["lock", "notes.txt"]);
+    assert!(packs());
+    bob.ok(&["unlock", "notes.txt"]);
+    assert_eq!(bob.locks().len(), 1);
+}

@@ -100,6 +100,7 @@ impl SharedStore {
         let took = pushing.elapsed();
         let Pushed::Not(rejection) = pushed else {
             Self::advance(objects, commit)?;
+            self.tidy(tip, &objects.commit(commit)?);
             return Ok(Attempt::Published(Some(took)));
         };
         let now = self.fetch(objects, None, clock);

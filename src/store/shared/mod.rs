@@ -47,6 +47,9 @@ const TIP: &str = "refs/latch/tip";
 /// Below this, each command for itself, a fetch puts what the remote has, before it is accepted.
 const FETCHED: &str = "refs/latch/fetching";
 
+/// After how many changes our repository is looked after.
+const TIDIED: u64 = 500;
+
 /// The shared tier's store.
 #[derive(Clone, Debug)]
 pub struct SharedStore {
@@ -183,6 +186,7 @@ impl SharedStore {
             (Some(seen), Some(fetched)) if seen.commit == fetched.commit => Ok(Some(seen)),
             (seen, Some(fetched)) if seq_of(&fetched) > seen.as_ref().map_or(0, seq_of) => {
                 Self::advance(objects, &fetched.commit)?;
+                self.tidy(seen.as_ref(), &fetched);
                 let skew = self.terms.clock_skew;
                 let now = clock.now();
                 if let Some(difference) =
@@ -194,6 +198,18 @@ impl SharedStore {
             }
             (Some(_), None) => Err(self.went_back("the lock ref has vanished from it")),
             (_, Some(_)) => Err(self.went_back("its lock ref went back")),
+        }
+    }
+
+    /// Has git pack what has come together in our repository, every few hundred changes, if git finds it worth while.
+    fn tidy(&self, before: Option<&Revision>, after: &Revision) {
+        let stretch = |tip: &Revision| commit::depth_of(tip) / TIDIED;
+        if before.map(stretch) == Some(stretch(after)) {
+            return;
+        }
+        let store = format!("--git-dir={}", self.store().display());
+        if let Err(error) = self.git.run(&[&store, "gc", "--auto", "--quiet"]) {
+            tracing::debug!(%error, "our repository is not packed");
         }
     }
 
