@@ -112,6 +112,30 @@ fn locking(how: &str, url: impl Fn(&Remote) -> String) {
         let many: Vec<&str> = lock.chain(paths.iter().map(String::as_str)).collect();
         thousands.push(elapsed(|| fresh.latch(&many)));
     }
+    // The same on a remote as far away as most are.
+    remote.hook("sleep 0.3");
+    let (mut far, mut far_thousands) = (Vec::new(), Vec::new());
+    for n in 0..3 {
+        let fresh = Repo::clone_of(&url, true);
+        fresh.latch(&["-q", "sync"]);
+        let paths: Vec<String> = (0..1000)
+            .map(|file| format!("Far{n}/{:02}/texture-{file:04}.psd", file % 10))
+            .collect();
+        let lock = ["-q", "lock", "--new"].into_iter();
+        let many: Vec<&str> = lock.chain(paths.iter().map(String::as_str)).collect();
+        std::thread::sleep(Duration::from_secs(4));
+        far_thousands.push(elapsed(|| fresh.latch(&many)));
+        repo.latch(&["-q", "sync"]);
+        std::thread::sleep(Duration::from_secs(4));
+        let one = format!("far-{n}");
+        far.push(elapsed(|| repo.latch(&["-q", "lock", "--new", &one])));
+    }
+    row(
+        &format!("lock {how} of 1,000 paths : of one, 0.3 s a push"),
+        median(far_thousands),
+        median(far),
+        2.0,
+    );
     let (lock, push, thousand) = (median(locks), median(pushes), median(thousands));
     row(
         &format!("lock {how} : bare push of one commit"),
