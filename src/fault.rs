@@ -4,6 +4,8 @@
 //! for the second time. `GIT_LATCH_FAULT=NAME=DIR` makes it halt there: it creates `DIR/reached` and goes on when
 //! `DIR/go` exists. `GIT_LATCH_TEST_CLOCK=SECONDS` sets this process's clock ahead, or back.
 
+use std::time::Duration;
+
 /// A step at which a test may stop this process.
 #[cfg(not(debug_assertions))]
 #[inline]
@@ -30,6 +32,15 @@ pub(crate) fn point(name: &str) {
     if step == name && pass.parse() == Ok(PASSED.fetch_add(1, Ordering::Relaxed) + 1) {
         kill_myself();
     }
+}
+
+/// How long something may take; tests of what happens then do not want to wait so long, and say how many milliseconds.
+pub(crate) fn limit(variable: &str, usual: Duration) -> Duration {
+    if !cfg!(debug_assertions) {
+        return usual;
+    }
+    let millis = std::env::var(variable).ok().and_then(|v| v.parse().ok());
+    millis.map_or(usual, Duration::from_millis)
 }
 
 /// How far this process's clock is off.

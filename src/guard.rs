@@ -40,7 +40,7 @@ impl Guard {
             if let Some(guard) = Self::try_take(path, note)? {
                 return Ok(guard);
             }
-            if since.elapsed() >= patience() {
+            if since.elapsed() >= crate::fault::limit("GIT_LATCH_PATIENCE_MS", PATIENCE) {
                 return Err(Error::Busy {
                     holder: holder(path),
                     guard: path.to_owned(),
@@ -96,18 +96,6 @@ impl Guard {
             .map(DateTime::from)
             .map_err(Error::io("read the time of", &self.path))
     }
-}
-
-/// How long to wait for the guard; tests of the error do not want to wait ten seconds.
-fn patience() -> Duration {
-    #[cfg(debug_assertions)]
-    if let Some(millis) = std::env::var("GIT_LATCH_PATIENCE_MS")
-        .ok()
-        .and_then(|v| v.parse().ok())
-    {
-        return Duration::from_millis(millis);
-    }
-    PATIENCE
 }
 
 fn open(path: &Path) -> Result<File> {

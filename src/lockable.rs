@@ -95,8 +95,13 @@ pub fn among(repo: &Repo, paths: &[&[u8]]) -> Result<HashSet<Vec<u8>>> {
     if paths.is_empty() {
         return Ok(HashSet::new());
     }
+    ask(&repo.git(), &CHECK, paths)
+}
+
+/// Asks `check-attr` about paths.
+fn ask(git: &Git, check: &[&str], paths: &[&[u8]]) -> Result<HashSet<Vec<u8>>> {
     let input = [&paths.join(&0)[..], b"\0"].concat();
-    let output = repo.git().output_with_input(&CHECK, input)?;
+    let output = git.output_with_input(check, input)?;
     Ok(with_attribute(&output).map(<[u8]>::to_vec).collect())
 }
 

@@ -4,7 +4,8 @@
 //! `git` command, whose answers hold for every kind of index and repository; paths are git's bytes. Whether an edit is
 //! against somebody's lock is not decided here but in [`crate::judge`].
 //!
-//! Not seen: what a forced push takes back, and a change that an already committed merge threw away.
+//! Not seen before a push: what a forced push takes back, and a change that an already committed merge threw away. Where
+//! a push arrives ([`taken_back`]) they are.
 
 mod pushed;
 mod received;

@@ -202,7 +202,7 @@ pub(super) fn git_without_replacements(repo: &Repo) -> Git {
     repo.git().with_variable("GIT_NO_REPLACE_OBJECTS", "1")
 }
 
-pub(super) fn is_null(oid: &str) -> bool {
+fn is_null(oid: &str) -> bool {
     oid.bytes().all(|b| b == b'0')
 }
 

@@ -69,8 +69,12 @@ pub(crate) fn pathspec(path: &RepoPath) -> String {
     if path.is_root() {
         ":/".to_owned()
     } else {
-        format!(":(top,literal){path}")
+        literal(path.as_str())
     }
+}
+
+fn literal(path: &str) -> String {
+    format!(":(top,literal){path}")
 }
 
 fn is_among(edit: &Edit, claims: &[Claim]) -> bool {
@@ -99,8 +103,7 @@ fn is_same(repo: &Repo, commit: &str, path: &[u8]) -> Result<bool> {
 
 /// Whether no later commit on the remote's branches edits the path.
 fn is_newest(repo: &Repo, of_remote: &str, commit: &str, path: &[u8]) -> Result<bool> {
-    let path = String::from_utf8_lossy(path);
-    let path = format!(":(top,literal){path}");
+    let path = literal(&String::from_utf8_lossy(path));
     let newest = repo
         .git()
         .output(&["rev-list", "-1", of_remote, "--", &path])?;

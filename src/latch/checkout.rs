@@ -7,6 +7,7 @@ use crate::edits::{self, Newer};
 use crate::error::{Error, Fate, Result};
 use crate::lockable::{self, Bits};
 use crate::path::Kind;
+use crate::store::shared;
 use crate::target::Target;
 
 /// How long fetching the remote's branches may take.
@@ -86,8 +87,6 @@ impl Latch {
         if output.status.success() {
             return Ok(());
         }
-        let words = String::from_utf8_lossy(&output.stderr);
-        let words: Vec<&str> = words.split_whitespace().collect();
-        Err(unreachable(words.join(" ")))
+        Err(unreachable(shared::words(&output)))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{ATTRIBUTE, with_attribute};
+use super::{ATTRIBUTE, ask};
 use crate::error::{Error, Result};
 use crate::repo::Repo;
 
@@ -42,9 +42,7 @@ impl InCommit {
         let index = directory.path().join("index");
         let git = repo.git().with_variable("GIT_INDEX_FILE", index);
         git.output(&["read-tree", &self.commit])?;
-        let input = [&paths.join(&0)[..], b"\0"].concat();
-        let ask = ["check-attr", "--cached", "-z", "--stdin", ATTRIBUTE];
-        let output = git.output_with_input(&ask, input)?;
-        Ok(with_attribute(&output).map(<[u8]>::to_vec).collect())
+        let check = ["check-attr", "--cached", "-z", "--stdin", ATTRIBUTE];
+        ask(&git, &check, paths)
     }
 }

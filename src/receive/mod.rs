@@ -16,15 +16,15 @@ use std::path::PathBuf;
 use crate::edits::{self, RefUpdate};
 use crate::error::{Code, Error, Result};
 use crate::judge::{self, Answerable, Violation};
-use crate::lock::{Liveness, Owner, is_or_below};
+use crate::lock::{Owner, is_or_below};
 use crate::lockable;
 use crate::path::{Key, Kind, Place};
 use crate::policy::{self, Policy};
 use crate::repo::{Differing, Node, NodeKind, Objects, Repo, Revision};
-use crate::store::shared::tree;
+use crate::store::shared::tree::{self, Known};
 use crate::store::{Scope, shared};
 use crate::time::Clock;
-use crate::view::{Content, Entry, Me, View};
+use crate::view::{Entry, Me};
 
 pub use authorise::Objection;
 use authorise::{Rules, Step};
@@ -94,7 +94,15 @@ impl Receiver {
     #[must_use]
     pub fn me(&self) -> Me {
         let id = self.pusher.as_ref().map_or("", |pusher| &pusher.id);
-        me_of(id)
+        Me {
+            owner: Owner {
+                id: id.to_owned(),
+                name: id.to_owned(),
+                host: String::new(),
+                workspace: None,
+            },
+            inside: Vec::new(),
+        }
     }
 
     /// Judges everything that the push changes.
@@ -162,19 +170,18 @@ impl Receiver {
             seq: shared::seq_of(&new),
             now: clock.now(),
         };
-        let drops = old.is_some() && new.parents.is_empty();
-        let length = match &old {
-            Some(old) if drops => self.repo.count(&old.commit)?,
-            _ => 0,
-        };
-        if drops && length < shared::LONG && !rules.is_trusted() {
-            let problem = format!("a history of {length} changes is not dropped yet");
-            return Ok(vec![Objection::of_all(Code::Forbidden, problem)]);
+        let dropped = old.as_ref().filter(|_| new.parents.is_empty());
+        if let Some(old) = dropped.filter(|_| !rules.is_trusted()) {
+            let length = self.repo.count(&old.commit)?;
+            if length < shared::LONG {
+                let problem = format!("a history of {length} changes is not dropped yet");
+                return Ok(vec![Objection::of_all(Code::Forbidden, problem)]);
+            }
         }
-        let seqs = (old.as_ref().map_or(0, shared::seq_of), rules.seq);
+        let last = old.as_ref().map_or(0, shared::seq_of);
         if let Some(objection) = rules
             .on_succession(old.as_ref(), &new)
-            .or_else(|| rules.on_number(seqs.0))
+            .or_else(|| rules.on_number(last))
         {
             return Ok(vec![objection]);
         }
@@ -194,9 +201,8 @@ impl Receiver {
             .collect::<Result<_>>()?;
         let claims = steps.iter().filter_map(|step| step.new.as_ref());
         let scope = Scope::Claims(claims.map(|entry| entry.claim.clone()).collect());
-        let entries = tree::entries(&self.objects, &new.tree, &scope, &|_| None)?;
-        let entries = entries.into_iter().map(by_time).collect();
-        let after = View::new(rules.seq, rules.now, self.policy.terms, entries);
+        let when = (self.policy.terms, rules.now);
+        let after = tree::view(&self.objects, Some(&new), &scope, Known::Nothing, when)?;
         let mut objections = rules.on_steps(&steps, &after);
         if objections.is_empty() {
             objections.extend(rules.on_signature(&new));
@@ -213,7 +219,7 @@ impl Receiver {
                 oid,
                 kind,
             });
-            node.map(|node| tree::entry(&self.objects, node, &|_| None).map(by_time))
+            node.map(|node| tree::entry(&self.objects, node, Known::Nothing))
                 .transpose()
         };
         Ok(Step {
@@ -243,16 +249,9 @@ impl Receiver {
         // Read as late as can be: what is locked meanwhile is locked.
         let tip = self.repo.commit_of(&self.policy.share_ref)?;
         let tip: Option<Revision> = tip.map(|oid| self.objects.commit(&oid)).transpose()?;
-        let entries = match &tip {
-            Some(tip) => {
-                let scope = Scope::Claims(judge::claims(&all));
-                tree::entries(&self.objects, &tip.tree, &scope, &|_| None)?
-            }
-            None => Vec::new(),
-        };
-        let entries = entries.into_iter().map(by_time).collect();
-        let seq = tip.as_ref().map_or(0, shared::seq_of);
-        let view = View::new(seq, clock.now(), self.policy.terms, entries);
+        let scope = Scope::Claims(judge::claims(&all));
+        let when = (self.policy.terms, clock.now());
+        let view = tree::view(&self.objects, tip.as_ref(), &scope, Known::Nothing, when)?;
         let lockable = match attribute {
             Some(attribute) => {
                 let distinct: BTreeSet<&[u8]> = all.iter().map(|e| e.path.as_slice()).collect();
@@ -312,20 +311,6 @@ fn checked(policy: Policy, head: Option<&str>) -> Result<Policy> {
     Ok(policy)
 }
 
-/// What lies in a place as it is seen here, where nobody's processes are known.
-fn by_time(entry: Entry) -> Entry {
-    Entry {
-        content: match entry.content {
-            Content::Lock { lock, .. } => Content::Lock {
-                lock,
-                life: Liveness::Unknown,
-            },
-            unreadable @ Content::Unreadable { .. } => unreadable,
-        },
-        ..entry
-    }
-}
-
 /// Where objects lie: the repository's own, and the quarantine of the push.
 fn object_directories(repo: &Repo, variable: &dyn Fn(&str) -> Option<String>) -> Vec<PathBuf> {
     let quarantine = variable("GIT_OBJECT_DIRECTORY").map(PathBuf::from);
@@ -334,18 +319,6 @@ fn object_directories(repo: &Repo, variable: &dyn Fn(&str) -> Option<String>) ->
     all.push(repo.common_dir().join("objects"));
     all.extend(std::env::split_paths(&alternates).filter(|path| path.is_absolute()));
     all
-}
-
-fn me_of(id: &str) -> Me {
-    Me {
-        owner: Owner {
-            id: id.to_owned(),
-            name: id.to_owned(),
-            host: String::new(),
-            workspace: None,
-        },
-        inside: Vec::new(),
-    }
 }
 
 /// The path that an entry is about, for a refusal's last line.

@@ -1,5 +1,6 @@
 //! A branch that goes with a change of the locks.
 
+use super::rejection::told_of;
 use crate::git::Git;
 use crate::repo::Repo;
 
@@ -38,13 +39,8 @@ impl Branch {
     }
 
     /// Why the remote, or git, does not let the branch move, if that is what stands against the push.
-    pub(super) fn refusal(&self, told: &str) -> Option<String> {
-        let of_ours = |line: &&str| {
-            let names = line.split('\t').nth(1);
-            names.is_some_and(|names| names.ends_with(&format!(":{}", self.there)))
-        };
-        let line = told.lines().find(of_ours)?;
-        let reason = line.strip_prefix('!')?.split('\t').nth(2)?;
-        (!reason.contains("atomic")).then(|| reason.to_owned())
+    pub(super) fn refusal<'a>(&self, told: &'a str) -> Option<&'a str> {
+        let (flag, reason) = told_of(told, &self.there).next()?;
+        (flag == '!' && !reason.contains("atomic")).then_some(reason)
     }
 }

@@ -66,8 +66,7 @@ impl SharedStore {
             match self.publish(&objects, tip.as_ref(), &commit, branch, clock)? {
                 Attempt::Published(took) => {
                     turn.note(took);
-                    self.compact(&objects, &commit, clock);
-                    self.show_if_possible(&objects);
+                    self.look_after(&objects, tip.as_ref(), &commit, clock);
                     return Ok(view.next_seq());
                 }
                 Attempt::Lost(now, took) => {
@@ -100,7 +99,6 @@ impl SharedStore {
         let took = pushing.elapsed();
         let Pushed::Not(rejection) = pushed else {
             Self::advance(objects, commit)?;
-            self.tidy(tip, &objects.commit(commit)?);
             return Ok(Attempt::Published(Some(took)));
         };
         let now = self.fetch(objects, None, clock);
@@ -138,21 +136,30 @@ impl SharedStore {
         }
     }
 
-    /// Drops the history once it is long. Where the remote refuses, or somebody is faster, it stays.
-    fn compact(&self, objects: &Objects, commit: &str, clock: &dyn Clock) {
-        let dropped = objects.commit(commit).and_then(|tip| {
-            let depth = depth_of(&tip);
-            if depth < LONG || !(depth - LONG).is_multiple_of(TRIED_AGAIN) {
-                return Ok(());
-            }
-            self.drop_history(objects, &tip, clock)
+    /// What follows a change that is published. It is done: what fails here is told in the log only.
+    fn look_after(
+        &self,
+        objects: &Objects,
+        before: Option<&Revision>,
+        commit: &str,
+        clock: &dyn Clock,
+    ) {
+        let done = objects.commit(commit).and_then(|tip| {
+            self.tidy(before, &tip);
+            self.compact(objects, &tip, clock)
         });
-        if let Err(error) = dropped {
+        if let Err(error) = done {
             tracing::info!(%error, "the history of the locks is not dropped");
         }
+        self.show_if_possible(objects);
     }
 
-    fn drop_history(&self, objects: &Objects, tip: &Revision, clock: &dyn Clock) -> Result<()> {
+    /// Drops the history once it is long. Where the remote refuses, or somebody is faster, it stays.
+    fn compact(&self, objects: &Objects, tip: &Revision, clock: &dyn Clock) -> Result<()> {
+        let depth = depth_of(tip);
+        if depth < LONG || !(depth - LONG).is_multiple_of(TRIED_AGAIN) {
+            return Ok(());
+        }
         let view = View::new(super::seq_of(tip), clock.now(), self.terms, Vec::new());
         let root = self.root(objects, tip, &view)?;
         match self.remote.push(Some(&tip.commit), &root, None)? {

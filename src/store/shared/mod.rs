@@ -30,7 +30,9 @@ pub use self::clocks::ClockDifference;
 pub(crate) use self::commit::{LONG, seq_of};
 pub use self::history::{Event, Happening};
 pub use self::received::ReceivedStore;
+pub(crate) use self::rejection::words;
 use self::remote::{Presence, Pushed, Remote};
+use self::tree::Known;
 
 use super::files;
 use super::{Decide, LockStore, Scope, Sharing};
@@ -42,11 +44,12 @@ use crate::repo::{Objects, Repo, Revision};
 use crate::time::Clock;
 use crate::view::{Terms, View};
 
+/// Our own repository, beside the lock directory.
+const STORE: &str = "store.git";
 /// The last tip that was accepted as the locks' state.
 const TIP: &str = "refs/latch/tip";
 /// Below this, each command for itself, a fetch puts what the remote has, before it is accepted.
 const FETCHED: &str = "refs/latch/fetching";
-
 /// After how many changes our repository is looked after.
 const TIDIED: u64 = 500;
 
@@ -75,10 +78,9 @@ impl SharedStore {
     #[must_use]
     pub fn new(repo: &Repo, remote: &str, reference: &str, terms: Terms, sharing: Sharing) -> Self {
         let directory = repo.common_dir().join("latch");
-        let store = directory.join("store.git");
         let git = repo.git_apart();
         SharedStore {
-            remote: Remote::new(git.clone(), store, remote, reference),
+            remote: Remote::new(git.clone(), directory.join(STORE), remote, reference),
             git,
             directory,
             terms,
@@ -100,7 +102,7 @@ impl SharedStore {
     }
 
     fn store(&self) -> PathBuf {
-        self.directory.join("store.git")
+        self.directory.join(STORE)
     }
 
     /// Creates our own repository: bare, with the user's configuration of remotes, credentials and the like.
@@ -161,11 +163,14 @@ impl SharedStore {
     pub(crate) fn sync(&self, limit: Option<Duration>, clock: &dyn Clock) -> Result<Synced> {
         let objects = self.prepare()?;
         let tip = self.fetch(&objects, limit, clock)?;
-        let changes = self.show(&objects)?;
-        Ok(Synced {
-            seq: tip.as_ref().map_or(0, seq_of),
-            changes,
-        })
+        self.synced(&objects, tip.as_ref())
+    }
+
+    /// Brings the copy up to date, and says what came.
+    fn synced(&self, objects: &Objects, tip: Option<&Revision>) -> Result<Synced> {
+        let changes = self.show(objects)?;
+        let seq = tip.map_or(0, seq_of);
+        Ok(Synced { seq, changes })
     }
 
     /// Fetches, and accepts a tip with a larger number only.
@@ -204,7 +209,7 @@ impl SharedStore {
     /// Has git pack what has come together in our repository, every few hundred changes, if git finds it worth while.
     fn tidy(&self, before: Option<&Revision>, after: &Revision) {
         let stretch = |tip: &Revision| commit::depth_of(tip) / TIDIED;
-        if before.map(stretch) == Some(stretch(after)) {
+        if before.map_or(0, stretch) == stretch(after) {
             return;
         }
         let store = format!("--git-dir={}", self.store().display());
@@ -228,11 +233,10 @@ impl SharedStore {
 
     /// Notes that the remote was asked; gives when it was asked before.
     fn note_asking(&self, now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>> {
+        let before = self.synced_at();
         let path = self.directory.join("synced");
-        let before = fs::read_to_string(&path).unwrap_or_default();
         fs::write(&path, now.timestamp_millis().to_string()).map_err(Error::io("write", &path))?;
-        let millis = before.trim().parse().ok();
-        Ok(millis.and_then(DateTime::from_timestamp_millis))
+        Ok(before)
     }
 
     /// The clock that is off by the evidence of the locks' history, where one was met lately.
@@ -275,14 +279,10 @@ impl SharedStore {
             Some(tip) => objects.set(TIP, &tip.commit)?,
             None => objects.remove(TIP)?,
         }
-        let changes = self.show(&objects)?;
-        Ok(Synced {
-            seq: tip.as_ref().map_or(0, seq_of),
-            changes,
-        })
+        self.synced(&objects, tip.as_ref())
     }
 
-    /// Every change in the ref's history, newest first: fetched first, where the remote answers.
+    /// Every change in the ref's history, newest first, as far as it was fetched.
     pub fn history(&self) -> Result<Vec<Event>> {
         let Some(objects) = self.objects()? else {
             return Ok(Vec::new());
@@ -301,8 +301,8 @@ impl SharedStore {
     /// When the remote was asked last.
     #[must_use]
     pub fn synced_at(&self) -> Option<DateTime<Utc>> {
-        let meta = fs::metadata(self.directory.join("synced")).ok()?;
-        meta.modified().ok().map(DateTime::from)
+        let noted = fs::read_to_string(self.directory.join("synced")).ok()?;
+        DateTime::from_timestamp_millis(noted.trim().parse().ok()?)
     }
 
     fn view_of(
@@ -312,16 +312,9 @@ impl SharedStore {
         scope: &Scope,
         clock: &dyn Clock,
     ) -> Result<View> {
-        let entries = match tip {
-            Some(tip) => tree::entries(objects, &tip.tree, scope, &|place| self.seen(place))?,
-            None => Vec::new(),
-        };
-        Ok(View::new(
-            tip.map_or(0, seq_of),
-            clock.now(),
-            self.terms,
-            entries,
-        ))
+        let seen = |place: &Place| self.seen(place);
+        let when = (self.terms, clock.now());
+        tree::view(objects, tip, scope, Known::Here(&seen), when)
     }
 
     /// When a lock was first seen here: what a heartbeat in the future counts from.
@@ -388,7 +381,7 @@ impl LockStore for SharedStore {
         let entries = match &objects {
             Some(objects) => nodes
                 .into_iter()
-                .map(|node| tree::entry(objects, node, &|place| self.seen(place)))
+                .map(|node| tree::entry(objects, node, Known::Here(&|place| self.seen(place))))
                 .collect::<Result<_>>()?,
             None => Vec::new(),
         };

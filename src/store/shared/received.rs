@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::history::{self, Event};
-use super::{seq_of, tree};
+use super::tree::{self, Known};
 use crate::error::{Error, Result};
 use crate::repo::{Objects, Repo, Revision};
 use crate::store::{Decide, LockStore, Scope};
@@ -51,14 +51,11 @@ impl ReceivedStore {
 
 impl LockStore for ReceivedStore {
     fn view(&self, scope: &Scope, clock: &dyn Clock) -> Result<View> {
-        let (seq, entries) = match self.tip()? {
-            Some((objects, tip)) => {
-                let entries = tree::entries(&objects, &tip.tree, scope, &|_| None)?;
-                (seq_of(&tip), entries)
-            }
-            None => (0, Vec::new()),
-        };
-        Ok(View::new(seq, clock.now(), self.terms, entries))
+        let when = (self.terms, clock.now());
+        match self.tip()? {
+            Some((objects, tip)) => tree::view(&objects, Some(&tip), scope, Known::Nothing, when),
+            None => Ok(View::new(0, when.1, self.terms, Vec::new())),
+        }
     }
 
     fn glance(&self, _limit: usize, clock: &dyn Clock) -> Result<(View, bool)> {

@@ -118,8 +118,19 @@ fn verdict(stderr: &str) -> Option<(Code, String, Option<String>)> {
     Some((code, crate::path::escaped(problem.as_bytes()), hint))
 }
 
+/// What `push --porcelain` tells of a ref of the remote, `flag TAB from:to TAB reason`: a line for each push URL.
+pub(super) fn told_of<'a>(told: &'a str, reference: &str) -> impl Iterator<Item = (char, &'a str)> {
+    let to = format!(":{reference}");
+    told.lines().filter_map(move |line| {
+        let mut parts = line.split('\t');
+        let flag = parts.next()?.chars().next()?;
+        let is_meant = parts.next()?.ends_with(&to);
+        is_meant.then(|| (flag, parts.next().unwrap_or_default()))
+    })
+}
+
 /// What git said on stderr, as one line.
-pub(super) fn words(output: &Output) -> String {
+pub(crate) fn words(output: &Output) -> String {
     let text = String::from_utf8_lossy(&output.stderr);
     let is_progress = |line: &str| PROGRESS.iter().any(|words| line.starts_with(words));
     let lines: Vec<&str> = text

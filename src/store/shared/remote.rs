@@ -6,26 +6,15 @@ use std::process::Output;
 use std::time::Duration;
 
 use super::branch::Branch;
-use super::rejection::{Rejection, words};
+use super::rejection::{Rejection, told_of, words};
 use crate::error::{Error, Fate, Result};
+use crate::fault;
 use crate::git::Git;
 
 /// How long one exchange with the remote may take.
 const DEADLINE: Duration = Duration::from_secs(60);
 /// The same where a branch goes with it, with large files perhaps.
 const WITH_BRANCH: Duration = Duration::from_secs(60 * 60);
-
-/// How long one exchange may take; tests of the error do not want to wait a minute.
-fn deadline() -> Duration {
-    #[cfg(debug_assertions)]
-    if let Some(millis) = std::env::var("GIT_LATCH_DEADLINE_MS")
-        .ok()
-        .and_then(|v| v.parse().ok())
-    {
-        return Duration::from_millis(millis);
-    }
-    DEADLINE
-}
 
 /// A remote's lock ref.
 #[derive(Clone, Debug)]
@@ -148,33 +137,18 @@ impl Remote {
             other => other?,
         };
         let told = String::from_utf8_lossy(&output.stdout).into_owned();
-        let of_ours = |line: &&str| {
-            line.split('\t')
-                .nth(1)
-                .is_some_and(|r| r.ends_with(&format!(":{}", self.reference)))
-        };
-        // With several push URLs there is a line for each.
-        let flags: Vec<char> = told
-            .lines()
-            .filter(of_ours)
-            .filter_map(|line| line.chars().next())
-            .collect();
+        let of_ours: Vec<(char, &str)> = told_of(&told, &self.reference).collect();
         // `=` would be an identical commit, which is no proof that it is ours.
-        let is_accepted = flags.iter().all(|flag| matches!(flag, '*' | '+' | ' '));
-        Ok(match flags.first() {
-            Some(_) if is_accepted && output.status.success() => Pushed::Accepted,
-            Some(_) => {
-                if let Some(branch) = branch
-                    && let Some(reason) = branch.refusal(&told)
-                {
-                    return Ok(Pushed::Not(Rejection::new(&reason, &output)));
-                }
-                let line = told.lines().find(of_ours).unwrap_or_default();
-                let reason = line.split('\t').nth(2).unwrap_or_default();
-                Pushed::Not(Rejection::new(reason, &output))
-            }
-            None => Pushed::Not(Rejection::new("", &output)),
-        })
+        let is_accepted = |(flag, _): &(char, &str)| matches!(flag, '*' | '+' | ' ');
+        let Some((_, reason)) = of_ours.first() else {
+            return Ok(Pushed::Not(Rejection::new("", &output)));
+        };
+        if output.status.success() && of_ours.iter().all(is_accepted) {
+            return Ok(Pushed::Accepted);
+        }
+        let of_branch = branch.and_then(|branch| branch.refusal(&told));
+        let reason = of_branch.unwrap_or(reason);
+        Ok(Pushed::Not(Rejection::new(reason, &output)))
     }
 
     /// Whether the user's repository keeps a copy of the ref, as it does of branches: a push from there would make one of
@@ -219,7 +193,11 @@ impl Remote {
         let store = format!("--git-dir={}", self.store.display());
         let own = [store.as_str(), "-c", "core.hooksPath=/dev/null"];
         let all = [&own[..], arguments].concat();
-        self.run_with(&self.git, &all, limit.unwrap_or_else(deadline))
+        self.run_with(
+            &self.git,
+            &all,
+            limit.unwrap_or_else(|| fault::limit("GIT_LATCH_DEADLINE_MS", DEADLINE)),
+        )
     }
 
     fn run_with(&self, git: &Git, all: &[&str], limit: Duration) -> Result<Output> {

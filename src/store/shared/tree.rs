@@ -4,22 +4,44 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 
+use super::commit::seq_of;
 use crate::error::Result;
-use crate::lock::MAX_BYTES;
+use crate::lock::{Liveness, MAX_BYTES};
 use crate::path::{Claim, Key, Kind, Place, RepoPath};
-use crate::repo::{Node, NodeKind, Objects};
+use crate::repo::{Node, NodeKind, Objects, Revision};
 use crate::store::{Scope, entry_of};
-use crate::view::Entry;
+use crate::view::{Content, Entry, Terms, View};
 
-/// When a lock was first seen here, as far as that is known.
-pub(crate) type Seen<'a> = &'a dyn Fn(&Place) -> Option<DateTime<Utc>>;
+/// What is known of a lock besides its record.
+#[derive(Clone, Copy)]
+pub(crate) enum Known<'a> {
+    /// When it was first seen here, and whether its process lives.
+    Here(&'a dyn Fn(&Place) -> Option<DateTime<Utc>>),
+    /// Nothing, where pushes arrive: what a record says of a process there is anybody's word.
+    Nothing,
+}
+
+/// What the locks are as of a tip; none where there is no tip.
+pub(crate) fn view(
+    objects: &Objects,
+    tip: Option<&Revision>,
+    scope: &Scope,
+    known: Known<'_>,
+    (terms, now): (Terms, DateTime<Utc>),
+) -> Result<View> {
+    let entries = match tip {
+        Some(tip) => entries(objects, &tip.tree, scope, known)?,
+        None => Vec::new(),
+    };
+    Ok(View::new(tip.map_or(0, seq_of), now, terms, entries))
+}
 
 /// The entries of a tree that bear on `scope`: a lock's file, and whatever else lies in a place where one should.
 pub(crate) fn entries(
     objects: &Objects,
     tree: &str,
     scope: &Scope,
-    seen: Seen<'_>,
+    known: Known<'_>,
 ) -> Result<Vec<Entry>> {
     let mut nodes = Vec::new();
     let mut keep = |node: Node| {
@@ -56,12 +78,12 @@ pub(crate) fn entries(
     }
     nodes
         .into_iter()
-        .map(|node| entry(objects, node, seen))
+        .map(|node| entry(objects, node, known))
         .collect()
 }
 
 /// What lies in one place.
-pub(crate) fn entry(objects: &Objects, node: Node, seen: Seen<'_>) -> Result<Entry> {
+pub(crate) fn entry(objects: &Objects, node: Node, known: Known<'_>) -> Result<Entry> {
     let bytes = match node.kind {
         NodeKind::Odd => Err("it is no regular file".to_owned()),
         NodeKind::File => objects
@@ -69,8 +91,19 @@ pub(crate) fn entry(objects: &Objects, node: Node, seen: Seen<'_>) -> Result<Ent
             .map_err(|size| format!("it is larger than {MAX_BYTES} bytes: {size}")),
     };
     let place = Place::from_bytes(node.path);
-    let stored_at = seen(&place);
-    Ok(entry_of(place, bytes, stored_at))
+    match known {
+        Known::Here(seen) => {
+            let stored_at = seen(&place);
+            Ok(entry_of(place, bytes, stored_at))
+        }
+        Known::Nothing => {
+            let mut entry = entry_of(place, bytes, None);
+            if let Content::Lock { life, .. } = &mut entry.content {
+                *life = Liveness::Unknown;
+            }
+            Ok(entry)
+        }
+    }
 }
 
 /// Whether a name claims to be a lock's; everything else in a tree means nothing.
