@@ -42,9 +42,7 @@ impl Arguments {
             context.output.done("nothing here would be rejected");
             return Ok(Answer::done(keys));
         };
-        for line in lines(&viewpoint, &violations) {
-            context.output.result(line);
-        }
+        context.output.result(lines(&viewpoint, &violations));
         let (these, would) = match violations.len() {
             1 => ("1 edited path".to_owned(), "would be rejected"),
             n => (format!("{n} edited paths"), "would be rejected"),
@@ -56,7 +54,7 @@ impl Arguments {
     fn violations(&self, context: &Context, latch: &Latch) -> Result<Vec<Violation>> {
         if let Some(range) = &self.range {
             // Where it runs, on a build server, nobody has fetched the locks.
-            super::hook::refresh(context, latch);
+            context.refresh(latch);
             return check::range(latch, range, &context.clock);
         }
         if self.paths.is_empty() {
@@ -85,28 +83,26 @@ fn report(viewpoint: &Viewpoint<'_>, violation: &Violation) -> Value {
     object
 }
 
+/// What is wrong with edits: half a sentence, to go on from "this commit" or "this push", and lines.
+pub(super) fn charge(viewpoint: &Viewpoint<'_>, violations: &[Violation]) -> String {
+    let what = if violations.iter().all(|v| v.code == Code::Required) {
+        "edits files that may only be edited under a lock"
+    } else {
+        "edits files that others have locked"
+    };
+    format!("{what}\n{}", lines(viewpoint, violations))
+}
+
 /// A line for each violation, the first twenty, and a count.
-pub(super) fn lines(viewpoint: &Viewpoint<'_>, violations: &[Violation]) -> Vec<String> {
-    let mut lines: Vec<String> = violations
-        .iter()
-        .take(words::LISTED)
-        .map(|violation| line(viewpoint, violation))
-        .collect();
-    if let Some(more) = violations
-        .len()
-        .checked_sub(words::LISTED)
-        .filter(|n| *n > 0)
-    {
-        lines.push(format!("  … and {more} more"));
-    }
-    lines
+fn lines(viewpoint: &Viewpoint<'_>, violations: &[Violation]) -> String {
+    words::first_lines(violations, |violation| line(viewpoint, violation))
 }
 
 fn line(viewpoint: &Viewpoint<'_>, violation: &Violation) -> String {
-    let commit = violation.commit.as_ref().map(|commit| {
-        let short = commit.oid.get(..10).unwrap_or(&commit.oid);
-        format!(" (commit {short})")
-    });
+    let commit = violation
+        .commit
+        .as_ref()
+        .map(|commit| format!(" (commit {})", words::short(&commit.oid)));
     let what = match &violation.holder {
         Some(entry) if entry.lock().is_none() => {
             format!(
@@ -130,7 +126,7 @@ fn line(viewpoint: &Viewpoint<'_>, violation: &Violation) -> String {
         None => "may only be edited under your lock, and is not locked".into(),
     };
     format!(
-        "  {}{}: {what}",
+        "{}{}: {what}",
         path(&violation.path),
         commit.unwrap_or_default()
     )

@@ -35,31 +35,15 @@ impl Arguments {
         tell(context, &done);
         let me = latch.me()?;
         let viewpoint = context.viewpoint(&latch, &me);
-        let unlocked: Vec<_> = done
-            .locks
-            .unlocked
-            .iter()
-            .map(|entry| viewpoint.entry(entry))
-            .collect();
-        let refused: Vec<_> = done
-            .locks
-            .refused
-            .iter()
-            .map(|refusal| viewpoint.refusal(refusal))
-            .collect();
-        Ok(Answer::with(
-            json!({"commit": done.commit, "unlocked": unlocked, "refused": refused}),
-            words::refused(&viewpoint, &done.locks.refused, |r| {
-                unlock::hint(&viewpoint, r)
-            }),
-        ))
+        let mut keys = unlock::report(&viewpoint, &done.locks);
+        keys["commit"] = json!(done.commit);
+        Ok(Answer::with(keys, unlock::failure(&viewpoint, &done.locks)))
     }
 }
 
 fn tell(context: &Context, done: &CheckedIn) {
-    let short = |commit: &String| commit.get(..10).unwrap_or(commit).to_owned();
     if let Some(commit) = &done.commit {
-        let commit = short(commit);
+        let commit = words::short(commit);
         context
             .output
             .done(format!("{} {commit}", styled(GOOD, "committed")));

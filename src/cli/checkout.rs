@@ -108,37 +108,23 @@ fn stale(context: &Context, newer: &[Newer]) -> Answer {
             "{} is newer on {}: commit {} by {}, {}",
             path(&newer.path),
             newer.branch,
-            newer.commit.get(..10).unwrap_or(&newer.commit),
+            words::short(&newer.commit),
             newer.author,
             ago(newer.at, now)
         )
     };
     let message = match newer {
         [one] => line(one),
-        many => {
-            let lines: Vec<String> = many
-                .iter()
-                .take(words::LISTED)
-                .map(|n| format!("  {}", line(n)))
-                .collect();
-            let rest = many.len().saturating_sub(words::LISTED);
-            let more = if rest > 0 {
-                format!("\n  … and {rest} more")
-            } else {
-                String::new()
-            };
-            format!(
-                "{} files are newer on the remote\n{}{more}",
-                many.len(),
-                lines.join("\n")
-            )
-        }
+        many => format!(
+            "{} files are newer on the remote\n{}",
+            many.len(),
+            words::first_lines(many, line)
+        ),
     };
-    let message = anstream::adapter::strip_str(&message).to_string();
-    let hint = match newer.first().and_then(|n| n.branch.split_once('/')) {
-        Some((remote, branch))
-            if newer.iter().any(|n| n.branch != newer[0].branch) || branch.is_empty() =>
-        {
+    let message = words::plain(&message);
+    let first = &newer[0].branch;
+    let hint = match first.split_once('/') {
+        Some((remote, _)) if newer.iter().any(|n| n.branch != *first) => {
             format!("git fetch {remote}, and merge what is missing")
         }
         Some((remote, branch)) => format!(

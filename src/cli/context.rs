@@ -1,6 +1,7 @@
 //! Where a command runs: the directory, the environment, the clock, and what is told besides its result.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use git_latch::error::{Error, Result};
 use git_latch::identity::Environment;
@@ -16,6 +17,9 @@ use super::words;
 
 /// How long fetched locks pass for those of the remote without a word.
 const FRESH: chrono::TimeDelta = chrono::TimeDelta::minutes(10);
+
+/// How long a judgement waits for the shared locks.
+const REFRESH: Duration = Duration::from_secs(5);
 
 /// Where a command runs.
 #[derive(Debug)]
@@ -88,6 +92,19 @@ impl Context {
             )),
         }
         self.tell_clocks(latch);
+    }
+
+    /// Fetches the shared locks, if that takes no longer than a few seconds; says how old they are if it does.
+    pub(crate) fn refresh(&self, latch: &Latch) {
+        let Some(shared) = latch.shared() else { return };
+        if let Err(error) = latch.sync(Some(REFRESH), &self.clock) {
+            let asked = shared.synced_at();
+            let age = asked.map_or("never fetched".into(), |at| {
+                format!("fetched {}", super::output::ago(at, self.clock.now()))
+            });
+            self.output
+                .note(format!("{error}; judging by the locks as {age}"));
+        }
     }
 
     /// Says whose clock is off, where the shared locks' history proves it.

@@ -135,7 +135,7 @@ fn look(context: &Context, latch: &Latch, checks: &mut Vec<Check>) {
     }
     checks.push(store_check(latch));
     checks.push(link_check(latch));
-    hook_checks(latch, checks);
+    hook_checks(latch, "git latch init", checks);
     share_checks(context, latch, checks);
     lock_checks(context, latch, checks);
 }
@@ -169,10 +169,8 @@ fn store_check(latch: &Latch) -> Check {
 
 fn link_check(latch: &Latch) -> Check {
     let mend = "git latch init";
-    let Ok(root) = latch.repo().root() else {
-        return Check::right("link", "none in a bare repository");
-    };
-    match link::state(root, &latch.local().locks()) {
+    let state = latch.repo().root();
+    match state.and_then(|root| link::state(root, &latch.local().locks())) {
         Ok(link::State::Right) => Check::right("link", ".locks leads to the lock directory"),
         Ok(link::State::Copy) => Check::right("link", ".locks is a copy of the lock directory"),
         Ok(link::State::Missing) => Check::wrong("link", Code::BadUsage, ".locks is missing", mend),
@@ -192,7 +190,7 @@ fn link_check(latch: &Latch) -> Check {
     }
 }
 
-fn hook_checks(latch: &Latch, checks: &mut Vec<Check>) {
+fn hook_checks(latch: &Latch, mend: &str, checks: &mut Vec<Check>) {
     let states = Hooks::of(latch.repo()).and_then(|hooks| Ok((hooks.states()?, hooks)));
     let (states, hooks) = match states {
         Ok(found) => found,
@@ -212,12 +210,7 @@ fn hook_checks(latch: &Latch, checks: &mut Vec<Check>) {
         problems.push(format!("not installed: {}", missing.join(", ")));
     }
     for problem in problems {
-        checks.push(Check::wrong(
-            "hooks",
-            Code::BadUsage,
-            problem,
-            "git latch init",
-        ));
+        checks.push(Check::wrong("hooks", Code::BadUsage, problem, mend));
     }
     if checks.len() == before {
         checks.push(Check::right(
@@ -245,7 +238,7 @@ fn bare_checks(latch: &Latch, checks: &mut Vec<Check>) {
             "none: pushes are not judged (git latch init --bare)",
         ));
     } else {
-        hook_checks(latch, checks);
+        hook_checks(latch, "git latch init --bare", checks);
     }
 }
 

@@ -7,7 +7,6 @@ use std::ffi::OsString;
 use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use clap::Args;
 
@@ -15,17 +14,13 @@ use super::context::Context;
 use super::exit::{self, Failure};
 use super::{Answer, check as words_of_check, receive};
 use git_latch::edits;
-use git_latch::error::{Code, Error, Result};
+use git_latch::error::{Error, Result};
 use git_latch::judge::Violation;
 use git_latch::latch::Latch;
 use git_latch::lockable::{self, Merge};
 use git_latch::policy::{self, Reaction};
 use git_latch::repo::Repo;
-use git_latch::time::Clock as _;
 use git_latch::{check, hooks};
-
-/// How long pre-push waits for the shared locks.
-const REFRESH: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -48,16 +43,13 @@ impl Arguments {
                 hint: Some("git latch init installs those that are".into()),
             });
         };
-        let input = if matches!(hook, Hook::PrePush | Hook::PreReceive) {
-            standard_input()?
-        } else {
-            Vec::new()
-        };
-        if let Some(exit) = self.run_legacy(&input)?
+        let input = hook.has_input().then(standard_input).transpose()?;
+        if let Some(exit) = self.run_legacy(input.as_deref())?
             && exit != 0
         {
             return Ok(Answer::silent(exit));
         }
+        let input = input.unwrap_or_default();
         if hook == Hook::PreReceive {
             return Ok(Answer::silent(receive::run(context, &input)));
         }
@@ -115,7 +107,7 @@ impl Arguments {
         };
         let updates = edits::parse_updates(&String::from_utf8_lossy(input))?;
         let (remote, url) = (remote.to_string_lossy(), url.to_string_lossy());
-        refresh(context, latch);
+        context.refresh(latch);
         let violations = check::pushed(latch, &remote, &url, &updates, &context.clock)?;
         tell(context, latch, reaction, "push", &violations)
     }
@@ -146,7 +138,7 @@ impl Arguments {
     }
 
     /// Runs the hook that was there before ours; gives its exit code.
-    fn run_legacy(&self, input: &[u8]) -> Result<Option<u8>> {
+    fn run_legacy(&self, input: Option<&[u8]>) -> Result<Option<u8>> {
         let Some(own) = std::env::var_os("GIT_LATCH_HOOK") else {
             return Ok(None);
         };
@@ -160,10 +152,10 @@ impl Arguments {
         };
         let mut command = Command::new(hooks::callable(&legacy, &self.name)?);
         command.args(&self.arguments).env_remove("GIT_LATCH_HOOK");
-        if !matches!(self.name.as_str(), "pre-push" | "pre-receive") {
+        let Some(input) = input else {
             let status = command.status().map_err(failed)?;
             return Ok(Some(exit::of_status(status)));
-        }
+        };
         let mut child = command.stdin(Stdio::piped()).spawn().map_err(failed)?;
         if let Some(mut stdin) = child.stdin.take() {
             // A hook need not read its input.
@@ -200,6 +192,11 @@ impl Hook {
         })
     }
 
+    /// Whether git tells it something on standard input.
+    fn has_input(self) -> bool {
+        matches!(self, Hook::PrePush | Hook::PreReceive)
+    }
+
     fn may_reject(self) -> bool {
         matches!(self, Hook::PreCommit | Hook::PreMergeCommit | Hook::PrePush)
     }
@@ -227,20 +224,6 @@ fn unable(context: &Context, error: &Error) -> Answer {
         .output
         .hint("to get past git-latch once: GIT_LATCH_SKIP=1 git …");
     Answer::silent(exit::of(error.code()))
-}
-
-/// Fetches the shared locks, if that takes no longer than a few seconds; says how old they are if it does.
-pub(super) fn refresh(context: &Context, latch: &Latch) {
-    let Some(shared) = latch.shared() else { return };
-    if let Err(error) = latch.sync(Some(REFRESH), &context.clock) {
-        let asked = shared.synced_at();
-        let age = asked.map_or("never fetched".into(), |at| {
-            format!("fetched {}", super::output::ago(at, context.clock.now()))
-        });
-        context
-            .output
-            .note(format!("{error}; judging by the locks as {age}"));
-    }
 }
 
 /// The other parents, which git names in the environment of pre-merge-commit, and nowhere else yet.
@@ -273,20 +256,15 @@ fn tell(
     context.tell_age(latch);
     let me = latch.reader()?;
     let viewpoint = context.viewpoint(latch, &me);
-    let what = if violations.iter().all(|v| v.code == Code::Required) {
-        "edits files that may only be edited under a lock"
-    } else {
-        "edits files that others have locked"
-    };
-    let lines = words_of_check::lines(&viewpoint, violations).join("\n");
+    let charge = words_of_check::charge(&viewpoint, violations);
     if reaction == Reaction::Warn {
-        context.output.note(format!("this {verb} {what}\n{lines}"));
+        context.output.note(format!("this {verb} {charge}"));
         return Ok(0);
     }
     let hint = words_of_check::advice(first);
     super::output::failure(&Failure::new(
         first.code,
-        format!("this {verb} {what}\n{lines}"),
+        format!("this {verb} {charge}"),
         Some(hint),
     ));
     context.output.hint(format!(

@@ -37,17 +37,13 @@ fn judge(context: &Context, input: &[u8]) -> Result<u8> {
 fn tell(context: &Context, receiver: &Receiver, judged: &Judged) -> u8 {
     let mut exit = 0;
     if let Some(first) = judged.objections.first() {
-        let lines = judged.objections.iter().take(words::LISTED);
-        let lines: Vec<String> = lines
-            .map(|o| format!("  {}: {}", output::path(o.path.as_bytes()), o.problem))
-            .collect();
+        let lines = words::first_lines(&judged.objections, |objection| {
+            let path = output::path(objection.path.as_bytes());
+            format!("{path}: {}", objection.problem)
+        });
         output::failure(&Failure::new(
             first.code,
-            format!(
-                "this push changes locks as it may not\n{}{}",
-                lines.join("\n"),
-                more(judged.objections.len())
-            ),
+            format!("this push changes locks as it may not\n{lines}"),
             advice(receiver, first),
         ));
         exit = exit::of(first.code);
@@ -59,15 +55,12 @@ fn tell(context: &Context, receiver: &Receiver, judged: &Judged) -> u8 {
             now: context.clock.now(),
             terms: &receiver.policy().terms,
         };
-        let lines = check::lines(&viewpoint, &judged.violations).join("\n");
-        let what = if judged.violations.iter().all(|v| v.code == Code::Required) {
-            "edits files that may only be edited under a lock"
-        } else {
-            "edits files that others have locked"
-        };
         output::failure(&Failure::new(
             first.code,
-            format!("this push {what}\n{lines}"),
+            format!(
+                "this push {}",
+                check::charge(&viewpoint, &judged.violations)
+            ),
             Some(check::advice(first)),
         ));
         exit = exit.max(exit::of(first.code));
@@ -79,13 +72,6 @@ fn tell(context: &Context, receiver: &Receiver, judged: &Judged) -> u8 {
         last_line(violation.code, &escaped(&violation.path));
     }
     exit
-}
-
-fn more(count: usize) -> String {
-    match count.saturating_sub(words::LISTED) {
-        0 => String::new(),
-        rest => format!("\n  … and {rest} more"),
-    }
 }
 
 /// The next step, where the rules and not the clock or a program at fault stand against it.

@@ -3,13 +3,14 @@
 use std::ffi::OsString;
 
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::context::Context;
+use super::exit::Failure;
 use super::output::{GOOD, styled};
 use super::{Answer, words};
 use git_latch::error::{Code, Error, Result};
-use git_latch::latch::{Latch, What};
+use git_latch::latch::{Latch, Unlocked, What};
 use git_latch::lease::{Insist, Refusal, Why};
 use git_latch::path::Key;
 use git_latch::report::Viewpoint;
@@ -60,15 +61,9 @@ impl Arguments {
         if self.all && answer.unlocked.is_empty() && answer.refused.is_empty() {
             context.output.done("nothing of yours is locked");
         }
-        let unlocked: Vec<_> = answer.unlocked.iter().map(|e| viewpoint.entry(e)).collect();
-        let refused: Vec<_> = answer
-            .refused
-            .iter()
-            .map(|r| viewpoint.refusal(r))
-            .collect();
         Ok(Answer::with(
-            json!({"unlocked": unlocked, "refused": refused}),
-            words::refused(&viewpoint, &answer.refused, |r| hint(&viewpoint, r)),
+            report(&viewpoint, &answer),
+            failure(&viewpoint, &answer),
         ))
     }
 
@@ -105,13 +100,26 @@ impl Arguments {
     }
 }
 
+/// The JSON of `unlock`.
+pub(super) fn report(viewpoint: &Viewpoint<'_>, answer: &Unlocked) -> Value {
+    let unlocked: Vec<_> = answer.unlocked.iter().map(|e| viewpoint.entry(e)).collect();
+    let refused = answer.refused.iter().map(|r| viewpoint.refusal(r));
+    let refused: Vec<_> = refused.collect();
+    json!({"unlocked": unlocked, "refused": refused})
+}
+
+/// What was refused, and what to do about it.
+pub(super) fn failure(viewpoint: &Viewpoint<'_>, answer: &Unlocked) -> Option<Failure> {
+    words::refused(viewpoint, &answer.refused, |r| hint(viewpoint, r))
+}
+
 /// Whether an argument is a pattern and not the name of something.
 fn is_pattern(context: &Context, argument: &OsString) -> bool {
     argument.to_string_lossy().contains(['*', '?', '['])
         && std::fs::symlink_metadata(context.directory.join(argument)).is_err()
 }
 
-pub(super) fn hint(viewpoint: &Viewpoint<'_>, refusal: &Refusal) -> String {
+fn hint(viewpoint: &Viewpoint<'_>, refusal: &Refusal) -> String {
     let path = words::shell_word(refusal.path.as_str());
     let lock = refusal.holder.as_ref().and_then(|entry| entry.lock());
     match refusal.code {

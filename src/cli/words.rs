@@ -152,6 +152,22 @@ fn which_is_locked(refusal: &Refusal, entry: &Entry, name: &str) -> String {
     }
 }
 
+/// A line for each of the first twenty, indented, and a count of the rest.
+pub(crate) fn first_lines<T>(items: &[T], line: impl Fn(&T) -> String) -> String {
+    let first = items.iter().take(LISTED);
+    let mut lines: Vec<String> = first.map(|item| format!("  {}", line(item))).collect();
+    let rest = items.len().saturating_sub(LISTED);
+    if rest > 0 {
+        lines.push(format!("  … and {rest} more"));
+    }
+    lines.join("\n")
+}
+
+/// The beginning of a commit's id, as people are shown it.
+pub(crate) fn short(commit: &str) -> &str {
+    commit.get(..10).unwrap_or(commit)
+}
+
 /// One failure for all refusals of a command; `hint` gives the next step for the first.
 pub(crate) fn refused(
     viewpoint: &Viewpoint<'_>,
@@ -162,21 +178,8 @@ pub(crate) fn refused(
     let message = if refusals.len() == 1 {
         refusal(viewpoint, first)
     } else {
-        let lines = refusals.iter().take(LISTED);
-        let lines: Vec<String> = lines
-            .map(|r| format!("  {}", refusal(viewpoint, r)))
-            .collect();
-        let rest = refusals.len().saturating_sub(LISTED);
-        let more = if rest > 0 {
-            format!("\n  … and {rest} more")
-        } else {
-            String::new()
-        };
-        format!(
-            "{} paths are refused\n{}{more}",
-            refusals.len(),
-            lines.join("\n")
-        )
+        let lines = first_lines(refusals, |r| refusal(viewpoint, r));
+        format!("{} paths are refused\n{lines}", refusals.len())
     };
     let largest = refusals.iter().map(|r| exit::of(r.code)).max();
     let failure = Failure::new(first.code, plain(&message), Some(hint(first)));
@@ -184,7 +187,7 @@ pub(crate) fn refused(
 }
 
 /// Text without colours: it goes into JSON as well.
-fn plain(text: &str) -> String {
+pub(crate) fn plain(text: &str) -> String {
     anstream::adapter::strip_str(text).to_string()
 }
 
