@@ -13,10 +13,10 @@ mod support;
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::Child;
 use std::time::{Duration, Instant};
 
-use support::{LATCH, Repo, elapsed, elsewhere, head, medians, row, total, tracked};
+use support::{LATCH, Repo, elapsed, elsewhere, feed, head, medians, row, total, tracked};
 
 const TRACKED: usize = 100_000;
 const LOCKS: usize = 100_000;
@@ -124,19 +124,11 @@ fn judging_ten_with_required_patterns() {
         31,
         &mut [&mut || repo.latch(&["hook", "pre-commit"]), &mut || {
             repo.git(&["diff", "--cached", "--name-only", "-z", "--no-renames"]);
-            let mut child = repo
-                .command("git")
-                .args(["check-attr", "--stdin", "-z", "lockable"])
-                .stdin(Stdio::piped())
-                .spawn()
-                .unwrap();
-            child
-                .stdin
-                .take()
-                .unwrap()
-                .write_all(names.as_bytes())
-                .unwrap();
-            child.wait().unwrap();
+            let mut ask = repo.command("git");
+            feed(
+                ask.args(["check-attr", "--stdin", "-z", "lockable"]),
+                &names,
+            );
         }],
     );
     row(

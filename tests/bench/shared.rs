@@ -21,7 +21,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use support::{LATCH, Repo, bobs, elapsed, elsewhere, head, medians, row, total, tracked};
+use support::{LATCH, Repo, bobs, elapsed, elsewhere, feed, head, medians, row, total, tracked};
 use tempfile::TempDir;
 
 const LOCKS: usize = 100_000;
@@ -232,16 +232,9 @@ fn fill(remote: &Remote, path: fn(usize) -> String) {
         )
         .unwrap();
     }
-    let mut child = Command::new("git")
-        .args(["fast-import", "--quiet"])
-        .current_dir(&remote.path)
-        .stdin(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    stdin.write_all(input.as_bytes()).unwrap();
-    drop(stdin);
-    assert!(child.wait().unwrap().success());
+    let mut import = Command::new("git");
+    import.args(["fast-import", "--quiet"]);
+    feed(import.current_dir(&remote.path), &input);
 }
 
 fn syncing_many_locks() {
@@ -334,19 +327,10 @@ fn receiving() {
             writeln!(input, "M 100644 {blob} {}", tracked(commit * 25 + n)).unwrap();
         }
     }
-    let mut child = source
-        .command("git")
-        .args(["fast-import", "--quiet"])
-        .stdin(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(input.as_bytes())
-        .unwrap();
-    assert!(child.wait().unwrap().success());
+    feed(
+        source.command("git").args(["fast-import", "--quiet"]),
+        &input,
+    );
     let new = source.told(&["rev-parse", "refs/heads/many"]);
     // As in a quarantine: the objects are there, and no ref names them.
     let objects = source.path().join(".git/objects");
@@ -355,20 +339,11 @@ fn receiving() {
         "git rev-list {new} --not --all | git diff-tree --stdin -r --cc --root --no-renames --name-only -z"
     );
     let run = |remote: &Remote, program: &str, arguments: &[&str], input: &str| {
-        let mut child = Command::new(program)
-            .args(arguments)
-            .current_dir(&remote.path)
-            .env("GIT_DIR", ".")
-            .env("GIT_ALTERNATE_OBJECT_DIRECTORIES", &objects)
-            .env("GIT_LATCH_PUSHER", "bob@example.com")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut stdin = child.stdin.take().unwrap();
-        stdin.write_all(input.as_bytes()).unwrap();
-        drop(stdin);
-        assert!(child.wait().unwrap().success(), "{program} {arguments:?}");
+        let mut command = Command::new(program);
+        command.args(arguments).current_dir(&remote.path);
+        command.env("GIT_DIR", ".").stdout(Stdio::null());
+        command.env("GIT_ALTERNATE_OBJECT_DIRECTORIES", &objects);
+        feed(command.env("GIT_LATCH_PUSHER", "bob@example.com"), input);
     };
     for (where_locked, path) in [
         ("elsewhere", elsewhere as fn(usize) -> String),

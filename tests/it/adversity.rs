@@ -10,10 +10,8 @@ use crate::support::history::assert_sane;
 use crate::support::{LATCH, Run, Sandbox, Tree, http};
 
 fn hook(bare: &Tree<'_>, name: &str, script: &str) {
-    let path = format!("hooks/{name}");
-    bare.write(&path, &format!("#!/bin/sh\n{script}\n"));
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    std::fs::set_permissions(bare.path.join(path), mode).unwrap();
+    let text = format!("#!/bin/sh\n{script}\n");
+    bare.write_script(&format!("hooks/{name}"), &text);
 }
 
 /// The URL under which the sandbox's repositories are served.
@@ -246,9 +244,7 @@ fn the_user_s_configuration_publishes_nothing_and_no_ref_of_theirs_moves() {
     }
     let bad = "#!/bin/sh\ntouch \"$(dirname \"$0\")/ran\"\nexit 1\n";
     for name in ["pre-push", "reference-transaction", "post-checkout"] {
-        ada.write(&format!("own-hooks/{name}"), bad);
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        std::fs::set_permissions(ada.path.join("own-hooks").join(name), mode).unwrap();
+        ada.write_script(&format!("own-hooks/{name}"), bad);
     }
     let bare = sandbox.tree("remote.git");
     let theirs = || bare.git(&["for-each-ref", "refs/heads", "refs/tags"]);
@@ -314,9 +310,7 @@ fn inside_another_repository_s_hook_the_right_one_is_locked() {
         "#!/bin/sh\nexec \"{LATCH}\" -C \"{}\" lock hero.psd\n",
         ada.path.display()
     );
-    outer.write(".git/hooks/post-commit", &script);
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    std::fs::set_permissions(outer.path.join(".git/hooks/post-commit"), mode).unwrap();
+    outer.write_script(".git/hooks/post-commit", &script);
     outer.write("a", "1");
     outer.git(&["add", "a"]);
     let mut commit = outer.by("ada@example.com").command("git");
@@ -334,12 +328,7 @@ fn inside_another_repository_s_hook_the_right_one_is_locked() {
     assert!(locked.is_empty() || locked == [("hero.psd".into(), "ada@example.com".into())]);
     // A hook of the repository itself: git's own variables do not reach our store.
     let hook = format!("#!/bin/sh\nexec \"{LATCH}\" lock notes.txt\n");
-    ada.write(".git/hooks/post-commit.legacy", &hook);
-    std::fs::set_permissions(
-        ada.path.join(".git/hooks/post-commit.legacy"),
-        std::os::unix::fs::PermissionsExt::from_mode(0o755),
-    )
-    .unwrap();
+    ada.write_script(".git/hooks/post-commit.legacy", &hook);
     ada.git(&["commit", "-q", "--allow-empty", "-m", "x"]);
     bob.ok(&["sync"]);
     assert!(bob.locks().iter().any(|(path, _)| path == "notes.txt"));

@@ -98,12 +98,10 @@ fn checkin_commits_pushes_and_unlocks_in_one_push() {
     ada.write("scenes/new.tscn", "new\n");
     ada.write("notes.txt", "not meant\n");
     let log = sandbox.path().join("pushes");
-    ada.write(
+    ada.write_script(
         ".git/hooks/pre-push.legacy",
         &format!("#!/bin/sh\ncat >> {0}; echo -- >> {0}\n", log.display()),
     );
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    std::fs::set_permissions(ada.path.join(".git/hooks/pre-push.legacy"), mode).unwrap();
     ada.git(&["config", "push.followTags", "true"]);
     ada.git(&["tag", "-a", "-m", "mine", "mine"]);
     let done = ada.json(&["checkin", "-m", "retopology", "hero.psd", "scenes"]);

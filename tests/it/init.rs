@@ -1,13 +1,9 @@
 //! `git latch init` and `git latch uninstall`: hooks installed, chained, upgraded, removed.
 
-use std::os::unix::fs::PermissionsExt as _;
-
 use crate::support::{Run, Sandbox, Tree};
 
 fn hook(tree: &Tree<'_>, path: &str, text: &str) {
-    tree.write(path, text);
-    let path = tree.path.join(path);
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    tree.write_script(path, text);
 }
 
 fn outcomes(answer: &serde_json::Value) -> Vec<&str> {

@@ -159,20 +159,12 @@ fn without_a_word_from_the_host_the_committer_counts() {
     commit(&bob, "notes.txt", "two\n");
     bob.git(&["push", "-q", "--no-verify", "origin", "main"]);
     commit(&bob, "hero.psd", "two\n");
-    let pushed = bob.try_git(&["push", "--no-verify", "origin", "main"]);
-    assert!(
-        pushed.stderr.contains("git-latch: held hero.psd"),
-        "{pushed:?}"
-    );
+    bob.try_git(&["push", "--no-verify", "origin", "main"])
+        .said("git-latch: held hero.psd");
     bob.git(&["reset", "-q", "--hard", "HEAD~1"]);
     commit(&bob, "scenes/town.tscn", "two\n");
-    let pushed = bob.try_git(&["push", "--no-verify", "origin", "main"]);
-    assert!(
-        pushed
-            .stderr
-            .contains("git-latch: required scenes/town.tscn"),
-        "{pushed:?}"
-    );
+    bob.try_git(&["push", "--no-verify", "origin", "main"])
+        .said("git-latch: required scenes/town.tscn");
     bob.ok(&["lock", "scenes/town.tscn"]);
     bob.git(&["push", "-q", "--no-verify", "origin", "main"]);
 }
@@ -192,11 +184,8 @@ fn integrators_push_the_owners_commits_and_others_do_not() {
         "--author",
         "Ada <ada@example.com>",
     ]);
-    let pushed = push(&bob, "bob@example.com", &["--no-verify", "origin", "main"]);
-    assert!(
-        pushed.stderr.contains("git-latch: held hero.psd"),
-        "{pushed:?}"
-    );
+    push(&bob, "bob@example.com", &["--no-verify", "origin", "main"])
+        .said("git-latch: held hero.psd");
     push(&bob, "lead@example.com", &["--no-verify", "origin", "main"]).ended(0);
 }
 
@@ -209,13 +198,8 @@ fn the_attribute_lockable_is_that_of_the_branch_before_the_push() {
     bob.git(&["pull", "-q"]);
     std::fs::remove_file(bob.path.join("scenes/town.tscn")).unwrap();
     bob.git(&["commit", "-q", "--no-verify", "-am", "gone"]);
-    let pushed = push(&bob, "bob@example.com", &["--no-verify", "origin", "main"]);
-    assert!(
-        pushed
-            .stderr
-            .contains("git-latch: required scenes/town.tscn"),
-        "{pushed:?}"
-    );
+    push(&bob, "bob@example.com", &["--no-verify", "origin", "main"])
+        .said("git-latch: required scenes/town.tscn");
 }
 
 #[test]
@@ -229,15 +213,11 @@ fn the_rules_are_those_of_before_the_push_and_a_broken_policy_does_not_get_in() 
         "[share]\nremote = \"origin\"\n[hooks]\nintegrators = [\"bob@example.com\"]\n",
     );
     commit(&bob, "hero.psd", "two\n");
-    let pushed = push(&bob, "bob@example.com", &["--no-verify", "origin", "main"]);
-    assert!(
-        pushed.stderr.contains("git-latch: held hero.psd"),
-        "{pushed:?}"
-    );
+    push(&bob, "bob@example.com", &["--no-verify", "origin", "main"])
+        .said("git-latch: held hero.psd");
     bob.git(&["reset", "-q", "--hard", "HEAD~2"]);
     commit(&bob, ".latch.toml", "[lease]\nttl = \"soon\"\n");
-    let pushed = push(&bob, "bob@example.com", &["--no-verify", "origin", "main"]);
-    assert!(pushed.stderr.contains(".latch.toml:2:"), "{pushed:?}");
+    push(&bob, "bob@example.com", &["--no-verify", "origin", "main"]).said(".latch.toml:2:");
     // It was there before the hook: only what mends it gets in.
     std::fs::rename(
         bare.path.join("hooks/pre-receive"),
@@ -255,15 +235,12 @@ fn the_rules_are_those_of_before_the_push_and_a_broken_policy_does_not_get_in() 
         bare.path.join("hooks/pre-receive"),
     )
     .unwrap();
-    let pushed = push(
+    push(
         &bob,
         "bob@example.com",
         &["--no-verify", "origin", "main:side"],
-    );
-    assert!(
-        pushed.stderr.contains("git-latch: bad_policy"),
-        "{pushed:?}"
-    );
+    )
+    .said("git-latch: bad_policy");
     commit(&bob, ".latch.toml", "[share]\nremote = \"origin\"\n");
     push(
         &bob,
@@ -308,9 +285,7 @@ fn a_hook_that_was_there_still_runs_and_uninstall_brings_it_back() {
     let sandbox = Sandbox::new();
     remote(&sandbox);
     let bare = sandbox.tree("remote.git");
-    bare.write("hooks/pre-receive", "#!/bin/sh\ncat > seen\n");
-    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    std::fs::set_permissions(bare.path.join("hooks/pre-receive"), executable).unwrap();
+    bare.write_script("hooks/pre-receive", "#!/bin/sh\ncat > seen\n");
     let installed = bare.json(&["init", "--bare"]);
     assert_eq!(installed["hooks"][0]["outcome"], "chained");
     assert_eq!(
@@ -428,21 +403,15 @@ fn what_a_merge_throws_away_or_a_forced_push_takes_back_is_an_edit() {
         "ours",
         "origin/main",
     ]);
-    let pushed = push(&bob, "bob@example.com", &["--no-verify", "origin", "main"]);
-    assert!(
-        pushed.stderr.contains("git-latch: held hero.psd"),
-        "{pushed:?}"
-    );
+    push(&bob, "bob@example.com", &["--no-verify", "origin", "main"])
+        .said("git-latch: held hero.psd");
     bob.git(&["reset", "-q", "--hard", "origin/main~1"]);
-    let pushed = push(
+    push(
         &bob,
         "bob@example.com",
         &["--no-verify", "--force", "origin", "main"],
-    );
-    assert!(
-        pushed.stderr.contains("git-latch: held hero.psd"),
-        "{pushed:?}"
-    );
+    )
+    .said("git-latch: held hero.psd");
     // The holder's own work, merged by somebody else, is the holder's.
     ada.git(&["switch", "-q", "-c", "topic"]);
     commit(&ada, "hero.psd", "three\n");
@@ -536,32 +505,24 @@ fn a_tree_that_git_would_not_write_is_refused() {
 
 /// What receive-pack does with these commands, sent to it as they are: `old new ref`.
 fn raw(bare: &Tree<'_>, pusher: &str, commands: &[String]) -> String {
-    use std::io::Write as _;
-    let mut child = bare
-        .command("git")
-        .args(["receive-pack", "."])
-        .env("REMOTE_USER", pusher)
-        .stdin(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut stdin = child.stdin.take().unwrap();
+    let mut input = Vec::new();
     for (n, command) in commands.iter().enumerate() {
         let features = if n == 0 { "\0 report-status" } else { "" };
-        write!(
-            stdin,
-            "{:04x}{command}{features}",
-            command.len() + features.len() + 4
-        )
-        .unwrap();
+        let length = command.len() + features.len() + 4;
+        input.extend(format!("{length:04x}{command}{features}").into_bytes());
     }
-    stdin.write_all(b"0000").unwrap();
+    input.extend(b"0000");
     // A pack of nothing: every object is there.
-    stdin.write_all(b"PACK\0\0\0\x02\0\0\0\0\x02\x9d\x08\x82\x3b\xd8\xa8\xea\xb5\x10\xad\x6a\xc7\x5c\x82\x3c\xfd\x3e\xd3\x1e").unwrap();
-    drop(stdin);
-    let output = child.wait_with_output().unwrap();
-    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+    input.extend(b"PACK\0\0\0\x02\0\0\0\0");
+    input.extend(
+        b"\x02\x9d\x08\x82\x3b\xd8\xa8\xea\xb5\x10\xad\x6a\xc7\x5c\x82\x3c\xfd\x3e\xd3\x1e",
+    );
+    let mut receiving = bare.command("git");
+    receiving
+        .args(["receive-pack", "."])
+        .env("REMOTE_USER", pusher);
+    let run = Run::fed(&mut receiving, &input);
+    run.stdout + &run.stderr
 }
 
 #[test]
@@ -595,15 +556,12 @@ fn work_from_aside_reaches_a_branch_only_if_it_is_the_holders() {
     )
     .ended(0);
     latch(&ada, "ada@example.com", &["lock", "hero.psd"]).ended(0);
-    let pushed = push(
+    push(
         &bob,
         "bob@example.com",
         &["--no-verify", "origin", "side:main"],
-    );
-    assert!(
-        pushed.stderr.contains("git-latch: held hero.psd"),
-        "{pushed:?}"
-    );
+    )
+    .said("git-latch: held hero.psd");
     // Edited and put back on one branch, so that another can be moved into the middle.
     bob.git(&["switch", "-q", "-c", "aside", "origin/main"]);
     commit(&bob, "notes.txt", "two\n");
@@ -621,15 +579,12 @@ fn work_from_aside_reaches_a_branch_only_if_it_is_the_holders() {
         &["-q", "--no-verify", "origin", "aside"],
     )
     .ended(0);
-    let pushed = push(
+    push(
         &bob,
         "bob@example.com",
         &["--no-verify", "origin", "aside~1:main"],
-    );
-    assert!(
-        pushed.stderr.contains("git-latch: held hero.psd"),
-        "{pushed:?}"
-    );
+    )
+    .said("git-latch: held hero.psd");
 }
 
 #[test]
@@ -638,15 +593,12 @@ fn nothing_stands_in_the_way_of_the_lock_ref_and_no_policy_bricks_the_branch() {
     let (ada, bob, bare) = judged(&sandbox, "");
     for name in ["refs/latch/locks/x", "refs/latch/LOCKS"] {
         let refspec = format!("main:{name}");
-        let pushed = push(
+        push(
             &bob,
             "bob@example.com",
             &["--no-verify", "origin", &refspec],
-        );
-        assert!(
-            pushed.stderr.contains("in the way of the lock ref"),
-            "{pushed:?}"
-        );
+        )
+        .said("in the way of the lock ref");
     }
     for text in ["[share]\nref = \"refs/heads/main\"\n", ""] {
         if text.is_empty() {
@@ -657,11 +609,8 @@ fn nothing_stands_in_the_way_of_the_lock_ref_and_no_policy_bricks_the_branch() {
         } else {
             commit(&bob, ".latch.toml", text);
         }
-        let pushed = push(&bob, "bob@example.com", &["--no-verify", "origin", "main"]);
-        assert!(
-            pushed.stderr.contains("git-latch: bad_policy"),
-            "{pushed:?}"
-        );
+        push(&bob, "bob@example.com", &["--no-verify", "origin", "main"])
+            .said("git-latch: bad_policy");
     }
     ada.ok(&["lock", "hero.psd"]);
     bare.git(&["symbolic-ref", "HEAD", "refs/heads/none"]);
@@ -696,7 +645,6 @@ fn a_history_is_not_dropped_before_it_is_long_nor_signed_by_another() {
         }
         let written = Run::of(writing.env_remove("GIT_COMMITTER_DATE")).ended(0);
         let refspec = format!("+{}:refs/latch/locks", written.stdout.trim());
-        let pushed = push(&store, "bob@example.com", &["--no-verify", url, &refspec]);
-        assert!(pushed.stderr.contains(told), "{pushed:?}");
+        push(&store, "bob@example.com", &["--no-verify", url, &refspec]).said(told);
     }
 }

@@ -124,10 +124,10 @@ fn a_remote_that_is_gone_or_refuses_is_exit_4_and_changes_nothing() {
     assert_eq!(answer["locked"], json!([]));
     assert_eq!(ada.locks().len(), 1, "what was seen last stays in force");
     std::fs::rename(&away, &bare).unwrap();
-    let hook = bare.join("hooks/pre-receive");
-    std::fs::write(&hook, "#!/bin/sh\necho no custom refs >&2\nexit 1\n").unwrap();
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    std::fs::set_permissions(&hook, mode).unwrap();
+    let refuse = "#!/bin/sh\necho no custom refs >&2\nexit 1\n";
+    sandbox
+        .tree("remote.git")
+        .write_script("hooks/pre-receive", refuse);
     let answer = bob.latch(&["--json", "lock", "notes.txt"]).ended(4).json();
     assert_eq!(answer["error"]["code"], "refused");
     assert!(
@@ -274,21 +274,9 @@ fn a_number_that_no_change_can_have_is_refused() {
 
 /// A tree of these `ls-tree` lines.
 fn make_tree(bare: &Tree<'_>, lines: &str) -> String {
-    use std::io::Write as _;
-    let mut child = bare
-        .command("git")
-        .args(["mktree", "--missing"])
-        .stdin(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    child
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(lines.as_bytes())
-        .unwrap();
-    Run::from(child.wait_with_output().unwrap())
+    let mut making = bare.command("git");
+    making.args(["mktree", "--missing"]);
+    Run::fed(&mut making, lines.as_bytes())
         .stdout
         .trim()
         .to_owned()

@@ -126,19 +126,8 @@ impl Repo {
         for n in 0..count {
             writeln!(lines, "100644 {}\t{}", oid.trim(), tracked(n)).unwrap();
         }
-        let mut child = self
-            .command("git")
-            .args(["update-index", "--index-info"])
-            .stdin(Stdio::piped())
-            .spawn()
-            .unwrap();
-        child
-            .stdin
-            .take()
-            .unwrap()
-            .write_all(lines.as_bytes())
-            .unwrap();
-        assert!(child.wait().unwrap().success());
+        let mut update = self.command("git");
+        feed(update.args(["update-index", "--index-info"]), &lines);
         // As `git status` would: the cache of trees is what makes git's own difference fast.
         self.git(&["write-tree"]);
     }
@@ -155,6 +144,15 @@ impl Repo {
             fs::write(file, lock.to_toml()).unwrap();
         }
     }
+}
+
+/// Runs a program with this on standard input; it must succeed.
+pub(crate) fn feed(command: &mut Command, input: &str) {
+    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(input.as_bytes()).unwrap();
+    drop(stdin);
+    assert!(child.wait().unwrap().success(), "{command:?}");
 }
 
 /// A lock of Bob's.

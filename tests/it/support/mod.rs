@@ -161,6 +161,13 @@ impl Tree<'_> {
         std::fs::write(path, text).unwrap();
     }
 
+    /// Writes a program.
+    pub(crate) fn write_script(&self, file: &str, text: &str) {
+        self.write(file, text);
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(self.path.join(file), mode).unwrap();
+    }
+
     pub(crate) fn read(&self, file: &str) -> String {
         std::fs::read_to_string(self.path.join(file)).unwrap()
     }
@@ -207,6 +214,19 @@ pub(crate) struct Run {
 impl Run {
     pub(crate) fn of(command: &mut Command) -> Self {
         Run::from(command.output().unwrap())
+    }
+
+    /// The same, with this on standard input.
+    pub(crate) fn fed(command: &mut Command, input: &[u8]) -> Self {
+        use std::io::Write as _;
+        command.stdin(Stdio::piped());
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(input).unwrap();
+        Run::from(child.wait_with_output().unwrap())
     }
 
     pub(crate) fn json(&self) -> Value {
