@@ -2,7 +2,8 @@
 //!
 //! `GIT_LATCH_FAULT=NAME` kills the process with `SIGKILL` when it comes to the step NAME, `NAME#2` when it comes there
 //! for the second time. `GIT_LATCH_FAULT=NAME=DIR` makes it halt there: it creates `DIR/reached` and goes on when
-//! `DIR/go` exists. `GIT_LATCH_TEST_CLOCK=SECONDS` sets this process's clock ahead, or back.
+//! `DIR/go` exists. `GIT_LATCH_TEST_CLOCK=SECONDS` sets this process's clock ahead, or back; `@FILE` by as
+//! much as the file says at the moment.
 
 use std::time::Duration;
 
@@ -54,11 +55,15 @@ pub(crate) fn skew() -> chrono::TimeDelta {
 #[cfg(debug_assertions)]
 pub(crate) fn skew() -> chrono::TimeDelta {
     use std::sync::LazyLock;
-    static SKEW: LazyLock<i64> = LazyLock::new(|| {
-        let seconds = std::env::var("GIT_LATCH_TEST_CLOCK").ok();
-        seconds.and_then(|s| s.parse().ok()).unwrap_or(0)
-    });
-    chrono::TimeDelta::seconds(*SKEW)
+    static SKEW: LazyLock<Option<String>> =
+        LazyLock::new(|| std::env::var("GIT_LATCH_TEST_CLOCK").ok());
+    let seconds = match SKEW.as_deref().map(|skew| (skew, skew.strip_prefix('@'))) {
+        Some((_, Some(file))) => std::fs::read_to_string(file).ok(),
+        Some((skew, None)) => Some(skew.to_owned()),
+        None => None,
+    };
+    let seconds = seconds.and_then(|seconds| seconds.trim().parse().ok());
+    chrono::TimeDelta::seconds(seconds.unwrap_or(0))
 }
 
 #[cfg(all(debug_assertions, unix))]

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+use crate::event::{Author, Event};
 use crate::held::Loss;
 use crate::lease::{Outcome, Refusal, Taken};
 use crate::lock::{Lock, Owner, Process};
@@ -57,6 +58,20 @@ pub struct RefusalReport {
     path: String,
     code: &'static str,
     holder: Option<LockReport>,
+}
+
+/// Something that happened to a lock.
+#[derive(Clone, Debug, Serialize)]
+pub struct EventReport {
+    seq: u64,
+    event: &'static str,
+    at: String,
+    path: String,
+    lock: LockReport,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    previous: Option<LockReport>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by: Option<Author>,
 }
 
 /// A lease that was lost.
@@ -135,6 +150,20 @@ impl Viewpoint<'_> {
             path: refusal.path.to_string(),
             code: refusal.code.as_str(),
             holder: refusal.holder.as_ref().map(|entry| self.entry(entry)),
+        }
+    }
+
+    /// Something that happened.
+    #[must_use]
+    pub fn event(&self, event: &Event) -> EventReport {
+        EventReport {
+            seq: event.seq,
+            event: event.happening.as_str(),
+            at: rfc3339(event.at),
+            path: event.lock.shown_path(),
+            lock: self.entry(&event.lock),
+            previous: event.previous.as_ref().map(|entry| self.entry(entry)),
+            by: event.by.clone(),
         }
     }
 

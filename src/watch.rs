@@ -1,113 +1,258 @@
-//! Being woken when something changes in a directory. The only file that names `notify`.
+//! Being told what changes in directories. The only file that names `notify`.
 //!
 //! An event is only a nudge: whoever is woken reads afresh. So lost, merged and reordered events do no harm, and where
 //! the system gives no events at all (inotify out of watches, network shares), looking every now and then does as well.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
 
-use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
+use notify::event::{AccessKind, AccessMode};
+use notify::{ErrorKind, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 
 /// How often to look where there are no events.
 const POLL: Duration = Duration::from_millis(200);
 
-/// Wakes a waiting thread when something changes in the directories watched.
-#[derive(Debug)]
-pub struct Nudge {
-    events: Receiver<()>,
-    sender: Sender<()>,
-    watcher: Option<RecommendedWatcher>,
+/// What was touched since the last look.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Touched {
+    /// Entries of watched directories, or such directories themselves.
+    pub paths: BTreeSet<PathBuf>,
+    /// Whether more was touched than is known: the system's queue ran over.
+    pub everything: bool,
 }
 
-/// Wakes a [`Nudge`] by hand.
+impl Touched {
+    /// Whether there is nothing to look at.
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
+        self.paths.is_empty() && !self.everything
+    }
+}
+
+/// Why a directory is not watched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unwatched {
+    /// It is not there (any more).
+    Gone,
+    /// The system gives no events: why, as half a sentence.
+    NoEvents(String),
+}
+
+#[derive(Debug)]
+enum Touch {
+    Path(PathBuf),
+    Everything,
+    Hand,
+}
+
+/// Directories that are watched one by one, not what lies deeper.
+#[derive(Debug)]
+pub struct Directories {
+    touches: Receiver<Touch>,
+    sender: Sender<Touch>,
+    watcher: Result<RecommendedWatcher, String>,
+    watched: HashSet<PathBuf>,
+}
+
+/// Whether to ask the system for events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Means {
+    /// Yes, where it has some.
+    Events,
+    /// No: look every now and then.
+    Polling,
+}
+
+/// Ends a wait by hand.
 #[derive(Clone, Debug)]
-pub struct Waker(Sender<()>);
+pub struct Waker(Sender<Touch>);
 
 impl Waker {
     /// Ends the wait that is under way, or the next one.
     pub fn wake(&self) {
         // Nobody waits any more: then nobody needs to be woken.
-        let _ = self.0.send(());
+        let _ = self.0.send(Touch::Hand);
     }
 }
 
-impl Nudge {
-    /// Watches directories, not what lies deeper. One that is not there (any more) nudges at once.
+impl Directories {
+    /// None yet.
     #[must_use]
-    pub fn on(directories: &BTreeSet<PathBuf>) -> Self {
-        let (sender, events) = mpsc::channel();
-        let watcher = match watch(directories, &sender) {
-            Ok(watcher) => Some(watcher),
-            Err(error) => {
-                tracing::debug!(%error, "no events to be had, polling");
-                None
-            }
+    pub fn new(means: Means) -> Self {
+        let (sender, touches) = mpsc::channel();
+        let watcher = match means {
+            Means::Events => watcher(&sender).map_err(|error| words(&error)),
+            Means::Polling => Err("it was told to".into()),
         };
-        Nudge {
-            events,
+        Directories {
+            touches,
             sender,
             watcher,
+            watched: HashSet::new(),
         }
     }
 
-    /// Whether it has to look every now and then, for want of events.
-    #[must_use]
-    pub fn is_polling(&self) -> bool {
-        self.watcher.is_none()
+    /// Watches one more directory. One that is watched already is watched anew: another may have come in its place.
+    ///
+    /// # Errors
+    /// [`Unwatched`]; what is not watched must be looked at every now and then.
+    pub fn add(&mut self, directory: &Path) -> Result<(), Unwatched> {
+        self.remove(directory);
+        let watcher = match &mut self.watcher {
+            Ok(watcher) => watcher,
+            Err(why) => return Err(Unwatched::NoEvents(why.clone())),
+        };
+        match watcher.watch(directory, RecursiveMode::NonRecursive) {
+            Ok(()) => {
+                self.watched.insert(directory.to_owned());
+                Ok(())
+            }
+            Err(e) if matches!(e.kind, ErrorKind::PathNotFound) || !directory.is_dir() => {
+                Err(Unwatched::Gone)
+            }
+            Err(e) => Err(Unwatched::NoEvents(words(&e))),
+        }
     }
 
-    /// What wakes it by hand.
+    /// Watches a directory no longer.
+    pub fn remove(&mut self, directory: &Path) {
+        if self.watched.remove(directory)
+            && let Ok(watcher) = &mut self.watcher
+        {
+            // The system has dropped the watch of a directory that is gone.
+            let _ = watcher.unwatch(directory);
+        }
+    }
+
+    /// Whether a directory is watched.
+    #[must_use]
+    pub fn contains(&self, directory: &Path) -> bool {
+        self.watched.contains(directory)
+    }
+
+    /// How many are watched: what the system's limit counts.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.watched.len()
+    }
+
+    /// Whether none is watched.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.watched.is_empty()
+    }
+
+    /// What ends a wait by hand.
     #[must_use]
     pub fn waker(&self) -> Waker {
         Waker(self.sender.clone())
     }
 
+    /// Waits until something is touched, a hand ends the wait, or that long; `None` where nothing happened.
+    #[must_use]
+    pub fn wait(&self, at_most: Duration) -> Option<Touched> {
+        let first = match self.touches.recv_timeout(at_most) {
+            Ok(touch) => touch,
+            Err(RecvTimeoutError::Timeout) => return None,
+            Err(RecvTimeoutError::Disconnected) => return Some(Touched::default()),
+        };
+        let mut touched = Touched::default();
+        // One look answers all that has come in meanwhile.
+        for touch in std::iter::once(first).chain(self.touches.try_iter()) {
+            match touch {
+                Touch::Path(path) => drop(touched.paths.insert(path)),
+                Touch::Everything => touched.everything = true,
+                Touch::Hand => {}
+            }
+        }
+        Some(touched)
+    }
+}
+
+fn watcher(sender: &Sender<Touch>) -> notify::Result<RecommendedWatcher> {
+    let to = sender.clone();
+    notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        let touches = match event {
+            // Our own reading makes access events; the end of somebody's writing is one, too.
+            Ok(event) if is_reading(event.kind) => return,
+            Ok(event) if !event.need_rescan() => event.paths.into_iter().map(Touch::Path).collect(),
+            _ => vec![Touch::Everything],
+        };
+        for touch in touches {
+            let _ = to.send(touch);
+        }
+    })
+}
+
+fn is_reading(kind: EventKind) -> bool {
+    match kind {
+        EventKind::Access(access) => access != AccessKind::Close(AccessMode::Write),
+        _ => false,
+    }
+}
+
+/// Why there are no events, for people.
+fn words(error: &notify::Error) -> String {
+    match &error.kind {
+        ErrorKind::MaxFilesWatch => {
+            "the system's limit of watches is reached (fs.inotify.max_user_watches)".into()
+        }
+        // EMFILE, inotify_init(2).
+        ErrorKind::Io(e) if e.raw_os_error() == Some(24) => {
+            "the system's limit of watchers is reached (fs.inotify.max_user_instances)".into()
+        }
+        ErrorKind::Io(e) => e.to_string(),
+        _ => error.to_string(),
+    }
+}
+
+/// Wakes a waiting thread when something changes in a few directories.
+#[derive(Debug)]
+pub struct Nudge {
+    directories: Directories,
+    is_polling: bool,
+}
+
+impl Nudge {
+    /// Watches directories, not what lies deeper. One that is not there (any more) nudges at once.
+    #[must_use]
+    pub fn on(wanted: &BTreeSet<PathBuf>) -> Self {
+        let mut directories = Directories::new(Means::Events);
+        let mut is_polling = false;
+        for directory in wanted {
+            match directories.add(directory) {
+                Ok(()) => {}
+                Err(Unwatched::Gone) => directories.waker().wake(),
+                Err(Unwatched::NoEvents(why)) => {
+                    tracing::debug!(why, "no events to be had, polling");
+                    is_polling = true;
+                }
+            }
+        }
+        Nudge {
+            directories,
+            is_polling,
+        }
+    }
+
+    /// What wakes it by hand.
+    #[must_use]
+    pub fn waker(&self) -> Waker {
+        self.directories.waker()
+    }
+
     /// Waits until something changes, or that long. Says whether there is reason to look.
     #[must_use]
     pub fn wait(&self, at_most: Duration) -> bool {
-        let patience = if self.is_polling() {
+        let patience = if self.is_polling {
             at_most.min(POLL)
         } else {
             at_most
         };
-        match self.events.recv_timeout(patience) {
-            Ok(()) => {
-                // One look answers all that has come in meanwhile.
-                while self.events.try_recv().is_ok() {}
-                true
-            }
-            Err(RecvTimeoutError::Timeout) => self.is_polling(),
-            Err(RecvTimeoutError::Disconnected) => true,
-        }
+        self.directories.wait(patience).is_some() || self.is_polling
     }
-}
-
-fn watch(
-    directories: &BTreeSet<PathBuf>,
-    sender: &Sender<()>,
-) -> notify::Result<RecommendedWatcher> {
-    let to = sender.clone();
-    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        // Our own reading makes access events.
-        if !event.is_ok_and(|e| matches!(e.kind, EventKind::Access(_))) {
-            let _ = to.send(());
-        }
-    })?;
-    for directory in directories {
-        match watcher.watch(directory, RecursiveMode::NonRecursive) {
-            Err(e) if is_gone(&e, directory) => {
-                let _ = sender.send(());
-            }
-            other => other?,
-        }
-    }
-    Ok(watcher)
-}
-
-fn is_gone(error: &notify::Error, directory: &Path) -> bool {
-    matches!(error.kind, notify::ErrorKind::PathNotFound) || !directory.exists()
 }
 
 #[cfg(test)]
@@ -131,5 +276,53 @@ mod tests {
     fn a_directory_that_is_not_there_wakes_at_once() {
         let nudge = Nudge::on(&BTreeSet::from([PathBuf::from("/nowhere/at/all")]));
         assert!(nudge.wait(FOR_EVER));
+    }
+
+    #[test]
+    fn what_was_touched_is_named_and_reading_touches_nothing() {
+        let home = tempfile::tempdir().unwrap();
+        let home = home.path().canonicalize().unwrap();
+        let (read, written) = (home.join("read"), home.join("written"));
+        std::fs::write(&read, "").unwrap();
+        let mut directories = Directories::new(Means::Events);
+        directories.add(&home).unwrap();
+        std::fs::read(&read).unwrap();
+        std::fs::write(&written, "").unwrap();
+        let touched = directories.wait(FOR_EVER).unwrap();
+        assert_eq!(touched.paths, BTreeSet::from([written]));
+        assert!(!touched.everything);
+    }
+
+    #[test]
+    fn a_directory_that_came_in_anothers_place_can_be_watched_again() {
+        let home = tempfile::tempdir().unwrap();
+        let inner = home.path().canonicalize().unwrap().join("inner");
+        let mut directories = Directories::new(Means::Events);
+        assert_eq!(directories.add(&inner), Err(Unwatched::Gone));
+        for _ in 0..2 {
+            std::fs::create_dir(&inner).unwrap();
+            directories.add(&inner).unwrap();
+            assert_eq!(directories.len(), 1);
+            std::fs::write(inner.join("a"), "").unwrap();
+            while !directories
+                .wait(FOR_EVER)
+                .unwrap()
+                .paths
+                .contains(&inner.join("a"))
+            {}
+            std::fs::remove_dir_all(&inner).unwrap();
+        }
+    }
+
+    #[test]
+    fn without_events_nothing_can_be_watched() {
+        let home = tempfile::tempdir().unwrap();
+        let mut directories = Directories::new(Means::Polling);
+        let refused = directories.add(home.path());
+        assert!(
+            matches!(refused, Err(Unwatched::NoEvents(_))),
+            "{refused:?}"
+        );
+        assert!(directories.is_empty());
     }
 }

@@ -107,6 +107,24 @@ impl Context {
         }
     }
 
+    /// Says what goes wrong while something goes on.
+    pub(crate) fn tell_problem(&self, problem: &Error) {
+        let cause = std::error::Error::source(problem);
+        let cause = cause.map(|c| format!(": {c}")).unwrap_or_default();
+        self.output.note(format!("{problem}{cause}"));
+        if let Some(hint) = problem.hint() {
+            self.output.hint(hint);
+        }
+    }
+
+    /// Says that the system does not tell of changes, and why; or that it does again.
+    pub(crate) fn tell_polling(&self, why: Option<&str>) {
+        self.output.note(match why {
+            Some(why) => format!("looking every second instead of being told of changes: {why}"),
+            None => "being told of changes again".to_owned(),
+        });
+    }
+
     /// Says whose clock is off, where the shared locks' history proves it.
     pub(crate) fn tell_clocks(&self, latch: &Latch) {
         let off = latch.shared().and_then(|s| s.clock_difference(&self.clock));

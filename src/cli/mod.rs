@@ -8,6 +8,7 @@ mod checkout;
 mod completions;
 mod context;
 mod doctor;
+mod events;
 mod exit;
 mod hook;
 mod init;
@@ -25,6 +26,7 @@ mod sweep;
 mod sync;
 mod uninstall;
 mod unlock;
+mod watch;
 mod words;
 
 use std::ffi::OsString;
@@ -117,7 +119,9 @@ enum Command {
     Checkin(checkin::Arguments),
     /// Hold locks while a command runs
     Run(run::Arguments),
-    /// Show what happened to the shared locks: who, when, why
+    /// Tell what happens to locks, as it happens
+    Watch(watch::Arguments),
+    /// Show what happened to locks: who, when, why
     Log(log::Arguments),
     /// Fetch the shared locks
     Sync(sync::Arguments),
@@ -150,6 +154,7 @@ impl Command {
             Command::Checkout(arguments) => arguments.run(context),
             Command::Checkin(arguments) => arguments.run(context),
             Command::Run(arguments) => arguments.run(context),
+            Command::Watch(arguments) => arguments.run(context),
             Command::Log(arguments) => arguments.run(context),
             Command::Sync(arguments) => arguments.run(context),
             Command::Sweep(arguments) => arguments.run(context),

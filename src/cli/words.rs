@@ -65,6 +65,15 @@ pub(crate) fn holder(viewpoint: &Viewpoint<'_>, entry: &Entry) -> String {
 
 /// Since when, until when, why.
 pub(crate) fn terms(viewpoint: &Viewpoint<'_>, entry: &Entry) -> String {
+    let rest = until_and_why(viewpoint, entry);
+    match entry.lock() {
+        Some(lock) => format!("since {}, {rest}", ago(lock.acquired_at, viewpoint.now)),
+        None => rest,
+    }
+}
+
+/// Until when, why.
+pub(crate) fn until_and_why(viewpoint: &Viewpoint<'_>, entry: &Entry) -> String {
     let end = entry.ends_at(viewpoint.now, viewpoint.terms);
     let end_text = match end {
         Some(end) => format!("until {} ({})", wall(end), until(Some(end), viewpoint.now)),
@@ -73,8 +82,7 @@ pub(crate) fn terms(viewpoint: &Viewpoint<'_>, entry: &Entry) -> String {
     match &entry.content {
         Content::Lock { lock, .. } => {
             let reason = lock.reason.as_ref().map(|r| format!(", \"{r}\""));
-            let since = ago(lock.acquired_at, viewpoint.now);
-            format!("since {since}, {end_text}{}", reason.unwrap_or_default())
+            format!("{end_text}{}", reason.unwrap_or_default())
         }
         Content::Unreadable { problem } => format!("{problem}; {end_text}"),
     }

@@ -7,6 +7,7 @@
 mod acquire;
 mod checkin;
 mod checkout;
+mod current;
 mod release;
 mod renew;
 mod share;
@@ -18,12 +19,14 @@ use std::sync::OnceLock;
 pub use acquire::{Bound, LockOptions};
 pub use checkin::{CheckedIn, Checkin};
 pub use checkout::Against;
+pub use current::Current;
 pub use release::{Unlocked, What};
 pub use renew::Prolonged;
 pub use wait::Waiting;
 
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::event::Event;
 use crate::held::{HeldFile, Loss};
 use crate::identity::{self, Environment};
 use crate::lease;
@@ -33,7 +36,6 @@ use crate::lockable;
 use crate::path::{Claim, Key, Kind, RepoPath};
 use crate::policy::Policy;
 use crate::repo::Repo;
-use crate::store::shared::Event;
 use crate::store::{
     self, LocalStore, LockStore, ReceivedStore, Scope, SharedStore, Sharing, Verdict,
 };
@@ -86,10 +88,10 @@ impl Latch {
         };
         let config = Config::finish(config)?;
         let sharing = Sharing::from_config(config.get("core.sharedrepository").unwrap_or_default());
-        let shared = share::of(&repo, &policy, &config, sharing).map(|store| {
-            // Without a name nothing is changed, and so nothing is signed.
-            store.with_author(identity::owner(environment, &config, None).ok())
-        });
+        // Without a name nothing is changed, and so nothing is signed.
+        let author = identity::owner(environment, &config, None).ok();
+        let shared = share::of(&repo, &policy, &config, sharing)
+            .map(|store| store.with_author(author.clone()));
         let received = repo
             .is_bare()
             .then(|| ReceivedStore::new(&repo, &policy.share_ref, policy.terms));
@@ -99,6 +101,7 @@ impl Latch {
             &format!("{} git-latch", environment.host),
         )
         .with_sharing(sharing)
+        .with_author(author)
         // Of shared locks the directory is only a copy: whose file locks reach whom does not matter.
         .with_trust_in_shares(config.is_true("latch.trustshare") || shared.is_some());
         Ok(Latch {
@@ -155,12 +158,12 @@ impl Latch {
         }
     }
 
-    /// What happened to the shared locks, newest first, as far as it is known here; `None` where locks are not shared.
-    pub fn history(&self) -> Result<Option<Vec<Event>>> {
+    /// What happened to the locks, newest first, as far back as it is known here.
+    pub fn history(&self) -> Result<Vec<Event>> {
         match (&self.received, &self.shared) {
-            (Some(received), _) => received.history().map(Some),
-            (None, Some(shared)) => shared.history().map(Some),
-            (None, None) => Ok(None),
+            (Some(received), _) => received.history(),
+            (None, Some(shared)) => shared.history(),
+            (None, None) => self.local.history(),
         }
     }
 

@@ -13,12 +13,14 @@ use tempfile::NamedTempFile;
 use super::files;
 use super::journal::Journal;
 use super::mode::Sharing;
+use super::past::Record;
 use super::{Decide, LockStore, Scope, mount, scan};
 use crate::error::{Error, Result};
+use crate::event::{Author, Event};
 use crate::fault;
 use crate::guard::Guard;
 use crate::lease::Change;
-use crate::lock::Lock;
+use crate::lock::{Lock, Owner};
 use crate::path::Place;
 use crate::time::Clock;
 use crate::view::{Entry, Terms, View};
@@ -34,6 +36,7 @@ pub struct LocalStore {
     sharing: Sharing,
     trust_share: bool,
     who: String,
+    author: Option<Author>,
 }
 
 impl LocalStore {
@@ -47,7 +50,18 @@ impl LocalStore {
             sharing: Sharing::Umask,
             trust_share: false,
             who: who.to_owned(),
+            author: None,
         }
+    }
+
+    /// Who its changes are by, for the record.
+    #[must_use]
+    pub fn with_author(self, owner: Option<Owner>) -> Self {
+        let author = owner.map(|owner| Author {
+            id: owner.id,
+            name: owner.name,
+        });
+        LocalStore { author, ..self }
     }
 
     /// The modes of what it creates.
@@ -186,6 +200,11 @@ impl LocalStore {
         Ok(())
     }
 
+    /// What happened, newest first, as far back as it is known.
+    pub fn history(&self) -> Result<Vec<Event>> {
+        Record::of(&self.directory).events()
+    }
+
     /// Reads what the scope names.
     fn entries(&self, scope: &Scope) -> Result<Vec<Entry>> {
         let locks = self.locks();
@@ -195,6 +214,7 @@ impl LocalStore {
         match scope {
             Scope::All => scan::all(&locks),
             Scope::Claims(claims) => scan::claims(&locks, claims),
+            Scope::Places(places) => scan::places(&locks, places),
         }
     }
 
@@ -272,6 +292,10 @@ impl LocalStore {
             files::sync_directory(&self.directory)?;
         }
         fault::point("change.done");
+        let record = Record::of(&self.directory);
+        if let Err(error) = record.add(view, changes, self.author.as_ref(), self.sharing) {
+            tracing::debug!(%error, "the change is not recorded");
+        }
         self.remove_empty_directories(changes);
         Ok(())
     }

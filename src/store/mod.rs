@@ -6,10 +6,13 @@ mod journal;
 pub mod local;
 mod mode;
 mod mount;
+mod past;
 mod scan;
 pub mod shared;
 
+pub(crate) use mount::mount_of;
 use scan::entry_of;
+pub(crate) use scan::{Stamp, stamps};
 
 pub use local::LocalStore;
 pub use mode::Sharing;
@@ -17,7 +20,7 @@ pub use shared::{ReceivedStore, SharedStore, Synced};
 
 use crate::error::Result;
 use crate::lease::Change;
-use crate::path::Claim;
+use crate::path::{Claim, Place};
 use crate::time::Clock;
 use crate::view::View;
 
@@ -28,6 +31,8 @@ pub enum Scope {
     All,
     /// For each claim what lies on it, above it and, where it is a directory, below it.
     Claims(Vec<Claim>),
+    /// What lies in these places, and nothing else.
+    Places(Vec<Place>),
 }
 
 /// What a decision comes to.

@@ -7,28 +7,12 @@ use crate::error::{Error, Result};
 /// Refuses network and FUSE mounts whose file locks may not reach every writer.
 ///
 /// Trusted: local disks, NFS with lockd, SMB with byte-range locks. On other systems than Linux nothing is checked.
-#[cfg(target_os = "linux")]
 pub(crate) fn check(directory: &Path) -> Result<()> {
-    let Ok(stat) = rustix::fs::statfs(directory) else {
-        return Ok(());
-    };
-    // The type is a signed word of differing width; the magic numbers are 32 bits (statfs(2), linux/magic.h).
-    let magic = u32::try_from(stat.f_type & 0xffff_ffff).unwrap_or_default();
-    let kind = match magic {
-        0x6969 if nfs_locks_are_local(directory) => "NFS mounted without lockd",
-        0xff53_4d42 | 0xfe53_4d42 | 0x517b if smb_locks_are_local(directory) => {
-            "SMB mounted without byte-range locks"
-        }
-        0x6573_5546 => "a FUSE mount",
-        0x0102_1997 => "a 9p mount",
-        0x00c3_6400 => "a Ceph mount",
-        0x0bd0_0bd0 => "a Lustre mount",
-        0x5346_414f | 0x6b41_4653 => "an AFS mount",
-        0x7375_7245 => "a Coda mount",
-        0x0116_1970 => "a GFS2 mount",
-        0x7461_636f => "an OCFS2 mount",
-        0x4750_4653 => "a GPFS mount",
-        _ => return Ok(()),
+    let kind = match mount_of(directory) {
+        Some(NFS) if nfs_locks_are_local(directory) => "NFS mounted without lockd",
+        Some(SMB) if smb_locks_are_local(directory) => "SMB mounted without byte-range locks",
+        None | Some(NFS | SMB) => return Ok(()),
+        Some(other) => other,
     };
     Err(Error::Unsupported {
         problem: format!(
@@ -41,26 +25,49 @@ pub(crate) fn check(directory: &Path) -> Result<()> {
     })
 }
 
-/// Elsewhere the kind of a mount cannot be told without unsafe code.
-#[cfg(not(target_os = "linux"))]
-pub(crate) fn check(_directory: &Path) -> Result<()> {
-    Ok(())
+const NFS: &str = "an NFS mount";
+const SMB: &str = "an SMB mount";
+
+/// What kind of mount a directory lies on, where others than this machine may write to it: it tells of their changes by
+/// no event.
+#[cfg(target_os = "linux")]
+pub(crate) fn mount_of(directory: &Path) -> Option<&'static str> {
+    let stat = rustix::fs::statfs(directory).ok()?;
+    // The type is a signed word of differing width; the magic numbers are 32 bits (statfs(2), linux/magic.h).
+    let magic = u32::try_from(stat.f_type & 0xffff_ffff).unwrap_or_default();
+    Some(match magic {
+        0x6969 => NFS,
+        0xff53_4d42 | 0xfe53_4d42 | 0x517b => SMB,
+        0x6573_5546 => "a FUSE mount",
+        0x0102_1997 => "a 9p mount",
+        0x00c3_6400 => "a Ceph mount",
+        0x0bd0_0bd0 => "a Lustre mount",
+        0x5346_414f | 0x6b41_4653 => "an AFS mount",
+        0x7375_7245 => "a Coda mount",
+        0x0116_1970 => "a GFS2 mount",
+        0x7461_636f => "an OCFS2 mount",
+        0x4750_4653 => "a GPFS mount",
+        _ => return None,
+    })
 }
 
-#[cfg(target_os = "linux")]
+/// Elsewhere the kind of a mount cannot be told without unsafe code.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn mount_of(_directory: &Path) -> Option<&'static str> {
+    None
+}
+
 fn nfs_locks_are_local(directory: &Path) -> bool {
     let local = |o: &str| matches!(o, "nolock" | "local_lock=all" | "local_lock=flock");
     mount_options(directory).is_none_or(|options| options.split(',').any(local))
 }
 
-#[cfg(target_os = "linux")]
 fn smb_locks_are_local(directory: &Path) -> bool {
     mount_options(directory).is_none_or(|options| options.split(',').any(|o| o == "nobrl"))
 }
 
 /// The options of the mount that holds a directory, from `/proc/self/mountinfo` (proc(5)): the fields after ` - `
 /// are type, source and the file system's own options.
-#[cfg(target_os = "linux")]
 fn mount_options(directory: &Path) -> Option<String> {
     let directory = directory.canonicalize().ok()?;
     let table = std::fs::read_to_string("/proc/self/mountinfo").ok()?;

@@ -156,13 +156,13 @@ mod unix {
     use signal_hook::low_level::siginfo::Cause;
 
     use super::Signals;
+    use crate::cli::interrupt::not_ignored;
 
     /// Passes on what other processes send; what the terminal sends reaches the command by itself.
     pub(super) fn forward(signals: &Signals) -> io::Result<()> {
         let all = [SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2];
-        let ignored = ignored();
-        let mut incoming =
-            SignalsInfo::<WithOrigin>::new(all.iter().filter(|s| ignored >> (**s - 1) & 1 == 0))?;
+        // A handler of ours would end for the command what `nohup` began.
+        let mut incoming = SignalsInfo::<WithOrigin>::new(not_ignored(&all))?;
         let signals = signals.clone();
         std::thread::spawn(move || {
             for origin in incoming.forever() {
@@ -175,17 +175,6 @@ mod unix {
             }
         });
         Ok(())
-    }
-
-    /// The signals that whoever started us wants ignored (`nohup`), as a mask (proc(5)): a handler of ours would end
-    /// that for the command.
-    fn ignored() -> u64 {
-        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-        let mask = status
-            .lines()
-            .find_map(|line| line.strip_prefix("SigIgn:"))
-            .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
-        mask.unwrap_or_default()
     }
 
     pub(super) fn kill(pid: u32, signal: i32) {

@@ -28,7 +28,6 @@ use chrono::{DateTime, Utc};
 pub use self::branch::Branch;
 pub use self::clocks::ClockDifference;
 pub(crate) use self::commit::{LONG, seq_of};
-pub use self::history::{Event, Happening};
 pub use self::received::ReceivedStore;
 pub(crate) use self::rejection::words;
 use self::remote::{Presence, Pushed, Remote};
@@ -37,6 +36,7 @@ use self::tree::Known;
 use super::files;
 use super::{Decide, LockStore, Scope, Sharing};
 use crate::error::{Error, Result};
+use crate::event::Event;
 use crate::git::Git;
 use crate::lock::{MAX_SEQ, Owner};
 use crate::path::Place;
@@ -293,9 +293,31 @@ impl SharedStore {
         }
     }
 
+    /// The tree of the tip seen last; empty where none was seen.
+    pub(crate) fn tree(&self) -> Result<String> {
+        let tip = self.objects()?.map(|objects| objects.revision(TIP));
+        let tip = tip.transpose()?.flatten();
+        Ok(tip.map_or_else(String::new, |tip| tip.tree))
+    }
+
+    /// The places in which two trees of the ref differ.
+    pub(crate) fn places_between(&self, old: &str, new: &str) -> Result<Vec<Place>> {
+        let Some(objects) = self.objects()? else {
+            return Ok(Vec::new());
+        };
+        let differing = objects.differing_from(old, new)?;
+        let locks = differing.into_iter().filter(|d| tree::is_lock(&d.path));
+        Ok(locks.map(|d| Place::from_bytes(d.path)).collect())
+    }
+
+    /// What is written anew whenever the copy in the lock directory has been.
+    pub(crate) fn shown(&self) -> PathBuf {
+        self.directory.join("shown")
+    }
+
     /// Whether the lock directory holds a copy of shared locks already.
     pub(crate) fn has_copy(&self) -> bool {
-        self.directory.join("shown").exists()
+        self.shown().exists()
     }
 
     /// When the remote was asked last.

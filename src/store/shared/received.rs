@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use super::history::{self, Event};
+use super::history;
 use super::tree::{self, Known};
 use crate::error::{Error, Result};
+use crate::event::Event;
 use crate::repo::{Objects, Repo, Revision};
 use crate::store::{Decide, LockStore, Scope};
 use crate::time::Clock;

@@ -54,6 +54,12 @@ pub(crate) fn entries(
         Scope::All => {
             objects.walk(tree, b"", &mut keep)?;
         }
+        Scope::Places(places) => {
+            let places = places.iter().map(|p| p.as_bytes().to_vec()).collect();
+            for node in objects.nodes(tree, &places, &|_| false)? {
+                keep(node);
+            }
+        }
         Scope::Claims(claims) => {
             let mut places: BTreeSet<Vec<u8>> = BTreeSet::new();
             let mut walked: BTreeSet<Vec<u8>> = BTreeSet::new();

@@ -1,0 +1,137 @@
+//! `git latch watch`
+
+mod command;
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use clap::Args;
+
+use self::command::Runner;
+use super::Answer;
+use super::context::Context;
+use super::events::{Told, is_deserted};
+use super::interrupt::Interrupt;
+use git_latch::error::Result;
+use git_latch::event::{Event, Happening};
+use git_latch::latch::Latch;
+use git_latch::live::Live;
+use git_latch::lock::LeaseId;
+use git_latch::repo::Repo;
+use git_latch::view::Entry;
+use git_latch::watch::Means;
+
+/// How long to wait for events before it is looked whether anybody listens.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Also run this shell command for each event: the event on its standard input, and in `GIT_LATCH_*`
+    #[arg(long, value_name = "CMD")]
+    exec: Option<String>,
+    /// First tell what has happened since the change of this number
+    #[arg(long, value_name = "SEQ")]
+    since: Option<u64>,
+    /// Also tell of heartbeats
+    #[arg(long)]
+    all: bool,
+    /// Look every second instead of being told by the system
+    #[arg(long)]
+    poll: bool,
+}
+
+impl Arguments {
+    pub(super) fn run(&self, context: &Context) -> Result<Answer> {
+        let repo = Repo::from_environment(&context.directory)?;
+        let means = if self.poll {
+            Means::Polling
+        } else {
+            Means::Events
+        };
+        let mut live = Live::start(repo, &context.environment, means, &context.clock)?;
+        let interrupt = Interrupt::catch_and_wake(live.waker());
+        context.tell_copy(live.latch())?;
+        let mut told = Told::to(context.output);
+        let mut runner = self.exec.as_deref().map(|c| Runner::new(c, context.output));
+        let mut tell = |latch: &Latch, events: &[Event]| -> Result<bool> {
+            let me = latch.reader()?;
+            let viewpoint = context.viewpoint(latch, &me);
+            for event in events.iter().filter(|event| self.wants(event)) {
+                told.event(&viewpoint, event);
+                if let Some(runner) = &mut runner {
+                    runner.run(&viewpoint, event);
+                }
+            }
+            // A reader that has gone away has seen enough.
+            Ok(told.flush().is_ok() && !is_deserted())
+        };
+        let missed = match self.since {
+            Some(seq) => missed(&live, seq)?,
+            None => Vec::new(),
+        };
+        let mut goes_on = tell(live.latch(), &missed)?;
+        self.greet(context, &live);
+        let mut polling = live.follower().polling().map(str::to_owned);
+        while goes_on && !interrupt.is_set() {
+            let round = live.round(PATIENCE, &context.clock)?;
+            if let Some(problem) = &round.problem {
+                context.tell_problem(problem);
+            }
+            goes_on = tell(live.latch(), &round.events)?;
+            let now = live.follower().polling();
+            if now != polling.as_deref() {
+                polling = now.map(str::to_owned);
+                context.tell_polling(polling.as_deref());
+            }
+        }
+        if let Some(runner) = runner {
+            runner.stop();
+        }
+        Ok(Answer::silent(0))
+    }
+
+    fn wants(&self, event: &Event) -> bool {
+        self.all || event.happening != Happening::Renewed
+    }
+
+    fn greet(&self, context: &Context, live: &Live) {
+        let count = live.follower().live().count();
+        let locks = match count {
+            1 => "1 lock".to_owned(),
+            n => format!("{n} locks"),
+        };
+        context
+            .output
+            .progress(format!("watching {locks}; Ctrl-C ends it"));
+        if let Some(why) = live.follower().polling() {
+            context.tell_polling(Some(why));
+        }
+    }
+}
+
+/// What has happened since a change: as it was recorded, and what can still be seen where the record does not reach.
+fn missed(live: &Live, since: u64) -> Result<Vec<Event>> {
+    let (latch, follower) = (live.latch(), live.follower());
+    let until = follower.seq();
+    let mut events: Vec<Event> = latch
+        .history()?
+        .into_iter()
+        .filter(|event| event.seq > since && event.seq <= until)
+        .collect();
+    events.reverse();
+    let recorded: HashSet<LeaseId> = events.iter().filter_map(|e| lease(&e.lock)).collect();
+    let is_recorded = |e: &Event| lease(&e.lock).is_some_and(|lease| recorded.contains(&lease));
+    let still = follower.still(since);
+    // An end by time is no change, and recorded by whoever cleans up.
+    events.extend(
+        still
+            .into_iter()
+            .filter(|e| e.happening == Happening::Expired || !is_recorded(e)),
+    );
+    events.sort_by_key(|event| event.seq);
+    Ok(events)
+}
+
+fn lease(entry: &Entry) -> Option<LeaseId> {
+    entry.lock().map(|lock| lock.lease.clone())
+}

@@ -1,0 +1,201 @@
+//! The command of `--exec`: once for each event, one after the other, beside the watching.
+
+use std::io::{self, Write as _};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crate::cli::output::Output;
+use git_latch::event::Event;
+use git_latch::report::Viewpoint;
+use git_latch::time::rfc3339;
+use git_latch::view::Entry;
+
+/// How often to look whether the command has ended.
+const PAUSE: Duration = Duration::from_millis(2);
+/// How long a command that was told to end may take; then it goes on without us.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// What one run is given.
+struct Call {
+    json: String,
+    variables: Vec<(&'static str, String)>,
+}
+
+/// Runs a shell command for events.
+#[derive(Debug)]
+pub(super) struct Runner {
+    calls: Sender<Call>,
+    running: Arc<Mutex<Option<Child>>>,
+    is_over: Arc<AtomicBool>,
+    worker: JoinHandle<()>,
+}
+
+impl Runner {
+    pub(super) fn new(command: &str, output: Output) -> Self {
+        let (calls, queue) = mpsc::channel();
+        let running = Arc::new(Mutex::new(None));
+        let is_over = Arc::new(AtomicBool::new(false));
+        let worker = Worker {
+            command: command.to_owned(),
+            output,
+            running: Arc::clone(&running),
+            is_over: Arc::clone(&is_over),
+        };
+        Runner {
+            calls,
+            running,
+            is_over,
+            worker: std::thread::spawn(move || worker.work(&queue)),
+        }
+    }
+
+    /// Has the command run for an event, after those before it.
+    pub(super) fn run(&self, viewpoint: &Viewpoint<'_>, event: &Event) {
+        let report = serde_json::to_string(&viewpoint.event(event));
+        let call = Call {
+            json: report.expect("strings and numbers are JSON") + "\n",
+            variables: variables(viewpoint, event),
+        };
+        // The other end lives as long as this one.
+        let _ = self.calls.send(call);
+    }
+
+    /// Ends the run that is under way, and begins no other.
+    pub(super) fn stop(self) {
+        self.is_over.store(true, Ordering::Relaxed);
+        if let Some(child) = &mut *lock(&self.running) {
+            end(child);
+        }
+        drop(self.calls);
+        if self.worker.join().is_err() {
+            tracing::debug!("the command's thread has panicked");
+        }
+    }
+}
+
+struct Worker {
+    command: String,
+    output: Output,
+    running: Arc<Mutex<Option<Child>>>,
+    is_over: Arc<AtomicBool>,
+}
+
+impl Worker {
+    fn work(&self, queue: &Receiver<Call>) {
+        for call in queue {
+            if self.is_over.load(Ordering::Relaxed) {
+                return;
+            }
+            match self.call(&call) {
+                Ok(Some(code)) => self
+                    .output
+                    .note(format!("the command of --exec ended with {code}")),
+                Ok(None) => {}
+                Err(error) => self
+                    .output
+                    .note(format!("the command of --exec does not run: {error}")),
+            }
+        }
+    }
+
+    /// Runs the command; gives its exit code if it is another than 0.
+    fn call(&self, call: &Call) -> io::Result<Option<i32>> {
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", &self.command])
+            .envs(call.variables.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::piped());
+        if self.output.json {
+            // Standard output is for our lines alone.
+            command.stdout(io::stderr());
+        }
+        let mut child = command.spawn()?;
+        let stdin = child.stdin.take();
+        *lock(&self.running) = Some(child);
+        if let Some(mut stdin) = stdin {
+            // It need not read it.
+            let _ = stdin.write_all(call.json.as_bytes());
+        }
+        // Not waited for under the lock: somebody may want to end it.
+        let mut left = PATIENCE;
+        let status = loop {
+            if self.is_over.load(Ordering::Relaxed) {
+                left = left.saturating_sub(PAUSE);
+            }
+            let status = match &mut *lock(&self.running) {
+                Some(child) => child.try_wait()?,
+                None => return Ok(None),
+            };
+            match status {
+                Some(status) => break status,
+                None if left.is_zero() => return Ok(None),
+                None => std::thread::sleep(PAUSE),
+            }
+        };
+        *lock(&self.running) = None;
+        Ok(match status.code() {
+            _ if self.is_over.load(Ordering::Relaxed) => None,
+            Some(0) => None,
+            code => Some(code.unwrap_or(128)),
+        })
+    }
+}
+
+/// A panic in the other thread leaves nothing half changed.
+fn lock(running: &Mutex<Option<Child>>) -> std::sync::MutexGuard<'_, Option<Child>> {
+    running.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// `SIGTERM`; what does not heed that goes on without us.
+fn end(child: &mut Child) {
+    #[cfg(unix)]
+    {
+        let pid = i32::try_from(child.id()).ok();
+        if let Some(pid) = pid.and_then(rustix::process::Pid::from_raw) {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        }
+    }
+    #[cfg(not(unix))]
+    drop(child.kill());
+}
+
+/// The event as environment variables. None of them is one that git-latch itself obeys.
+fn variables(viewpoint: &Viewpoint<'_>, event: &Event) -> Vec<(&'static str, String)> {
+    let until = event.lock.ends_at(viewpoint.now, viewpoint.terms);
+    let lock = event.lock.lock();
+    let owner = lock.map(|lock| &lock.owner);
+    let previous = event.previous.as_ref().and_then(Entry::lock);
+    let text = |value: Option<&str>| value.unwrap_or_default().to_owned();
+    vec![
+        ("GIT_LATCH_EVENT", event.happening.as_str().to_owned()),
+        ("GIT_LATCH_SEQ", event.seq.to_string()),
+        ("GIT_LATCH_AT", rfc3339(event.at)),
+        ("GIT_LATCH_PATH", event.lock.shown_path()),
+        ("GIT_LATCH_HOLDER", text(owner.map(|o| o.id.as_str()))),
+        (
+            "GIT_LATCH_HOLDER_NAME",
+            text(owner.map(|o| o.name.as_str())),
+        ),
+        (
+            "GIT_LATCH_HOLDER_HOST",
+            text(owner.map(|o| o.host.as_str())),
+        ),
+        ("GIT_LATCH_UNTIL", until.map(rfc3339).unwrap_or_default()),
+        (
+            "GIT_LATCH_REASON",
+            text(lock.and_then(|l| l.reason.as_deref())),
+        ),
+        (
+            "GIT_LATCH_MINE",
+            u8::from(viewpoint.me.has(&event.lock)).to_string(),
+        ),
+        (
+            "GIT_LATCH_PREVIOUS_HOLDER",
+            text(previous.map(|l| l.owner.id.as_str())),
+        ),
+    ]
+}

@@ -1,0 +1,117 @@
+//! What happens to locks, as `watch`, `agent` and `log` tell it. Pure.
+//!
+//! An event is never somebody's word, nor that of a file system: it is what two readings of one place differ in.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::lock::Owner;
+use crate::view::{Content, Entry};
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Happening {
+    /// Somebody took a free path.
+    Locked,
+    /// Its holder said they are alive.
+    Renewed,
+    /// It was given back, or removed by force.
+    Unlocked,
+    /// Its time was over, or its process was.
+    Expired,
+    /// Somebody took it from its holder.
+    Stolen,
+    /// Somebody edited here what another has locked.
+    Edited,
+}
+
+impl Happening {
+    /// The word of JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Happening::Locked => "locked",
+            Happening::Renewed => "renewed",
+            Happening::Unlocked => "unlocked",
+            Happening::Expired => "expired",
+            Happening::Stolen => "stolen",
+            Happening::Edited => "edited",
+        }
+    }
+
+    /// What happened in one place of the lock directory, by what lies there before and after; `None` where nothing did.
+    pub fn between(
+        before: Option<&Entry>,
+        after: Option<&Entry>,
+        is_over: impl Fn(&Entry) -> bool,
+    ) -> Option<Self> {
+        match (before, after) {
+            (None, None) => None,
+            (None, Some(_)) => Some(Happening::Locked),
+            (Some(old), None) if is_over(old) => Some(Happening::Expired),
+            (Some(_), None) => Some(Happening::Unlocked),
+            (Some(old), Some(new)) => Self::replaced(old, new, is_over(old)),
+        }
+    }
+
+    fn replaced(old: &Entry, new: &Entry, was_over: bool) -> Option<Self> {
+        let (before, after) = match (&old.content, &new.content) {
+            (Content::Lock { lock: before, .. }, Content::Lock { lock: after, .. }) => {
+                (before, after)
+            }
+            // Still damage, whatever kind of it.
+            (Content::Unreadable { .. }, Content::Unreadable { .. }) => return None,
+            _ => return Some(Happening::Locked),
+        };
+        if before == after {
+            None
+        } else if before.lease == after.lease {
+            Some(Happening::Renewed)
+        } else if was_over || is_same(&before.owner, &after.owner) {
+            Some(Happening::Locked)
+        } else {
+            Some(Happening::Stolen)
+        }
+    }
+}
+
+fn is_same(a: &Owner, b: &Owner) -> bool {
+    (&a.id, &a.workspace) == (&b.id, &b.workspace)
+}
+
+/// One thing that happened to one lock.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// The number of the change, or of the last one before it was noticed where it was none: an end by time, an edit.
+    pub seq: u64,
+    /// What happened.
+    pub happening: Happening,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// The lock as it is after, or was before it went.
+    pub lock: Entry,
+    /// The lock that it replaced.
+    pub previous: Option<Entry>,
+    /// Who did it, where that is recorded.
+    pub by: Option<Author>,
+}
+
+/// Who made a change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Author {
+    /// The owner id.
+    pub id: String,
+    /// What people are shown.
+    pub name: String,
+}
+
+impl std::fmt::Display for Author {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.name.is_empty() || self.name == self.id {
+            f.write_str(&self.id)
+        } else {
+            write!(f, "{} <{}>", self.name, self.id)
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! A repository that is looked at for hours: opened again when its policy or configuration changes.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use super::Latch;
+use crate::error::Result;
+use crate::identity::Environment;
+use crate::policy;
+use crate::repo::Repo;
+
+/// A repository as its policy and configuration say now.
+#[derive(Debug)]
+pub struct Current {
+    environment: Environment,
+    latch: Arc<Latch>,
+    stamps: Vec<Option<(SystemTime, u64)>>,
+}
+
+impl Current {
+    /// Opens a repository that was found.
+    ///
+    /// # Errors
+    /// As [`Latch::of`].
+    pub fn open(repo: Repo, environment: &Environment) -> Result<Self> {
+        let stamps = stamps(&repo);
+        Ok(Current {
+            environment: environment.clone(),
+            latch: Arc::new(Latch::of(repo, environment)?),
+            stamps,
+        })
+    }
+
+    /// The repository.
+    #[must_use]
+    pub fn latch(&self) -> &Arc<Latch> {
+        &self.latch
+    }
+
+    /// Opens it again where something was written since; says whether it was.
+    ///
+    /// # Errors
+    /// As [`Latch::of`], once for each writing: what was read before stays in force.
+    pub fn refresh(&mut self) -> Result<bool> {
+        let stamps = stamps(self.latch.repo());
+        if stamps == self.stamps {
+            return Ok(false);
+        }
+        self.stamps = stamps;
+        self.latch = Arc::new(Latch::of(self.latch.repo().clone(), &self.environment)?);
+        Ok(true)
+    }
+}
+
+/// What the files that a repository is opened by look like.
+fn stamps(repo: &Repo) -> Vec<Option<(SystemTime, u64)>> {
+    let (common, own) = (repo.common_dir(), repo.git_dir());
+    let policy = repo.root().ok().map(|root| root.join(policy::FILE));
+    let others = [
+        common.join("latch").join("policy.toml"),
+        common.join("config"),
+        own.join("config.worktree"),
+    ];
+    let stamp = |path: PathBuf| {
+        let meta = fs::metadata(path).ok()?;
+        Some((meta.modified().ok()?, meta.len()))
+    };
+    policy.into_iter().chain(others).map(stamp).collect()
+}

@@ -1,0 +1,432 @@
+//! The locks as they change: what is known of them is compared with a fresh reading, and the difference is told.
+//!
+//! That a file was touched is only the reason to read. So events that were lost, merged or out of order, a lock in a
+//! directory made a moment ago, a queue that ran over, the lock directory replaced and a machine that slept all end in
+//! the right state. What ends by time, or with a process, is told when it ends.
+//!
+//! Of the lock directory each directory that holds locks is watched, so that the number of watches follows the locks and
+//! not the tree. Shared locks are read from the tip that was seen last; there one directory is watched.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use chrono::{DateTime, Utc};
+
+use super::mirror::{self, Mirror};
+use crate::error::Result;
+use crate::event::{Event, Happening};
+use crate::latch::Latch;
+use crate::path::Place;
+use crate::store::Scope;
+use crate::time::Clock;
+use crate::view::{Content, Entry, Standing, View};
+use crate::watch::{Directories, Touched, Unwatched};
+
+/// What is known of the locks of one repository.
+#[derive(Debug)]
+pub struct Follower {
+    source: Source,
+    known: BTreeMap<Place, Known>,
+    /// When the locks that count are over by time.
+    ends: BTreeSet<(DateTime<Utc>, Place)>,
+    /// The locks that end with a process.
+    bound: BTreeSet<Place>,
+    seq: u64,
+    begun: DateTime<Utc>,
+    polling: Option<String>,
+    /// What could not be read is read again.
+    missed: bool,
+}
+
+#[derive(Debug)]
+struct Known {
+    entry: Entry,
+    /// When it is over by time, as it stands in `ends`.
+    end: Option<DateTime<Utc>>,
+    /// Its end was told: it counts for nobody any more.
+    is_over: bool,
+}
+
+/// Where changes show.
+#[derive(Debug)]
+enum Source {
+    /// In the lock directory.
+    Directory(Mirror),
+    /// In the tip of the shared locks: the tree that was read last, and the file that is written after each change.
+    Tip { tree: String, shown: PathBuf },
+}
+
+impl Follower {
+    /// Reads the locks as they are, and watches them from now on.
+    ///
+    /// # Errors
+    /// Where they cannot be read.
+    pub fn start(latch: &Latch, directories: &mut Directories, clock: &dyn Clock) -> Result<Self> {
+        // First the watches, then the reading: what changes in between is read twice.
+        let mut follower = Follower {
+            source: Source::of(latch)?,
+            known: BTreeMap::new(),
+            ends: BTreeSet::new(),
+            bound: BTreeSet::new(),
+            seq: 0,
+            begun: clock.now(),
+            polling: None,
+            missed: false,
+        };
+        follower.attach(latch, directories);
+        let view = latch.view(&Scope::All, clock)?;
+        follower.seq = view.seq;
+        for entry in view.entries() {
+            let is_over = view.standing(entry) == Standing::Expired;
+            follower.remember(entry.clone(), is_over, &view);
+        }
+        Ok(follower)
+    }
+
+    /// The number of the last change that was read.
+    #[must_use]
+    pub fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    /// Why it looks every now and then instead of being told; `None` where it is told.
+    #[must_use]
+    pub fn polling(&self) -> Option<&str> {
+        self.polling.as_deref()
+    }
+
+    /// Whether something could not be read, and is to be read again.
+    #[must_use]
+    pub fn has_missed(&self) -> bool {
+        self.missed
+    }
+
+    /// Every lock that counts for others.
+    pub fn live(&self) -> impl Iterator<Item = &Entry> {
+        let live = self.known.values().filter(|known| !known.is_over);
+        live.map(|known| &known.entry)
+    }
+
+    /// Whether anything has ended that nobody has removed yet.
+    #[must_use]
+    pub fn has_remains(&self) -> bool {
+        self.known.values().any(|known| known.is_over)
+    }
+
+    /// What can be seen to have happened since a change without a record of it: locks that were taken, and what has ended
+    /// and was not removed.
+    #[must_use]
+    pub fn still(&self, since: u64) -> Vec<Event> {
+        let is_new = |known: &&Known| {
+            let lock = known.entry.lock();
+            known.is_over || lock.is_none_or(|lock| lock.seq > since)
+        };
+        let told = self.known.values().filter(is_new).map(|known| {
+            let happening = if known.is_over {
+                Happening::Expired
+            } else {
+                Happening::Locked
+            };
+            self.event(happening, self.begun, &known.entry, None)
+        });
+        told.collect()
+    }
+
+    /// A view of what is known.
+    #[must_use]
+    pub fn view(&self, latch: &Latch, now: DateTime<Utc>) -> View {
+        let entries = self.known.values().map(|known| known.entry.clone());
+        View::new(self.seq, now, *latch.terms(), entries.collect())
+    }
+
+    /// When the next lock is over by time.
+    #[must_use]
+    pub fn next_end(&self) -> Option<DateTime<Utc>> {
+        self.ends.first().map(|(at, _)| *at)
+    }
+
+    /// What has happened in the places that were touched.
+    ///
+    /// # Errors
+    /// Where they cannot be read: the next look reads everything again.
+    pub fn look(
+        &mut self,
+        latch: &Latch,
+        directories: &mut Directories,
+        touched: &Touched,
+        clock: &dyn Clock,
+    ) -> Result<Vec<Event>> {
+        if touched.everything {
+            return self.look_everywhere(latch, directories, clock);
+        }
+        let places = match &mut self.source {
+            Source::Directory(mirror) => {
+                let (places, events) = mirror.touched(directories, &touched.paths);
+                self.note_means(events);
+                self.with_known(places)
+            }
+            Source::Tip { shown, .. } if !touched.paths.contains(shown) => BTreeSet::new(),
+            Source::Tip { .. } => self.places_of_tip(latch)?,
+        };
+        self.read_or_miss(latch, &places, clock)
+    }
+
+    /// What has happened, wherever it was: after a system without events, a queue that ran over, a sleep.
+    ///
+    /// # Errors
+    /// As [`Follower::look`].
+    pub fn look_everywhere(
+        &mut self,
+        latch: &Latch,
+        directories: &mut Directories,
+        clock: &dyn Clock,
+    ) -> Result<Vec<Event>> {
+        self.attach(latch, directories);
+        self.missed = true;
+        let view = latch.view(&Scope::All, clock)?;
+        if let (Source::Tip { tree, .. }, Some(shared)) = (&mut self.source, latch.shared()) {
+            *tree = shared.tree()?;
+        }
+        self.missed = false;
+        let seen = view.entries().map(|entry| entry.place.clone());
+        let places: BTreeSet<Place> = seen.chain(self.known.keys().cloned()).collect();
+        Ok(self.compare(&places, &view))
+    }
+
+    /// What has happened, asked cheaply for want of events.
+    ///
+    /// # Errors
+    /// As [`Follower::look`].
+    pub fn poll(
+        &mut self,
+        latch: &Latch,
+        directories: &mut Directories,
+        clock: &dyn Clock,
+    ) -> Result<Vec<Event>> {
+        let places = match &mut self.source {
+            Source::Directory(mirror) => match mirror.changed()? {
+                Some(places) => places,
+                None => return self.look_everywhere(latch, directories, clock),
+            },
+            Source::Tip { .. } => self.places_of_tip(latch)?,
+        };
+        self.read_or_miss(latch, &places, clock)
+    }
+
+    /// What has ended by now.
+    pub fn ended(&mut self, latch: &Latch, now: DateTime<Utc>) -> Vec<Event> {
+        let view = View::new(self.seq, now, *latch.terms(), Vec::new());
+        let mut over = Vec::new();
+        while let Some((at, place)) = self.ends.first().filter(|(at, _)| *at <= now).cloned() {
+            self.ends.pop_first();
+            over.push((at, place));
+        }
+        for place in &self.bound {
+            if let Some(known) = self.known.get_mut(place)
+                && let Content::Lock { lock, life } = &mut known.entry.content
+            {
+                *life = crate::process::liveness(lock.process.as_ref());
+                over.push((now, place.clone()));
+            }
+        }
+        let mut events = Vec::new();
+        for (at, place) in over {
+            let Some(known) = self.known.get_mut(&place) else {
+                continue;
+            };
+            if known.is_over || view.standing(&known.entry) != Standing::Expired {
+                continue;
+            }
+            known.is_over = true;
+            self.bound.remove(&place);
+            events.push(self.event(Happening::Expired, at, &self.known[&place].entry, None));
+        }
+        events
+    }
+
+    /// Judges everything anew, after the clock was set: what had ended may live again.
+    pub fn clock_was_set(&mut self, latch: &Latch, now: DateTime<Utc>) -> Vec<Event> {
+        let view = View::new(self.seq, now, *latch.terms(), Vec::new());
+        let known = std::mem::take(&mut self.known);
+        self.ends.clear();
+        self.bound.clear();
+        let mut events = Vec::new();
+        for known in known.into_values() {
+            let is_over = view.standing(&known.entry) == Standing::Expired;
+            match (known.is_over, is_over) {
+                (true, false) => {
+                    events.push(self.event(Happening::Locked, now, &known.entry, None));
+                }
+                (false, true) => {
+                    events.push(self.event(Happening::Expired, now, &known.entry, None));
+                }
+                _ => {}
+            }
+            self.remember(known.entry, is_over, &view);
+        }
+        events
+    }
+
+    fn attach(&mut self, latch: &Latch, directories: &mut Directories) {
+        if let (Source::Directory(_), Some(_)) | (Source::Tip { .. }, None) =
+            (&self.source, latch.shared())
+            && let Ok(source) = Source::of(latch)
+        {
+            // Sharing was turned on or off.
+            self.source.detach(directories);
+            self.source = source;
+        }
+        let events = match &mut self.source {
+            Source::Directory(mirror) => mirror.attach(directories),
+            Source::Tip { shown, .. } => {
+                let directory = shown.parent().unwrap_or(shown);
+                match directories.add(directory) {
+                    Err(Unwatched::NoEvents(why)) => Err(why),
+                    Err(Unwatched::Gone) => Err("there is nothing to watch yet".into()),
+                    Ok(()) => Ok(()),
+                }
+            }
+        };
+        self.note_means(events);
+    }
+
+    fn note_means(&mut self, events: Result<(), String>) {
+        self.polling = events.err();
+    }
+
+    /// The places, and those known below the directories among them.
+    fn with_known(&self, found: mirror::Found) -> BTreeSet<Place> {
+        let mut places = found.places;
+        for directory in found.directories {
+            let from = Place::from_bytes(directory.clone());
+            let below = self.known.range(from..).map(|(place, _)| place);
+            let below = below.take_while(|place| place.as_bytes().starts_with(&directory));
+            places.extend(below.cloned());
+        }
+        places
+    }
+
+    fn places_of_tip(&mut self, latch: &Latch) -> Result<BTreeSet<Place>> {
+        let (Source::Tip { tree, .. }, Some(shared)) = (&mut self.source, latch.shared()) else {
+            return Ok(BTreeSet::new());
+        };
+        let now = shared.tree()?;
+        let places = shared.places_between(tree, &now)?;
+        *tree = now;
+        Ok(places.into_iter().collect())
+    }
+
+    fn read_or_miss(
+        &mut self,
+        latch: &Latch,
+        places: &BTreeSet<Place>,
+        clock: &dyn Clock,
+    ) -> Result<Vec<Event>> {
+        if places.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.missed = true;
+        let scope = Scope::Places(places.iter().cloned().collect());
+        let view = latch.view(&scope, clock)?;
+        self.missed = false;
+        Ok(self.compare(places, &view))
+    }
+
+    /// What a fresh view of these places differs in from what is known.
+    fn compare(&mut self, places: &BTreeSet<Place>, view: &View) -> Vec<Event> {
+        self.seq = self.seq.max(view.seq);
+        let mut fresh: BTreeMap<&Place, &Entry> = view.entries().map(|e| (&e.place, e)).collect();
+        let mut events = Vec::new();
+        for place in places {
+            let old = self.forget(place);
+            let new = fresh.remove(place);
+            let is_expired = new.is_some_and(|e| view.standing(e) == Standing::Expired);
+            let counted = old.as_ref().filter(|known| !known.is_over);
+            let before = counted.map(|known| &known.entry);
+            let after = new.filter(|_| !is_expired || before.is_some());
+            let is_over = |entry: &Entry| view.standing(entry) == Standing::Expired;
+            let happening = Happening::between(before, after, is_over);
+            let (lock, previous) = match after {
+                Some(after) => (Some(after), before),
+                None => (before, None),
+            };
+            if let (Some(happening), Some(lock)) = (happening, lock) {
+                events.push(self.event(happening, view.now, lock, previous));
+            }
+            if let Some(entry) = new {
+                // Its end is told by the next look at the clock, unless it was told or never was seen alive.
+                self.remember(entry.clone(), is_expired && before.is_none(), view);
+            }
+        }
+        events.sort_by_key(|event| event.seq);
+        events
+    }
+
+    fn event(
+        &self,
+        happening: Happening,
+        noticed: DateTime<Utc>,
+        entry: &Entry,
+        previous: Option<&Entry>,
+    ) -> Event {
+        let lock = entry.lock();
+        let (seq, at) = match (happening, lock) {
+            (Happening::Locked | Happening::Stolen, Some(lock)) => (lock.seq, lock.acquired_at),
+            (Happening::Renewed, Some(lock)) => (self.seq, lock.heartbeat_at),
+            _ => (self.seq, noticed),
+        };
+        Event {
+            seq,
+            happening,
+            at,
+            lock: entry.clone(),
+            previous: previous.cloned(),
+            by: None,
+        }
+    }
+
+    fn remember(&mut self, entry: Entry, is_over: bool, view: &View) {
+        let place = entry.place.clone();
+        let end = entry.over_at(view.now, &view.terms).filter(|_| !is_over);
+        if !is_over {
+            self.ends.extend(end.map(|at| (at, place.clone())));
+            if entry.lock().is_some_and(|lock| lock.process.is_some()) {
+                self.bound.insert(place.clone());
+            }
+        }
+        let known = Known {
+            entry,
+            end,
+            is_over,
+        };
+        self.known.insert(place, known);
+    }
+
+    fn forget(&mut self, place: &Place) -> Option<Known> {
+        let known = self.known.remove(place)?;
+        self.bound.remove(place);
+        if let Some(end) = known.end {
+            self.ends.remove(&(end, place.clone()));
+        }
+        Some(known)
+    }
+}
+
+impl Source {
+    fn of(latch: &Latch) -> Result<Self> {
+        Ok(match latch.shared() {
+            Some(shared) => Source::Tip {
+                tree: shared.tree()?,
+                shown: shared.shown(),
+            },
+            None => Source::Directory(Mirror::of(latch.repo().common_dir(), latch.local())),
+        })
+    }
+
+    fn detach(&self, directories: &mut Directories) {
+        match self {
+            Source::Directory(mirror) => mirror.detach(directories),
+            Source::Tip { shown, .. } => directories.remove(shown.parent().unwrap_or(shown)),
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! What happened to the locks of this machine: a line for each change, for `log` and `watch --since`.
+//!
+//! A record and nothing more: no decision reads it, and a change whose line cannot be written is a change all the same.
+//! Two files of a few megabytes at most; what is older is forgotten.
+
+use std::collections::HashMap;
+use std::fs::{self, OpenOptions};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::{Sharing, entry_of, files};
+use crate::error::{Error, Result};
+use crate::event::{Author, Event, Happening};
+use crate::lease::Change;
+use crate::lock::Lock;
+use crate::path::Place;
+use crate::time::rfc3339;
+use crate::view::{Entry, Standing, View};
+
+/// From how many bytes on a new file is begun; the last full one is kept.
+const FULL: u64 = 4 << 20;
+
+/// The record below `<common>/latch/`.
+pub(super) struct Record {
+    now: PathBuf,
+    before: PathBuf,
+}
+
+/// One line of it.
+#[derive(Serialize, Deserialize)]
+struct Line {
+    seq: u64,
+    event: Happening,
+    at: String,
+    by: Option<Author>,
+    place: String,
+    lock: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    previous: Option<String>,
+}
+
+impl Record {
+    pub(super) fn of(directory: &Path) -> Self {
+        Record {
+            now: directory.join("log"),
+            before: directory.join("log.old"),
+        }
+    }
+
+    /// Adds what a change did to a view. Under the guard.
+    pub(super) fn add(
+        &self,
+        view: &View,
+        changes: &[Change],
+        by: Option<&Author>,
+        sharing: Sharing,
+    ) -> Result<()> {
+        let before: HashMap<&Place, &Entry> = view.entries().map(|e| (&e.place, e)).collect();
+        let lines: Vec<u8> = changes
+            .iter()
+            .filter_map(|change| line(view, &before, change, by))
+            .filter_map(|line| serde_json::to_vec(&line).ok())
+            .flat_map(|line| [line, b"\n".to_vec()].concat())
+            .collect();
+        if lines.is_empty() {
+            return Ok(());
+        }
+        let length = fs::metadata(&self.now).map_or(0, |meta| meta.len());
+        if length > FULL {
+            fs::rename(&self.now, &self.before).map_err(Error::io("rename", &self.now))?;
+        }
+        let file = OpenOptions::new().append(true).create(true).open(&self.now);
+        let mut file = file.map_err(Error::io("open", &self.now))?;
+        let written = file.write_all(&lines);
+        if written.is_err() {
+            // Half a line would spoil the next one.
+            drop(file.set_len(length));
+        }
+        written.map_err(Error::io("write", &self.now))?;
+        if length == 0 {
+            let adjusted = sharing.adjust_file(&self.now);
+            adjusted.map_err(Error::io("set the mode of", &self.now))?;
+        }
+        Ok(())
+    }
+
+    /// Everything that is still known, newest first.
+    pub(super) fn events(&self) -> Result<Vec<Event>> {
+        let mut events = Vec::new();
+        for path in [&self.before, &self.now] {
+            let file = match fs::File::open(path) {
+                Ok(file) => file,
+                Err(e) if files::is_absent(&e) => continue,
+                Err(e) => return Err(Error::io("read", path)(e)),
+            };
+            for line in BufReader::new(file).split(b'\n') {
+                let line = line.map_err(Error::io("read", path))?;
+                // A line that was torn when the machine went down is one less.
+                let parsed = serde_json::from_slice::<Line>(&line).ok();
+                events.extend(parsed.and_then(event));
+            }
+        }
+        events.reverse();
+        Ok(events)
+    }
+}
+
+fn line(
+    view: &View,
+    before: &HashMap<&Place, &Entry>,
+    change: &Change,
+    by: Option<&Author>,
+) -> Option<Line> {
+    let (place, after) = match change {
+        Change::Acquire(lock) | Change::Renew(lock) => (lock.claim().place()?, Some(&**lock)),
+        Change::Remove { place, .. } => (place.clone(), None),
+    };
+    let before = before.get(&place).copied();
+    let after_entry = after.map(|lock| entry_of(place.clone(), Ok(lock.to_toml().into()), None));
+    let is_over = |entry: &Entry| view.standing(entry) == Standing::Expired;
+    let event = Happening::between(before, after_entry.as_ref(), is_over)?;
+    let old = before.and_then(Entry::lock).map(Lock::to_toml);
+    let (lock, previous) = match after {
+        // Of a renewal only the heartbeat is new.
+        Some(lock) if event == Happening::Renewed => (lock.to_toml(), None),
+        Some(lock) => (lock.to_toml(), old),
+        None => (old?, None),
+    };
+    Some(Line {
+        seq: view.next_seq(),
+        event,
+        at: rfc3339(view.now),
+        by: by.cloned(),
+        place: String::from_utf8(place.as_bytes().to_vec()).ok()?,
+        lock,
+        previous,
+    })
+}
+
+fn event(line: Line) -> Option<Event> {
+    let entry = |text: String| {
+        let place = Place::from_bytes(line.place.clone().into_bytes());
+        let entry = entry_of(place, Ok(text.into_bytes()), None);
+        entry.lock().is_some().then_some(entry)
+    };
+    Some(Event {
+        seq: line.seq,
+        happening: line.event,
+        at: line.at.parse::<DateTime<Utc>>().ok()?,
+        lock: entry(line.lock)?,
+        previous: line.previous.and_then(entry),
+        by: line.by,
+    })
+}
