@@ -146,11 +146,11 @@ impl Live {
         };
         round.jump = self.seen.jump_until(now);
         self.seen = now;
-        self.check_repository()?;
         match self.current.refresh() {
             Ok(is_reopened) => round.is_reopened = is_reopened,
             Err(error) => round.problem = Some(error),
         }
+        self.check_repository()?;
         let latch = self.current.latch();
         round.events = if round.jump.is_some() || round.is_reopened {
             self.follower.clock_was_set(latch, now.wall)

@@ -70,7 +70,7 @@ impl Arguments {
             None => Vec::new(),
         };
         let mut goes_on = tell(live.latch(), &missed)?;
-        self.greet(context, &live);
+        greet(context, &live);
         let mut polling = live.follower().polling().map(str::to_owned);
         while goes_on && !interrupt.is_set() {
             let round = live.round(PATIENCE, &context.clock)?;
@@ -93,19 +93,18 @@ impl Arguments {
     fn wants(&self, event: &Event) -> bool {
         self.all || event.happening != Happening::Renewed
     }
+}
 
-    fn greet(&self, context: &Context, live: &Live) {
-        let count = live.follower().live().count();
-        let locks = match count {
-            1 => "1 lock".to_owned(),
-            n => format!("{n} locks"),
-        };
-        context
-            .output
-            .progress(format!("watching {locks}; Ctrl-C ends it"));
-        if let Some(why) = live.follower().polling() {
-            context.tell_polling(Some(why));
-        }
+/// Says that it has begun.
+fn greet(context: &Context, live: &Live) {
+    let locks = match live.follower().live().count() {
+        1 => "1 lock".to_owned(),
+        n => format!("{n} locks"),
+    };
+    let greeting = format!("watching {locks}; Ctrl-C ends it");
+    context.output.progress(greeting);
+    if let Some(why) = live.follower().polling() {
+        context.tell_polling(Some(why));
     }
 }
 
@@ -128,7 +127,7 @@ fn missed(live: &Live, since: u64) -> Result<Vec<Event>> {
             .into_iter()
             .filter(|e| e.happening == Happening::Expired || !is_recorded(e)),
     );
-    events.sort_by_key(|event| event.seq);
+    events.sort_by_cached_key(|event| (event.seq, event.lock.shown_path()));
     Ok(events)
 }
 

@@ -29,3 +29,4 @@ mod support;
 mod sweep;
 mod unlock;
 mod wait;
+mod watch;

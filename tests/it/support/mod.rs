@@ -3,6 +3,7 @@
 pub(crate) mod clones;
 pub(crate) mod history;
 pub(crate) mod http;
+pub(crate) mod stream;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
