@@ -185,6 +185,12 @@ pub enum Error {
         /// The guard file.
         guard: PathBuf,
     },
+    /// The working tree has an agent already.
+    #[error("an agent runs in this working tree already: {holder}")]
+    AgentRuns {
+        /// What it wrote into its guard: process, host, since when.
+        holder: String,
+    },
     /// The remote does not answer.
     #[error("the remote `{remote}` cannot be reached: {problem}")]
     Unreachable {
@@ -306,6 +312,7 @@ impl Error {
             Error::NotARepository { .. } => Code::NotARepository,
             Error::Unsupported { .. } | Error::InTheWay { .. } => Code::Unsupported,
             Error::NoSuchLease { .. } => Code::NotHeld,
+            Error::AgentRuns { .. } => Code::Held,
             Error::Busy { .. } | Error::Contended { .. } => Code::Busy,
             Error::Unreachable { .. } => Code::Unreachable,
             Error::Refused { .. } | Error::NotPushed { .. } => Code::Refused,
@@ -345,6 +352,9 @@ impl Error {
                 Some("change into a repository, or name one with `-C DIR`".into())
             }
             Error::InTheWay { .. } => Some("move it away, then run `git latch init`".into()),
+            Error::AgentRuns { .. } => {
+                Some("one is enough; to have another one, end that process first".into())
+            }
             Error::Busy { guard, .. } => Some(format!(
                 "nothing was changed; try again, or see who holds {}",
                 quoted_path(guard)

@@ -89,6 +89,8 @@ pub struct Event {
     pub happening: Happening,
     /// When.
     pub at: DateTime<Utc>,
+    /// Where: the lock's own path, or the file that was edited.
+    pub path: String,
     /// The lock as it is after, or was before it went.
     pub lock: Entry,
     /// The lock that it replaced.

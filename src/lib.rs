@@ -82,6 +82,7 @@
     allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")
 )]
 
+pub mod agent;
 pub mod check;
 pub mod config;
 pub mod edits;

@@ -160,7 +160,7 @@ impl Viewpoint<'_> {
             seq: event.seq,
             event: event.happening.as_str(),
             at: rfc3339(event.at),
-            path: event.lock.shown_path(),
+            path: event.path.clone(),
             lock: self.entry(&event.lock),
             previous: event.previous.as_ref().map(|entry| self.entry(entry)),
             by: event.by.clone(),

@@ -3,7 +3,7 @@
 //! An event is only a nudge: whoever is woken reads afresh. So lost, merged and reordered events do no harm, and where
 //! the system gives no events at all (inotify out of watches, network shares), looking every now and then does as well.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
@@ -53,7 +53,8 @@ pub struct Directories {
     touches: Receiver<Touch>,
     sender: Sender<Touch>,
     watcher: Result<RecommendedWatcher, String>,
-    watched: HashSet<PathBuf>,
+    /// How many times each was added.
+    watched: HashMap<PathBuf, usize>,
 }
 
 /// Whether to ask the system for events.
@@ -90,23 +91,27 @@ impl Directories {
             touches,
             sender,
             watcher,
-            watched: HashSet::new(),
+            watched: HashMap::new(),
         }
     }
 
-    /// Watches one more directory. One that is watched already is watched anew: another may have come in its place.
+    /// Watches one more directory, until it is removed as often as it was added. One that is watched already is watched
+    /// anew: another may have come in its place.
     ///
     /// # Errors
     /// [`Unwatched`]; what is not watched must be looked at every now and then.
     pub fn add(&mut self, directory: &Path) -> Result<(), Unwatched> {
-        self.remove(directory);
         let watcher = match &mut self.watcher {
             Ok(watcher) => watcher,
             Err(why) => return Err(Unwatched::NoEvents(why.clone())),
         };
+        if self.watched.contains_key(directory) {
+            // The system has dropped the watch of a directory that is gone.
+            let _ = watcher.unwatch(directory);
+        }
         match watcher.watch(directory, RecursiveMode::NonRecursive) {
             Ok(()) => {
-                self.watched.insert(directory.to_owned());
+                *self.watched.entry(directory.to_owned()).or_default() += 1;
                 Ok(())
             }
             Err(e) if matches!(e.kind, ErrorKind::PathNotFound) || !directory.is_dir() => {
@@ -116,20 +121,24 @@ impl Directories {
         }
     }
 
-    /// Watches a directory no longer.
+    /// Takes one adding of a directory back.
     pub fn remove(&mut self, directory: &Path) {
-        if self.watched.remove(directory)
-            && let Ok(watcher) = &mut self.watcher
-        {
-            // The system has dropped the watch of a directory that is gone.
-            let _ = watcher.unwatch(directory);
+        let Some(count) = self.watched.get_mut(directory) else {
+            return;
+        };
+        *count -= 1;
+        if *count == 0 {
+            self.watched.remove(directory);
+            if let Ok(watcher) = &mut self.watcher {
+                let _ = watcher.unwatch(directory);
+            }
         }
     }
 
     /// Whether a directory is watched.
     #[must_use]
     pub fn contains(&self, directory: &Path) -> bool {
-        self.watched.contains(directory)
+        self.watched.contains_key(directory)
     }
 
     /// How many are watched: what the system's limit counts.
@@ -312,6 +321,11 @@ mod tests {
             {}
             std::fs::remove_dir_all(&inner).unwrap();
         }
+        // Added twice, and so removed twice.
+        directories.remove(&inner);
+        assert!(directories.contains(&inner));
+        directories.remove(&inner);
+        assert!(directories.is_empty());
     }
 
     #[test]

@@ -119,10 +119,7 @@ impl Context {
 
     /// Says that the system does not tell of changes, and why; or that it does again.
     pub(crate) fn tell_polling(&self, why: Option<&str>) {
-        self.output.note(match why {
-            Some(why) => format!("looking every second instead of being told of changes: {why}"),
-            None => "being told of changes again".to_owned(),
-        });
+        self.output.note(words::polling(why));
     }
 
     /// Says whose clock is off, where the shared locks' history proves it.

@@ -83,7 +83,10 @@ fn style_of(happening: Happening) -> anstyle::Style {
 
 /// What happened, without the word for it.
 pub(super) fn sentence(viewpoint: &Viewpoint<'_>, event: &Event) -> String {
-    let path = words::path_of_entry(&event.lock);
+    let path = match event.happening {
+        Happening::Edited => output::path(event.path.as_bytes()),
+        _ => words::path_of_entry(&event.lock),
+    };
     let holder = words::holder(viewpoint, &event.lock);
     let terms = || words::until_and_why(viewpoint, &event.lock);
     match event.happening {

@@ -74,7 +74,7 @@ fn row(viewpoint: &Viewpoint<'_>, event: &Event) -> Vec<Cell> {
     vec![
         Cell::dim(ago(event.at, viewpoint.now)),
         Cell::plain(event.happening.as_str()),
-        Cell::path(event.lock.shown_path().as_bytes()),
+        Cell::path(event.path.as_bytes()),
         Cell::plain(by.unwrap_or_default()),
         Cell::plain(from),
         Cell::dim(reason.unwrap_or_default()),

@@ -2,6 +2,7 @@
 //!
 //! Only this part of the program knows the terminal, the environment and the system's clock.
 
+mod agent;
 mod check;
 mod checkin;
 mod checkout;
@@ -121,6 +122,8 @@ enum Command {
     Run(run::Arguments),
     /// Tell what happens to locks, as it happens
     Watch(watch::Arguments),
+    /// Keep my leases alive, notice edits of what others have locked, lock on first edit
+    Agent(agent::Arguments),
     /// Show what happened to locks: who, when, why
     Log(log::Arguments),
     /// Fetch the shared locks
@@ -155,6 +158,7 @@ impl Command {
             Command::Checkin(arguments) => arguments.run(context),
             Command::Run(arguments) => arguments.run(context),
             Command::Watch(arguments) => arguments.run(context),
+            Command::Agent(arguments) => arguments.run(context),
             Command::Log(arguments) => arguments.run(context),
             Command::Sync(arguments) => arguments.run(context),
             Command::Sweep(arguments) => arguments.run(context),

@@ -127,7 +127,7 @@ fn missed(live: &Live, since: u64) -> Result<Vec<Event>> {
             .into_iter()
             .filter(|e| e.happening == Happening::Expired || !is_recorded(e)),
     );
-    events.sort_by_cached_key(|event| (event.seq, event.lock.shown_path()));
+    events.sort_by_cached_key(|event| (event.seq, event.path.clone()));
     Ok(events)
 }
 

@@ -224,6 +224,14 @@ pub(crate) fn loss(viewpoint: &Viewpoint<'_>, loss: &Loss) -> String {
     }
 }
 
+/// How changes are noticed, where that has changed: by looking, for want of events, or by events again.
+pub(crate) fn polling(why: Option<&str>) -> String {
+    match why {
+        Some(why) => format!("looking every second instead of being told of changes: {why}"),
+        None => "being told of changes again".to_owned(),
+    }
+}
+
 /// Whose clock is off, by how much.
 pub(crate) fn clocks(off: &ClockDifference) -> String {
     let seconds = off.ahead.num_seconds();

@@ -11,6 +11,7 @@ mod pushed;
 mod received;
 mod staged;
 mod unfinished;
+mod upstream;
 mod versions;
 
 use std::collections::BTreeSet;
@@ -22,6 +23,7 @@ pub use pushed::{
 pub use received::{authors, received, taken_back};
 pub use staged::{StagedQuery, as_upstream, heads_in_environment, staged};
 pub use unfinished::changed_files;
+pub use upstream::{Saved, saved, work_in_progress};
 pub(crate) use versions::pathspec;
 pub use versions::{Newer, newer, unpushed_files};
 

@@ -311,7 +311,7 @@ impl Latch {
         }
     }
 
-    fn try_settle_bits(
+    pub(crate) fn try_settle_bits(
         &self,
         targets: &[(&RepoPath, Kind)],
         me: &Me,

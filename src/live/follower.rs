@@ -16,7 +16,7 @@ use super::mirror::{self, Mirror};
 use crate::error::Result;
 use crate::event::{Event, Happening};
 use crate::latch::Latch;
-use crate::path::Place;
+use crate::path::{Claim, Key, Kind, Place};
 use crate::store::Scope;
 use crate::time::Clock;
 use crate::view::{Content, Entry, Standing, View};
@@ -107,10 +107,28 @@ impl Follower {
         live.map(|known| &known.entry)
     }
 
-    /// Whether anything has ended that nobody has removed yet.
+    /// The lock that counts for a path: its own, or a directory's above it.
     #[must_use]
-    pub fn has_remains(&self) -> bool {
-        self.known.values().any(|known| known.is_over)
+    pub fn holder_of(&self, key: &Key) -> Option<&Entry> {
+        let own = [Kind::File, Kind::Directory].map(|kind| Claim {
+            key: key.clone(),
+            kind,
+        });
+        let above = key.ancestors().map(|key| Claim {
+            key,
+            kind: Kind::Directory,
+        });
+        let mut places = own.into_iter().chain(above).filter_map(|c| c.place());
+        places.find_map(|place| {
+            let known = self.known.get(&place).filter(|known| !known.is_over)?;
+            Some(&known.entry)
+        })
+    }
+
+    /// How many locks have ended that nobody has removed yet.
+    #[must_use]
+    pub fn remains(&self) -> usize {
+        self.known.values().filter(|known| known.is_over).count()
     }
 
     /// What can be seen to have happened since a change without a record of it: locks that were taken, and what has ended
@@ -280,6 +298,7 @@ impl Follower {
             Source::Directory(mirror) => mirror.attach(directories),
             Source::Tip { shown, .. } => {
                 let directory = shown.parent().unwrap_or(shown);
+                directories.remove(directory);
                 match directories.add(directory) {
                     Err(Unwatched::NoEvents(why)) => Err(why),
                     Err(Unwatched::Gone) => Err("there is nothing to watch yet".into()),
@@ -379,6 +398,7 @@ impl Follower {
             seq,
             happening,
             at,
+            path: entry.shown_path(),
             lock: entry.clone(),
             previous: previous.cloned(),
             by: None,

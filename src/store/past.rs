@@ -146,11 +146,13 @@ fn event(line: Line) -> Option<Event> {
         let entry = entry_of(place, Ok(text.into_bytes()), None);
         entry.lock().is_some().then_some(entry)
     };
+    let lock = entry(line.lock)?;
     Some(Event {
         seq: line.seq,
         happening: line.event,
         at: line.at.parse::<DateTime<Utc>>().ok()?,
-        lock: entry(line.lock)?,
+        path: lock.shown_path(),
+        lock,
         previous: line.previous.and_then(entry),
         by: line.by,
     })

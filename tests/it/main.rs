@@ -4,12 +4,14 @@
 #![cfg(unix)]
 
 mod adversity;
+mod agent;
 mod arguments;
 mod check;
 mod checkout;
 mod concurrency;
 mod crash;
 mod doctor;
+mod edited;
 mod hooks;
 mod hostile;
 mod init;

@@ -174,7 +174,7 @@ fn variables(viewpoint: &Viewpoint<'_>, event: &Event) -> Vec<(&'static str, Str
         ("GIT_LATCH_EVENT", event.happening.as_str().to_owned()),
         ("GIT_LATCH_SEQ", event.seq.to_string()),
         ("GIT_LATCH_AT", rfc3339(event.at)),
-        ("GIT_LATCH_PATH", event.lock.shown_path()),
+        ("GIT_LATCH_PATH", event.path.clone()),
         ("GIT_LATCH_HOLDER", text(owner.map(|o| o.id.as_str()))),
         (
             "GIT_LATCH_HOLDER_NAME",

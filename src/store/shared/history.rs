@@ -53,6 +53,7 @@ fn event(
         seq: commit::seq_in(&now.message),
         happening,
         at: now.at,
+        path: lock.shown_path(),
         lock,
         previous,
         by: Some(Author {

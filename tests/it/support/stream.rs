@@ -93,7 +93,7 @@ impl Stream {
     pub(crate) fn tells_in_the_end(&mut self, event: &str, path: &str) -> Value {
         loop {
             let told = self.json();
-            if told["event"] == event && told["path"] == path {
+            if told["event"] == event && told["path"].as_str().unwrap_or_default() == path {
                 return told;
             }
         }
@@ -121,25 +121,34 @@ impl Stream {
                 }
             }
             match self.lines.recv_timeout(DEADLINE) {
-                Ok((From::Stderr, line)) => self.stderr.push_back(line),
-                Ok((From::Stdout, line)) => self.stdout.push_back(line),
+                Ok((from, line)) => self.keep(from, line),
                 Err(_) => return None,
             }
+        }
+    }
+
+    fn keep(&mut self, from: From, line: String) {
+        let _ = writeln!(self.all, "{from:?}: {line}");
+        match from {
+            From::Stdout => self.stdout.push_back(line),
+            From::Stderr => self.stderr.push_back(line),
         }
     }
 
     #[track_caller]
     fn receive(&mut self, what: &str) {
         match self.lines.recv_timeout(DEADLINE) {
-            Ok((from, line)) => {
-                let _ = writeln!(self.all, "{from:?}: {line}");
-                match from {
-                    From::Stdout => self.stdout.push_back(line),
-                    From::Stderr => self.stderr.push_back(line),
-                }
-            }
+            Ok((from, line)) => self.keep(from, line),
             Err(error) => panic!("waiting for {what}: {error}\n{}", self.all),
         }
+    }
+
+    /// Whether it has said something on stdout that was not asked for yet.
+    pub(crate) fn has_line(&mut self) -> bool {
+        while let Ok((from, line)) = self.lines.try_recv() {
+            self.keep(from, line);
+        }
+        !self.stdout.is_empty()
     }
 
     pub(crate) fn pid(&self) -> Pid {

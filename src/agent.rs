@@ -1,0 +1,401 @@
+//! The agent of one working tree: keeps leases alive while they are worked on, cleans up, fetches shared locks, keeps
+//! write bits right, notices edits of what others have locked, and locks on the first edit where the policy says so.
+//!
+//! Nothing depends on it: every read enforces expiry by itself. It makes things prompt, and keeps what would end.
+//!
+//! One thread looks at what happens ([`crate::live`]) and decides what to do; two others do it, one with the store and one
+//! with `git`, so that neither a remote that hangs nor a large tree holds up an event or the end.
+
+mod auto;
+mod bursts;
+mod chores;
+mod edits;
+mod folders;
+mod instance;
+mod leases;
+mod notice;
+mod pace;
+mod tending;
+mod work;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver};
+use std::time::{Duration, Instant};
+
+pub use self::notice::{Deed, Notice};
+
+use self::auto::Taken;
+use self::edits::Edits;
+use self::instance::Instance;
+use self::pace::Pace;
+use self::tending::Leases;
+use self::work::{Outcome, Worker};
+use crate::edits::Saved;
+use crate::error::Result;
+use crate::event::{Event, Happening};
+use crate::fault;
+use crate::held::Loss;
+use crate::identity::Environment;
+use crate::latch::{Latch, Prolonged, Unlocked};
+use crate::lease::Acquired;
+use crate::live::{Live, Round};
+use crate::lock::Lock;
+use crate::path::RepoPath;
+use crate::repo::Repo;
+use crate::store::Synced;
+use crate::time::Clock;
+use crate::view::{Entry, Me};
+use crate::watch::{Means, Waker};
+
+/// How often expired locks are cleaned up, and finished work is looked for.
+const SWEEP: Duration = Duration::from_secs(30);
+/// How long a command of the user's has to tell us itself what we saw it do.
+const SETTLING: Duration = Duration::from_secs(1);
+/// How long what is under way may take when the agent ends.
+const FAREWELL: Duration = Duration::from_millis(700);
+/// The longest wait.
+const TICK: Duration = Duration::from_secs(1);
+
+/// How an agent works.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Whether to do anything, or only to say what would be done.
+    pub deeds: Deeds,
+    /// Whether to ask the system for events.
+    pub means: Means,
+    /// How often to fetch shared locks.
+    pub sync: Duration,
+}
+
+/// Whether something is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deeds {
+    /// Yes.
+    Done,
+    /// No, only said.
+    Said,
+}
+
+/// What a job came to.
+enum Done {
+    Synced(Result<Option<Synced>>),
+    Judged(Result<(Vec<Lock>, Vec<Lock>)>),
+    Renewed(Vec<Lock>, Result<Prolonged>),
+    Swept(Result<()>),
+    Losses(Result<Vec<Loss>>),
+    Settled(Result<()>),
+    Saved(edits::Asked, Result<Vec<(Vec<u8>, Saved)>>),
+    Folders(Result<std::collections::BTreeSet<std::path::PathBuf>>),
+    Locked(Result<Acquired>),
+    GivenBack(Result<Unlocked>),
+    Finished(Result<Vec<RepoPath>>),
+}
+
+/// The agent of one working tree.
+pub struct Agent {
+    live: Live,
+    me: Me,
+    options: Options,
+    clock: Arc<dyn Clock + Send + Sync>,
+    store: Worker<Done>,
+    tree: Worker<Done>,
+    results: Receiver<Outcome<Done>>,
+    leases: Leases,
+    edits: Edits,
+    auto: Taken,
+    sync: Pace,
+    sweep: Pace,
+    busy: Busy,
+    polling: Option<String>,
+    /// What was said already where nothing is done.
+    said: HashSet<String>,
+    _instance: Instance,
+}
+
+impl std::fmt::Debug for Agent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Agent")
+            .field("live", &self.live)
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What is under way.
+#[derive(Debug, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each says whether one job is under way"
+)]
+struct Busy {
+    syncing: bool,
+    judging: bool,
+    renewing: bool,
+    sweeping: bool,
+    looking_for_losses: bool,
+    giving_back: bool,
+}
+
+impl Agent {
+    /// Begins to be the agent of a working tree.
+    ///
+    /// # Errors
+    /// [`Error::AgentRuns`], [`Error::NoIdentity`]; as [`Live::start`].
+    pub fn start(
+        repo: Repo,
+        environment: &Environment,
+        options: Options,
+        clock: Arc<dyn Clock + Send + Sync>,
+    ) -> Result<Self> {
+        let live = Live::start(repo, environment, options.means, &*clock)?;
+        let latch = Arc::clone(live.latch());
+        let me = latch.me()?;
+        let instance = Instance::begin(&latch, &environment.host, clock.now())?;
+        let (sender, results) = mpsc::channel();
+        let now = Instant::now();
+        let seed =
+            u64::from(std::process::id()) << 32 ^ u64::from(clock.now().timestamp_subsec_nanos());
+        let mut agent = Agent {
+            store: Worker::start(sender.clone(), live.waker()),
+            tree: Worker::start(sender, live.waker()),
+            results,
+            leases: Leases::new(seed, now),
+            edits: Edits::new(now),
+            auto: Taken::read(&latch)?,
+            sync: Pace::new(options.sync, seed, now),
+            sweep: Pace::new(fault::limit("GIT_LATCH_SWEEP_MS", SWEEP), seed, now),
+            busy: Busy::default(),
+            polling: None,
+            said: HashSet::new(),
+            live,
+            me,
+            options,
+            clock,
+            _instance: instance,
+        };
+        agent.settle_everything();
+        agent.edits.watch_git(&mut agent.live);
+        agent.ask_for_folders();
+        agent.look_at_all_edits();
+        Ok(agent)
+    }
+
+    /// What ends a wait by hand.
+    #[must_use]
+    pub fn waker(&self) -> Waker {
+        self.live.waker()
+    }
+
+    /// The repository, as policy and configuration say now.
+    #[must_use]
+    pub fn latch(&self) -> &Arc<Latch> {
+        self.live.latch()
+    }
+
+    /// What is known of the locks.
+    #[must_use]
+    pub fn live(&self) -> &Live {
+        &self.live
+    }
+
+    /// How many directories the system watches for it.
+    #[must_use]
+    pub fn watches(&mut self) -> usize {
+        self.live.directories().len()
+    }
+
+    /// Waits until there is something to do, a second at most, and does it.
+    ///
+    /// # Errors
+    /// [`Error::NotARepository`] where the repository is gone, [`Error::NoIdentity`] where nobody is named any more.
+    pub fn round(&mut self, tell: &mut dyn FnMut(&Latch, Notice)) -> Result<()> {
+        let round = self.live.round(self.patience(), &*self.clock)?;
+        let now = Instant::now();
+        let mut notices = Vec::new();
+        self.note_round(&round, now, &mut notices)?;
+        self.hear_events(&round, now, &mut notices);
+        while let Ok(outcome) = self.results.try_recv() {
+            match outcome {
+                Ok(done) => self.hear(done, now, &mut notices),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        self.tend_leases(now, &mut notices);
+        self.tend_locks(now, &mut notices);
+        self.tend_edits(&round, now, &mut notices);
+        let latch = Arc::clone(self.live.latch());
+        if let Some(problem) = round.problem {
+            tell(&latch, Notice::Failed("reading the locks", problem));
+        }
+        for event in round.events {
+            tell(&latch, Notice::Event(Box::new(event)));
+        }
+        for notice in notices {
+            tell(&latch, notice);
+        }
+        Ok(())
+    }
+
+    /// Ends: waits for what is under way, but not for long.
+    pub fn stop(self) {
+        let begun = Instant::now();
+        self.store.end(FAREWELL);
+        self.tree.end(FAREWELL.saturating_sub(begun.elapsed()));
+    }
+
+    fn patience(&self) -> Duration {
+        let now = Instant::now();
+        let edits = self.edits.next();
+        let losses = self.leases.look_for_losses_at;
+        let sync = self.live.latch().shared().map(|_| self.sync.next());
+        // What is due and not begun waits for a job that is under way, whose end wakes.
+        let coming = losses.into_iter().chain(sync).filter(|at| *at > now);
+        let next = edits.into_iter().chain(coming).min();
+        next.map_or(TICK, |at| at.saturating_duration_since(now).min(TICK))
+            .max(Duration::from_millis(1))
+    }
+
+    /// Whether anything is done, and not only said.
+    fn does(&self) -> bool {
+        self.options.deeds == Deeds::Done
+    }
+
+    fn note_round(&mut self, round: &Round, now: Instant, notices: &mut Vec<Notice>) -> Result<()> {
+        if let Some(jump) = round.jump {
+            notices.push(Notice::Jumped(jump));
+            self.leases.is_held_back = self.does();
+            self.leases.judge_at = now;
+            self.leases.look_for_losses_at = Some(now);
+            self.sync.hurry(now);
+            self.look_at_all_edits();
+        }
+        if round.is_reopened {
+            self.me = self.live.latch().me()?;
+            self.edits.is_outdated = true;
+            self.ask_for_folders();
+            self.look_at_all_edits();
+        }
+        let polling = self.live.follower().polling().map(str::to_owned);
+        if polling != self.polling {
+            self.polling.clone_from(&polling);
+            notices.push(Notice::Polling(polling));
+        }
+        Ok(())
+    }
+
+    /// What follows from what happened to locks.
+    fn hear_events(&mut self, round: &Round, now: Instant, notices: &mut Vec<Notice>) {
+        if round.events.is_empty() {
+            return;
+        }
+        let concerns_me = |event: &Event| {
+            let gone = matches!(event.happening, Happening::Unlocked | Happening::Expired);
+            (gone && self.me.has(&event.lock))
+                || event
+                    .previous
+                    .as_ref()
+                    .is_some_and(|entry| self.me.has(entry))
+        };
+        if round.events.iter().any(concerns_me) {
+            self.leases.look_for_losses_at.get_or_insert(now + SETTLING);
+        }
+        let locks = round.events.iter().filter_map(|event| event.lock.lock());
+        self.edits.locked(locks.map(|lock| &lock.path));
+        let is_other = |event: &&Event| event.happening != Happening::Renewed;
+        let changed: Vec<Lock> = round
+            .events
+            .iter()
+            .filter(is_other)
+            .filter_map(|event| event.lock.lock().cloned())
+            .collect();
+        if changed.is_empty() {
+            return;
+        }
+        self.edits.is_outdated = true;
+        self.settle(&changed);
+        self.forget_taken(notices);
+        let foreign = |event: &&Event| {
+            let taken = matches!(event.happening, Happening::Locked | Happening::Stolen);
+            taken && !self.me.has(&event.lock)
+        };
+        let taken: Vec<Vec<u8>> = round
+            .events
+            .iter()
+            .filter(foreign)
+            .map(|event| event.path.clone().into_bytes())
+            .collect();
+        self.ask(edits::Asked::ForLocks, taken);
+    }
+
+    /// What follows from what was done.
+    fn hear(&mut self, done: Done, now: Instant, notices: &mut Vec<Notice>) {
+        match done {
+            Done::Synced(result) => self.hear_synced(result, now, notices),
+            Done::Judged(result) => self.hear_judged(result, now, notices),
+            Done::Renewed(locks, result) => self.hear_renewed(locks, result, now, notices),
+            Done::Losses(result) => self.hear_losses(result, notices),
+            Done::Saved(asked, result) => self.hear_saved(asked, result, notices),
+            Done::Folders(Ok(folders)) => self.edits.of_patterns(folders),
+            Done::Locked(result) => self.hear_locked(result, notices),
+            Done::Finished(Ok(paths)) => {
+                self.busy.giving_back = false;
+                let would = |path: RepoPath| Deed::Unlock(path);
+                self.say(paths.into_iter().map(would), notices);
+            }
+            Done::Swept(result) => {
+                self.busy.sweeping = false;
+                self.note_failure("removing expired locks", result, notices);
+            }
+            Done::GivenBack(result) => {
+                self.busy.giving_back = false;
+                self.note_failure("giving back", result.map(drop), notices);
+            }
+            Done::Settled(result) => self.note_failure("setting write bits", result, notices),
+            Done::Folders(Err(error)) | Done::Finished(Err(error)) => {
+                self.busy.giving_back = false;
+                self.note_failure("asking git", Err(error), notices);
+            }
+        }
+    }
+
+    /// A failure is told once, until another one comes.
+    fn note_failure(&mut self, what: &'static str, result: Result<()>, notices: &mut Vec<Notice>) {
+        match result {
+            Ok(()) => self.said.retain(|said| !said.starts_with(what)),
+            Err(error) => {
+                if self.said.insert(format!("{what}: {error}")) {
+                    notices.push(Notice::Failed(what, error));
+                }
+            }
+        }
+    }
+
+    /// Says what would be done, each thing once.
+    fn say(&mut self, deeds: impl Iterator<Item = Deed>, notices: &mut Vec<Notice>) {
+        for deed in deeds {
+            if self.said.insert(format!("{deed:?}")) {
+                notices.push(Notice::Would(deed));
+            }
+        }
+    }
+
+    /// Forgets which files were locked on their first edit, where they are not any more.
+    fn forget_taken(&mut self, notices: &mut Vec<Notice>) {
+        let mine = auto::mine(self.live.follower().live(), &self.me);
+        let mine: HashSet<&RepoPath> = mine.map(|lock| &lock.path).collect();
+        let edits = &self.edits;
+        let kept = |path: &RepoPath| mine.contains(path) || edits.is_locking(path);
+        let noted = self.auto.keep_only(kept);
+        self.note_failure("noting the locks of first edits", noted, notices);
+    }
+
+    /// My locks that end by time.
+    fn mine(&self) -> impl Iterator<Item = &Lock> {
+        auto::mine(self.live.follower().live(), &self.me)
+    }
+
+    fn is_foreign(&self, entry: &Entry) -> bool {
+        !self.me.has(entry)
+    }
+}

@@ -1,0 +1,373 @@
+//! Edits in the working tree: of what others have locked, and first edits of what is locked by them.
+//!
+//! A file system's word that a file was written is only the reason to ask git whether it differs: a pull, a checkout and
+//! an editor that saves what was there write files, too.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::bursts::Bursts;
+use super::folders::{self, Folders};
+use super::{Agent, Deed, Done, Notice, SETTLING, SWEEP, auto};
+use crate::edits::{Saved, saved};
+use crate::error::Result;
+use crate::event::{Event, Happening};
+use crate::fault;
+use crate::latch::Latch;
+use crate::lease::Acquired;
+use crate::live::{Live, Round};
+use crate::path::{Key, RepoPath, escaped, path_to_bytes};
+use crate::view::Entry;
+
+/// The pause between two looks at which folders matter, while locks come and go.
+const REFRESH: Duration = Duration::from_millis(200);
+/// How long git may be at work before it is asked all the same.
+const GIT_AT_WORK: Duration = Duration::from_secs(10);
+
+/// Why git is asked about files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// They were written.
+    ForWriting,
+    /// They were written, and are not any more.
+    AfterBurst,
+    /// Somebody locked them: they may have been edited before.
+    ForLocks,
+}
+
+/// What is known of edits.
+#[derive(Debug)]
+pub(super) struct Edits {
+    bursts: Bursts,
+    folders: Folders,
+    for_patterns: BTreeSet<PathBuf>,
+    /// Whether other folders may matter than those that are watched.
+    pub(super) is_outdated: bool,
+    refreshed: Instant,
+    /// Folders of git's own by which it shows that work may be out.
+    git: BTreeSet<PathBuf>,
+    index: PathBuf,
+    /// When to look after the write bits of the files that git has written, without a hook that would do so.
+    settle_at: Option<Instant>,
+    left_out: Option<String>,
+    looked: Instant,
+    /// Files whose first edit is being locked.
+    locking: BTreeSet<RepoPath>,
+}
+
+impl Edits {
+    pub(super) fn new(now: Instant) -> Self {
+        Edits {
+            bursts: Bursts::default(),
+            folders: Folders::default(),
+            for_patterns: BTreeSet::new(),
+            is_outdated: true,
+            refreshed: now.checked_sub(REFRESH).unwrap_or(now),
+            git: BTreeSet::new(),
+            index: PathBuf::new(),
+            settle_at: None,
+            left_out: None,
+            looked: now,
+            locking: BTreeSet::new(),
+        }
+    }
+
+    /// Watches what git writes when a commit, a stash or a push is over.
+    pub(super) fn watch_git(&mut self, live: &mut Live) {
+        let repo = live.latch().repo().clone();
+        self.index = repo.git_dir().join("index");
+        let mut wanted = BTreeSet::from([repo.git_dir().to_owned(), repo.common_dir().to_owned()]);
+        let remotes = repo.common_dir().join("refs").join("remotes");
+        let listing = std::fs::read_dir(&remotes).into_iter().flatten().flatten();
+        wanted.extend(listing.map(|item| item.path()).filter(|path| path.is_dir()));
+        wanted.insert(remotes);
+        for directory in wanted {
+            // Without them it is looked every half minute.
+            if live.directories().add(&directory).is_ok() {
+                self.git.insert(directory);
+            }
+        }
+    }
+
+    /// The folders of files that are locked on their first edit.
+    pub(super) fn of_patterns(&mut self, folders: BTreeSet<PathBuf>) {
+        self.is_outdated |= folders != self.for_patterns;
+        self.for_patterns = folders;
+    }
+
+    /// Whether the lock of a file's first edit is under way.
+    pub(super) fn is_locking(&self, path: &RepoPath) -> bool {
+        self.locking.contains(path)
+    }
+
+    /// These files are locked, or given back: their first edits are not under way any more.
+    pub(super) fn locked<'a>(&mut self, paths: impl Iterator<Item = &'a RepoPath>) {
+        for path in paths {
+            self.locking.remove(path);
+        }
+    }
+
+    /// Forgets what was under way and left no trace.
+    pub(super) fn forget_locking(&mut self) {
+        self.locking.clear();
+    }
+
+    /// When there is something to do.
+    pub(super) fn next(&self) -> Option<Instant> {
+        let refresh = self.is_outdated.then(|| self.refreshed + REFRESH);
+        let others = refresh.into_iter().chain(self.settle_at);
+        self.bursts.next_end().into_iter().chain(others).min()
+    }
+}
+
+impl Agent {
+    /// What was touched in the working tree, bursts that are over, folders that matter now.
+    pub(super) fn tend_edits(&mut self, round: &Round, now: Instant, notices: &mut Vec<Notice>) {
+        for path in &round.touched.paths {
+            self.touch(path, now);
+        }
+        if round.touched.everything || self.has_to_look(now) {
+            self.edits.looked = now;
+            self.edits.is_outdated = true;
+            self.look_at_all_edits();
+        }
+        let written = self.edits.bursts.unjudged();
+        self.ask(Asked::ForWriting, written);
+        let over = self.edits.bursts.over(now);
+        self.ask(Asked::AfterBurst, over);
+        if self.edits.settle_at.is_some_and(|at| now >= at) {
+            self.edits.settle_at = None;
+            self.settle_everything();
+        }
+        if self.edits.is_outdated && now >= self.edits.refreshed + REFRESH {
+            self.edits.is_outdated = false;
+            self.edits.refreshed = now;
+            self.refresh_folders(notices);
+        }
+    }
+
+    /// Without events for some folders, all is looked at every now and then.
+    fn has_to_look(&self, now: Instant) -> bool {
+        self.edits.left_out.is_some()
+            && now.duration_since(self.edits.looked) >= fault::limit("GIT_LATCH_SWEEP_MS", SWEEP)
+    }
+
+    fn touch(&mut self, path: &Path, now: Instant) {
+        let latch = Arc::clone(self.live.latch());
+        let is_git = path
+            .parent()
+            .is_some_and(|parent| self.edits.git.contains(parent));
+        if is_git {
+            self.leases.give_back_at = self.leases.give_back_at.min(now + SETTLING);
+            if path == self.edits.index {
+                self.edits.settle_at = Some(now + SETTLING);
+                self.ask_for_folders_of(&latch);
+            }
+        }
+        let Ok(root) = latch.repo().root() else {
+            return;
+        };
+        let Ok(relative) = path.strip_prefix(root) else {
+            return;
+        };
+        if relative.starts_with(".git") {
+            return;
+        }
+        if path.is_dir() || self.edits.folders.contains(path) {
+            // It came, went, or another came in its place.
+            self.edits.folders.forget(self.live.directories(), path);
+            self.edits.is_outdated = true;
+            if path == root {
+                return;
+            }
+        }
+        let bytes = path_to_bytes(relative);
+        let key = Key::of(&bytes);
+        let holder = self.live.follower().holder_of(&key);
+        let is_foreign = holder.is_some_and(|entry| self.is_foreign(entry));
+        if is_foreign || auto::wants(&latch, &bytes, holder).is_some() {
+            self.edits.bursts.touch(bytes, now);
+        } else if holder.is_some() {
+            // Put back what it was, perhaps.
+            self.leases.give_back_at = self.leases.give_back_at.min(now + SETTLING);
+        }
+    }
+
+    /// Has git asked about files.
+    pub(super) fn ask(&self, asked: Asked, paths: Vec<Vec<u8>>) {
+        if paths.is_empty() {
+            return;
+        }
+        let latch = Arc::clone(self.live.latch());
+        self.tree.give(move || {
+            wait_for_git(&latch);
+            let result = saved(latch.repo(), &paths);
+            Done::Saved(asked, result)
+        });
+    }
+
+    /// Has git asked about everything that others have locked, or that is locked on its first edit.
+    pub(super) fn look_at_all_edits(&self) {
+        let follower = self.live.follower();
+        let foreign = follower.live().filter(|entry| self.is_foreign(entry));
+        let mut paths: Vec<Vec<u8>> = foreign
+            .filter_map(|entry| entry.lock())
+            .map(|lock| lock.path.as_str().as_bytes().to_vec())
+            .collect();
+        if !self.live.latch().policy().auto_lock.is_empty() {
+            paths.push(b".".to_vec());
+        }
+        self.ask(Asked::ForLocks, paths);
+    }
+
+    pub(super) fn hear_saved(
+        &mut self,
+        asked: Asked,
+        result: Result<Vec<(Vec<u8>, Saved)>>,
+        notices: &mut Vec<Notice>,
+    ) {
+        let found = match result {
+            Ok(found) => found,
+            Err(error) => {
+                return self.note_failure("asking git what was edited", Err(error), notices);
+            }
+        };
+        self.note_failure("asking git what was edited", Ok(()), notices);
+        let mut first = Vec::new();
+        for (path, saved) in found {
+            // While it is written, what is only staged may be git's own doing: a pull before it moves `HEAD`.
+            if asked == Asked::ForWriting && saved == Saved::Staged {
+                continue;
+            }
+            let holder = self.live.follower().holder_of(&Key::of(&path)).cloned();
+            if let Some(wanted) = auto::wants(self.live.latch(), &path, holder.as_ref()) {
+                first.push(wanted);
+            }
+            let Some(holder) = holder.filter(|entry| self.is_foreign(entry)) else {
+                continue;
+            };
+            if self.edits.bursts.is_news(&path, Instant::now()) {
+                notices.push(self.edited(escaped(&path), holder));
+            }
+        }
+        self.lock_first_edits(first, notices);
+    }
+
+    fn lock_first_edits(&mut self, paths: Vec<RepoPath>, notices: &mut Vec<Notice>) {
+        if !self.does() {
+            self.say(paths.into_iter().map(Deed::Lock), notices);
+            return;
+        }
+        let paths: Vec<RepoPath> = paths
+            .into_iter()
+            .filter(|path| self.edits.locking.insert(path.clone()))
+            .collect();
+        if paths.is_empty() {
+            return;
+        }
+        // Before it is locked: a lock that nobody remembers taking would not be given back.
+        let noted = self.auto.add(&paths);
+        let is_noted = noted.is_ok();
+        self.note_failure("noting the locks of first edits", noted, notices);
+        if !is_noted {
+            self.edits.locking.clear();
+            return;
+        }
+        let (latch, clock) = (Arc::clone(self.live.latch()), Arc::clone(&self.clock));
+        self.store
+            .give(move || Done::Locked(auto::lock(&latch, &paths, &*clock)));
+    }
+
+    pub(super) fn hear_locked(&mut self, result: Result<Acquired>, notices: &mut Vec<Notice>) {
+        let what = "locking on the first edit";
+        let acquired = match result {
+            Ok(acquired) => acquired,
+            Err(error) => {
+                self.edits.locking.clear();
+                self.forget_taken(notices);
+                return self.note_failure(what, Err(error), notices);
+            }
+        };
+        self.note_failure(what, Ok(()), notices);
+        // What was acquired shows by its event, before or after this.
+        for refusal in acquired.refused {
+            self.edits.locking.remove(&refusal.path);
+            let path = refusal.path.to_string();
+            if let Some(holder) = refusal.holder.filter(|entry| self.is_foreign(entry))
+                && self.edits.bursts.is_news(path.as_bytes(), Instant::now())
+            {
+                notices.push(self.edited(path, holder));
+            }
+        }
+        self.forget_taken(notices);
+    }
+
+    fn edited(&self, path: String, holder: Entry) -> Notice {
+        Notice::Event(Box::new(Event {
+            seq: self.live.follower().seq(),
+            happening: Happening::Edited,
+            at: self.clock.now(),
+            path,
+            lock: holder,
+            previous: None,
+            by: None,
+        }))
+    }
+
+    fn refresh_folders(&mut self, notices: &mut Vec<Notice>) {
+        let latch = Arc::clone(self.live.latch());
+        let Ok(root) = latch.repo().root() else {
+            return;
+        };
+        let me = &self.me;
+        let foreign = self.live.follower().live().filter(|entry| !me.has(entry));
+        let mut wanted = folders::of_locks(root, foreign.filter_map(Entry::lock));
+        wanted.extend(self.edits.for_patterns.iter().cloned());
+        let before = self.edits.folders.clone();
+        let watched = self.edits.folders.watch(self.live.directories(), wanted);
+        // What was written before the watch was set is found by looking.
+        let new = self.edits.folders.since(&before);
+        let new = new.filter_map(|folder| folder.strip_prefix(root).ok());
+        let new = new.map(|folder| match path_to_bytes(folder) {
+            top if top.is_empty() => b".".to_vec(),
+            folder => folder,
+        });
+        self.ask(Asked::ForLocks, new.collect());
+        let left_out = watched.err();
+        let why = left_out.as_ref().map(|(why, _)| why.clone());
+        if let Some((why, count)) =
+            left_out.filter(|(why, _)| self.edits.left_out.as_ref() != Some(why))
+        {
+            notices.push(Notice::NotWatched(why, count));
+        }
+        self.edits.left_out = why;
+    }
+
+    pub(super) fn ask_for_folders(&self) {
+        self.ask_for_folders_of(self.live.latch());
+    }
+
+    fn ask_for_folders_of(&self, latch: &Arc<Latch>) {
+        if latch.policy().auto_lock.is_empty() {
+            return;
+        }
+        let latch = Arc::clone(latch);
+        self.tree.give(move || {
+            let patterns = &latch.policy().auto_lock;
+            Done::Folders(folders::of_tracked(latch.repo(), |key| {
+                patterns.matches(key)
+            }))
+        });
+    }
+}
+
+/// While git writes files it holds the index: what they differ from is not settled yet.
+pub(super) fn wait_for_git(latch: &Latch) {
+    let index_lock = latch.repo().git_dir().join("index.lock");
+    let end = Instant::now() + GIT_AT_WORK;
+    while index_lock.exists() && Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}

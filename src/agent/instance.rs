@@ -1,0 +1,35 @@
+//! One agent for each working tree: a file lock that the kernel releases when its holder ends.
+
+use chrono::{DateTime, Utc};
+
+use crate::error::{Error, Result};
+use crate::guard::{self, Guard};
+use crate::latch::Latch;
+use crate::store::files;
+use crate::time::rfc3339;
+
+/// The right to be a working tree's agent, until it is dropped.
+#[must_use = "another agent may begin as soon as it is dropped"]
+#[derive(Debug)]
+pub(super) struct Instance {
+    _guard: Guard,
+}
+
+impl Instance {
+    /// Begins to be the agent.
+    ///
+    /// # Errors
+    /// [`Error::AgentRuns`] with who is it already.
+    pub(super) fn begin(latch: &Latch, host: &str, now: DateTime<Utc>) -> Result<Self> {
+        let directory = latch.repo().git_dir().join("latch");
+        files::create_directories(&directory, latch.sharing())?;
+        let path = directory.join("agent");
+        let note = format!("{} on {host} since {}\n", std::process::id(), rfc3339(now));
+        match Guard::try_take(&path, &note)? {
+            Some(guard) => Ok(Instance { _guard: guard }),
+            None => Err(Error::AgentRuns {
+                holder: guard::holder(&path),
+            }),
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! Which of my leases live on, and which are let go.
+//!
+//! A lease is renewed a third through its life, while its file is being worked on: it differs from the upstream branch, or
+//! was written within a ttl. Of one that nobody works on its holder hears at two thirds, and it ends by itself.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::edits::work_in_progress;
+use crate::error::Result;
+use crate::latch::Latch;
+use crate::lease::Renewal;
+use crate::lock::Lock;
+use crate::path::{Key, Kind, RepoPath};
+use crate::time::Ttl;
+
+/// How many files of a locked directory are looked at for the time of the last writing.
+const LOOKED_AT: usize = 20_000;
+/// The longest pause between two judgements of what is due.
+const LONGEST: Duration = Duration::from_secs(600);
+
+/// When a lease is due: a third of its life, or a tenth of that sooner, by a number that differs from agent to agent, so
+/// that those started together do not push together.
+pub(super) fn is_due(lock: &Lock, now: DateTime<Utc>, seed: u64) -> bool {
+    let jitter = i64::try_from(seed % 100).unwrap_or_default();
+    lock.ttl != Ttl::Never && age(lock, now) >= part(lock, 1000 - jitter, 3000)
+}
+
+/// What else is renewed in the same change: a push more is dearer than a heartbeat too many.
+pub(super) fn is_nearly_due(lock: &Lock, now: DateTime<Utc>) -> bool {
+    age(lock, now) >= part(lock, 1, 4)
+}
+
+/// Whether its holder should hear that it ends.
+pub(super) fn is_ending(lock: &Lock, now: DateTime<Utc>) -> bool {
+    age(lock, now) >= part(lock, 2, 3)
+}
+
+/// How long after a judgement the next one comes.
+pub(super) fn pause_after<'a>(judged: impl Iterator<Item = &'a Lock>) -> Duration {
+    let twelfth = |lock: &Lock| part(lock, 1, 12).to_std().unwrap_or(LONGEST);
+    judged.map(twelfth).min().map_or(LONGEST, |pause| {
+        pause.clamp(Duration::from_millis(100), LONGEST)
+    })
+}
+
+fn age(lock: &Lock, now: DateTime<Utc>) -> TimeDelta {
+    now - lock.heartbeat_at
+}
+
+/// A part of a life; what never ends is never due.
+fn part(lock: &Lock, numerator: i64, denominator: i64) -> TimeDelta {
+    let seconds = lock.ttl.as_secs().and_then(|s| i64::try_from(s).ok());
+    seconds.map_or(TimeDelta::MAX, |seconds| {
+        TimeDelta::milliseconds(seconds * 1000 * numerator / denominator)
+    })
+}
+
+/// A lease as it is renewed.
+pub(super) fn renewal_of(lock: &Lock) -> (RepoPath, Renewal) {
+    let renewal = Renewal {
+        claim: lock.claim(),
+        lease: lock.lease.clone(),
+    };
+    (lock.path.clone(), renewal)
+}
+
+/// Those of the locks that are worked on, and those that are not.
+pub(super) fn worked_on(
+    latch: &Latch,
+    locks: Vec<Lock>,
+    now: DateTime<Utc>,
+) -> Result<(Vec<Lock>, Vec<Lock>)> {
+    let remote = latch.shared().map(crate::store::SharedStore::remote);
+    let work = work_in_progress(latch.repo(), remote)?;
+    let root = latch.repo().root()?;
+    Ok(locks
+        .into_iter()
+        .partition(|lock| differs(lock, &work) || was_written_lately(root, lock, now)))
+}
+
+/// Whether there is work on what a lock covers.
+pub(super) fn differs(lock: &Lock, work: &HashSet<Key>) -> bool {
+    let claim = lock.claim();
+    match claim.kind {
+        Kind::File => work.contains(&claim.key),
+        Kind::Directory => work.iter().any(|key| claim.covers(key)),
+    }
+}
+
+fn was_written_lately(root: &Path, lock: &Lock, now: DateTime<Utc>) -> bool {
+    let path = if lock.path.is_root() {
+        root.to_owned()
+    } else {
+        root.join(lock.path.as_str())
+    };
+    let since = now - part(lock, 1, 1).min(TimeDelta::days(36_500));
+    let mut left = LOOKED_AT;
+    is_newer(&path, since, &mut left)
+}
+
+/// Whether a file, or one below a directory, was written since.
+fn is_newer(path: &Path, since: DateTime<Utc>, left: &mut usize) -> bool {
+    *left = left.saturating_sub(1);
+    let Ok(meta) = fs::symlink_metadata(path) else {
+        return false;
+    };
+    if !meta.is_dir() {
+        return meta
+            .modified()
+            .is_ok_and(|at| DateTime::<Utc>::from(at) >= since);
+    }
+    let Ok(listing) = fs::read_dir(path) else {
+        return false;
+    };
+    let is_ours = |item: &fs::DirEntry| item.file_name() != ".git";
+    listing
+        .flatten()
+        .filter(is_ours)
+        .any(|item| *left > 0 && is_newer(&item.path(), since, left))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lock::{LeaseId, Owner};
+
+    fn lock(ttl: &str) -> Lock {
+        let at = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+        Lock {
+            path: RepoPath::new("a").unwrap(),
+            kind: Kind::File,
+            lease: LeaseId::generate(at),
+            seq: 1,
+            reason: None,
+            acquired_at: at,
+            heartbeat_at: at,
+            ttl: ttl.parse::<Ttl>().unwrap(),
+            owner: Owner {
+                id: "ada".into(),
+                name: String::new(),
+                host: "x".into(),
+                workspace: None,
+            },
+            process: None,
+        }
+    }
+
+    #[test]
+    fn a_third_is_due_and_two_thirds_are_told() {
+        let lock = lock("24h");
+        let after = |minutes| lock.heartbeat_at + TimeDelta::minutes(minutes);
+        for seed in [0, 99, 12_345] {
+            assert!(is_due(&lock, after(8 * 60), seed));
+            assert!(!is_due(&lock, after(7 * 60 + 10), seed));
+        }
+        assert!(is_due(&lock, after(7 * 60 + 13), 99) && !is_due(&lock, after(7 * 60 + 13), 0));
+        assert!(is_nearly_due(&lock, after(6 * 60)) && !is_nearly_due(&lock, after(5 * 60)));
+        assert!(is_ending(&lock, after(16 * 60)) && !is_ending(&lock, after(15 * 60)));
+    }
+
+    #[test]
+    fn what_never_ends_is_never_due() {
+        let lock = lock("never");
+        let later = lock.heartbeat_at + TimeDelta::days(10_000);
+        assert!(!is_due(&lock, later, 99) && !is_ending(&lock, later));
+    }
+
+    #[test]
+    fn short_lives_are_judged_often_and_long_ones_now_and_then() {
+        let (short, long) = (lock("6s"), lock("24h"));
+        assert_eq!(
+            pause_after([&short, &long].into_iter()),
+            Duration::from_millis(500)
+        );
+        assert_eq!(pause_after([&long].into_iter()), LONGEST);
+    }
+}

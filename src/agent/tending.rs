@@ -1,0 +1,240 @@
+//! My leases: renewed while they are worked on, let go when not, missed when they are lost, given back when the agent took
+//! them and the work is out.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::leases::{is_due, is_ending, is_nearly_due, pause_after, renewal_of, worked_on};
+use super::pace::{LONGEST, Pace};
+use super::{Agent, Deed, Done, Notice, SWEEP, auto};
+use crate::error::Result;
+use crate::held::Loss;
+use crate::latch::Prolonged;
+use crate::lock::{LeaseId, Lock};
+
+/// The first pause after a renewal that failed.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// What is known of the life of my leases.
+#[derive(Debug)]
+pub(super) struct Leases {
+    seed: u64,
+    pub(super) judge_at: Instant,
+    retry: Pace,
+    is_failing: bool,
+    /// Leases whose end was told.
+    warned: HashSet<LeaseId>,
+    /// Leases of which it was told late in their life that they cannot be renewed.
+    told_failing: HashSet<LeaseId>,
+    pub(super) look_for_losses_at: Option<Instant>,
+    pub(super) give_back_at: Instant,
+    /// After a sleep nothing is renewed before it is known what was lost.
+    pub(super) is_held_back: bool,
+}
+
+impl Leases {
+    pub(super) fn new(seed: u64, now: Instant) -> Self {
+        Leases {
+            seed,
+            judge_at: now,
+            retry: Pace::new(RETRY, seed, now),
+            is_failing: false,
+            warned: HashSet::new(),
+            told_failing: HashSet::new(),
+            look_for_losses_at: Some(now),
+            give_back_at: now,
+            is_held_back: false,
+        }
+    }
+}
+
+impl Agent {
+    pub(super) fn tend_leases(&mut self, now: Instant, notices: &mut Vec<Notice>) {
+        self.look_for_losses(now);
+        self.judge_leases(now, notices);
+        self.give_back_finished(now);
+    }
+
+    fn look_for_losses(&mut self, now: Instant) {
+        let is_due = self.leases.look_for_losses_at.is_some_and(|at| now >= at);
+        // After a sleep what the remote knows comes first.
+        let waits_for_remote =
+            self.leases.is_held_back && self.busy.syncing || self.must_sync_first(now);
+        if !is_due || self.busy.looking_for_losses || waits_for_remote || !self.does() {
+            return;
+        }
+        self.leases.look_for_losses_at = None;
+        self.busy.looking_for_losses = true;
+        let (latch, clock) = (Arc::clone(self.live.latch()), Arc::clone(&self.clock));
+        self.store.give(move || Done::Losses(latch.losses(&*clock)));
+    }
+
+    fn must_sync_first(&self, now: Instant) -> bool {
+        let is_shared = self.live.latch().shared().is_some();
+        self.leases.is_held_back && is_shared && self.sync.is_due(now)
+    }
+
+    pub(super) fn hear_losses(&mut self, result: Result<Vec<Loss>>, notices: &mut Vec<Notice>) {
+        self.busy.looking_for_losses = false;
+        match result {
+            Ok(losses) => {
+                self.leases.is_held_back = false;
+                let news = losses.into_iter().filter(|loss| loss.is_news);
+                notices.extend(news.map(|loss| Notice::Lost(Box::new(loss))));
+                self.note_failure("looking for lost leases", Ok(()), notices);
+            }
+            Err(error) => {
+                self.leases.look_for_losses_at = Some(Instant::now() + Duration::from_secs(5));
+                self.note_failure("looking for lost leases", Err(error), notices);
+            }
+        }
+    }
+
+    /// Has git asked about the leases that are due.
+    fn judge_leases(&mut self, now: Instant, notices: &mut Vec<Notice>) {
+        let is_busy = self.busy.judging || self.busy.renewing || self.leases.is_held_back;
+        if is_busy || now < self.leases.judge_at || !self.leases.retry.is_due(now) {
+            return;
+        }
+        let wall = self.clock.now();
+        let seed = self.leases.seed;
+        if !self.mine().any(|lock| is_due(lock, wall, seed)) {
+            return;
+        }
+        let due: Vec<Lock> = self
+            .mine()
+            .filter(|lock| is_nearly_due(lock, wall))
+            .cloned()
+            .collect();
+        self.leases.judge_at = now + pause_after(due.iter());
+        self.warn_of_failing(&due, notices);
+        self.busy.judging = true;
+        let latch = Arc::clone(self.live.latch());
+        self.tree
+            .give(move || Done::Judged(worked_on(&latch, due, wall)));
+    }
+
+    /// While renewing fails its holder hears of it again when two thirds of a life are over.
+    fn warn_of_failing(&mut self, due: &[Lock], notices: &mut Vec<Notice>) {
+        if !self.leases.is_failing {
+            return;
+        }
+        let wall = self.clock.now();
+        let told = &mut self.leases.told_failing;
+        let late: Vec<Lock> = due
+            .iter()
+            .filter(|lock| is_ending(lock, wall) && told.insert(lock.lease.clone()))
+            .cloned()
+            .collect();
+        for lock in late {
+            let end = lock.expires_at();
+            notices.push(Notice::Ending(Box::new(lock), end));
+        }
+    }
+
+    pub(super) fn hear_judged(
+        &mut self,
+        result: Result<(Vec<Lock>, Vec<Lock>)>,
+        now: Instant,
+        notices: &mut Vec<Notice>,
+    ) {
+        self.busy.judging = false;
+        let (kept, left) = match result {
+            Ok(judged) => judged,
+            Err(error) => {
+                self.leases.retry.failed(now, LONGEST);
+                self.note_failure("asking git what is worked on", Err(error), notices);
+                return;
+            }
+        };
+        let wall = self.clock.now();
+        for lock in left {
+            if is_ending(&lock, wall) && self.leases.warned.insert(lock.lease.clone()) {
+                let end = lock.expires_at();
+                notices.push(Notice::Ending(Box::new(lock), end));
+            }
+        }
+        if kept.is_empty() {
+            return;
+        }
+        if !self.does() {
+            let deeds = kept.into_iter().map(|lock| Deed::Renew(Box::new(lock)));
+            self.say(deeds, notices);
+            return;
+        }
+        self.busy.renewing = true;
+        let (latch, clock, me) = (
+            Arc::clone(self.live.latch()),
+            Arc::clone(&self.clock),
+            self.me.clone(),
+        );
+        self.store.give(move || {
+            let leases: Vec<_> = kept.iter().map(renewal_of).collect();
+            let result = latch.renew_leases(&leases, &me, None, &*clock);
+            Done::Renewed(kept, result)
+        });
+    }
+
+    pub(super) fn hear_renewed(
+        &mut self,
+        locks: Vec<Lock>,
+        result: Result<Prolonged>,
+        now: Instant,
+        notices: &mut Vec<Notice>,
+    ) {
+        self.busy.renewing = false;
+        match result {
+            Ok(prolonged) => {
+                self.leases.retry.succeeded(now);
+                if std::mem::take(&mut self.leases.is_failing) {
+                    self.leases.told_failing.clear();
+                    notices.push(Notice::RenewedAgain);
+                }
+                let renewed = prolonged.renewed.iter().map(|lock| &lock.lease);
+                for lease in renewed {
+                    self.leases.warned.remove(lease);
+                }
+                if !prolonged.lost.is_empty() {
+                    self.leases.look_for_losses_at = Some(now);
+                }
+            }
+            Err(error) => {
+                let longest = pause_after(locks.iter()).min(LONGEST);
+                let (failures, _) = self.leases.retry.failed(now, longest);
+                self.leases.judge_at = now;
+                // Once may be a network that wakes up.
+                if failures > 1 && !self.leases.is_failing {
+                    self.leases.is_failing = true;
+                    let first = locks.iter().filter_map(Lock::expires_at).min();
+                    notices.push(Notice::NotRenewed(error, locks, first));
+                }
+            }
+        }
+    }
+
+    /// Gives back what was locked on the first edit, where the work is out.
+    fn give_back_finished(&mut self, now: Instant) {
+        if self.auto.is_empty() || self.busy.giving_back || now < self.leases.give_back_at {
+            return;
+        }
+        self.leases.give_back_at = now + SWEEP;
+        let locks: Vec<Lock> = self
+            .mine()
+            .filter(|l| self.auto.contains(l))
+            .cloned()
+            .collect();
+        if locks.is_empty() {
+            return;
+        }
+        self.busy.giving_back = true;
+        let (latch, clock) = (Arc::clone(self.live.latch()), Arc::clone(&self.clock));
+        if self.does() {
+            self.store
+                .give(move || Done::GivenBack(auto::give_back(&latch, &locks, &*clock)));
+        } else {
+            self.tree
+                .give(move || Done::Finished(auto::finished(&latch, &locks)));
+        }
+    }
+}

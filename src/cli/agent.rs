@@ -1,0 +1,306 @@
+//! `git latch agent`
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anstyle::Style;
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::Answer;
+use super::context::Context;
+use super::events::{Told, is_deserted};
+use super::exit::Failure;
+use super::interrupt::Interrupt;
+use super::output::{ALERT, GOOD, until, wall};
+use super::words;
+use git_latch::agent::{Agent, Deed, Deeds, Notice, Options};
+use git_latch::error::{Error, Result};
+use git_latch::event::Happening;
+use git_latch::latch::Latch;
+use git_latch::lock::Lock;
+use git_latch::repo::Repo;
+use git_latch::report::Viewpoint;
+use git_latch::time::{Clock as _, Length, SystemClock, rfc3339};
+use git_latch::watch::Means;
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Only say what would be done
+    #[arg(long)]
+    dry_run: bool,
+    /// Look every second instead of being told by the system
+    #[arg(long)]
+    poll: bool,
+    /// How often to fetch shared locks
+    #[arg(long, value_name = "D", default_value = "30s")]
+    sync_every: Length,
+}
+
+impl Arguments {
+    pub(super) fn run(&self, context: &Context) -> Result<Answer> {
+        let repo = Repo::from_environment(&context.directory)?;
+        let options = Options {
+            deeds: if self.dry_run {
+                Deeds::Said
+            } else {
+                Deeds::Done
+            },
+            means: if self.poll {
+                Means::Polling
+            } else {
+                Means::Events
+            },
+            sync: Duration::from_secs(self.sync_every.as_secs().max(1)),
+        };
+        let mut agent = Agent::start(repo, &context.environment, options, Arc::new(SystemClock))?;
+        let interrupt = Interrupt::catch_and_wake(agent.waker());
+        agent.latch().mend_link();
+        context.tell_copy(agent.latch())?;
+        let mut teller = Teller {
+            context,
+            told: Told::to(context.output),
+        };
+        let mut goes_on = teller.begin(&mut agent)?;
+        while goes_on && !interrupt.is_set() {
+            agent.round(&mut |latch, notice| teller.tell(latch, &notice))?;
+            // Who started it and listened is gone: nobody would know what it keeps alive.
+            goes_on = teller.flush();
+        }
+        agent.stop();
+        teller.end();
+        Ok(Answer::silent(0))
+    }
+}
+
+/// Tells what the agent has to tell.
+struct Teller<'a> {
+    context: &'a Context,
+    told: Told,
+}
+
+/// A line of the agent's own: a word, a sentence for people, and what a program is told besides.
+struct Line {
+    word: &'static str,
+    style: Style,
+    sentence: String,
+    more: Value,
+}
+
+impl Line {
+    fn plain(word: &'static str, sentence: impl Into<String>, more: Value) -> Self {
+        Line {
+            word,
+            style: Style::new(),
+            sentence: sentence.into(),
+            more,
+        }
+    }
+
+    fn alert(word: &'static str, sentence: impl Into<String>, more: Value) -> Self {
+        let style = ALERT;
+        Line {
+            style,
+            ..Self::plain(word, sentence, more)
+        }
+    }
+
+    fn good(word: &'static str, sentence: impl Into<String>, more: Value) -> Self {
+        let style = GOOD;
+        Line {
+            style,
+            ..Self::plain(word, sentence, more)
+        }
+    }
+}
+
+impl Teller<'_> {
+    fn begin(&mut self, agent: &mut Agent) -> Result<bool> {
+        let latch = Arc::clone(agent.latch());
+        let me = latch.reader()?;
+        let live = agent.live().follower().live();
+        let (mine, others): (Vec<_>, Vec<_>) = live.partition(|entry| me.has(entry));
+        let (mine, others) = (mine.len(), others.len());
+        let watches = agent.watches();
+        let sentence = format!(
+            "agent of {} for {}: {} of yours, {others} of others, {watches} watches",
+            latch.repo().root()?.display(),
+            me.owner,
+            counted(mine)
+        );
+        let pid = std::process::id();
+        let more = json!({"pid": pid, "mine": mine, "others": others, "watches": watches});
+        self.say(&Line::good("started", sentence, more));
+        Ok(self.flush())
+    }
+
+    fn end(&mut self) {
+        let sentence = "your locks stay yours until they end";
+        self.say(&Line::plain("stopped", sentence, json!({})));
+        self.flush();
+    }
+
+    fn flush(&mut self) -> bool {
+        self.told.flush().is_ok() && !is_deserted()
+    }
+
+    fn say(&mut self, line: &Line) {
+        let at = self.context.clock.now();
+        if !self.context.output.json {
+            self.told.line(at, line.word, line.style, &line.sentence);
+            return;
+        }
+        let mut object = json!({
+            "seq": null,
+            "event": line.word,
+            "at": rfc3339(at),
+            "path": null,
+            "lock": null,
+        });
+        for (key, value) in line.more.as_object().into_iter().flatten() {
+            object[key] = value.clone();
+        }
+        self.told.object(&object);
+    }
+
+    fn tell(&mut self, latch: &Latch, notice: &Notice) {
+        // Without a name nothing is mine; the agent itself ends then.
+        let Ok(me) = latch.reader() else { return };
+        let viewpoint = self.context.viewpoint(latch, &me);
+        if let Notice::Event(event) = notice {
+            let is_others = !viewpoint.me.has(&event.lock);
+            if event.happening != Happening::Renewed || !is_others {
+                self.told.event(&viewpoint, event);
+            }
+        } else if let Some(line) = of_leases(&viewpoint, notice).or_else(|| of_the_rest(notice)) {
+            self.say(&line);
+        }
+    }
+}
+
+/// What is told of my leases.
+fn of_leases(viewpoint: &Viewpoint<'_>, notice: &Notice) -> Option<Line> {
+    Some(match notice {
+        Notice::Lost(loss) => {
+            let more = json!({"path": loss.path, "loss": viewpoint.loss(loss)});
+            Line::alert("lost", words::loss(viewpoint, loss), more)
+        }
+        Notice::Ending(lock, end) => {
+            let word = words::shell_word(lock.path.as_str());
+            let sentence = format!(
+                "{} ends {} and is not renewed, as nothing in it was changed lately; to keep it: git latch renew {word}",
+                words::path_of(lock),
+                until(*end, viewpoint.now)
+            );
+            let lock_report = viewpoint.lock(lock);
+            let until = end.map(rfc3339);
+            let more = json!({"path": lock.path, "lock": lock_report, "until": until});
+            Line::alert("ending", sentence, more)
+        }
+        Notice::NotRenewed(error, locks, first) => {
+            let when = first.map_or("never".to_owned(), |end| {
+                format!("{} ({})", wall(end), until(Some(end), viewpoint.now))
+            });
+            let sentence = format!("{}; {} {when}", said(error), ending_first(locks));
+            let paths: Vec<_> = locks.iter().map(|lock| &lock.path).collect();
+            let failure = Failure::from(error);
+            let until = first.map(rfc3339);
+            let more = json!({"error": failure, "paths": paths, "until": until});
+            Line::alert("not_renewed", sentence, more)
+        }
+        Notice::RenewedAgain => {
+            Line::good("renewed_again", "your locks are renewed again", json!({}))
+        }
+        Notice::Would(deed) => of_deed(viewpoint, deed),
+        _ => return None,
+    })
+}
+
+/// What would be done.
+fn of_deed(viewpoint: &Viewpoint<'_>, deed: &Deed) -> Line {
+    match deed {
+        Deed::Renew(lock) => {
+            let more = json!({"path": lock.path, "lock": viewpoint.lock(lock)});
+            Line::plain("would_renew", words::path_of(lock), more)
+        }
+        Deed::Lock(path) => {
+            let sentence = format!("{path}, on its first edit");
+            Line::plain("would_lock", sentence, json!({"path": path}))
+        }
+        Deed::Unlock(path) => {
+            let sentence = format!("{path}, whose change is out");
+            Line::plain("would_unlock", sentence, json!({"path": path}))
+        }
+        Deed::Sweep(count) => {
+            let sentence = format!("{count} that have expired");
+            Line::plain("would_sweep", sentence, json!({"count": count}))
+        }
+    }
+}
+
+/// What is told of the remote, the system and the clock.
+fn of_the_rest(notice: &Notice) -> Option<Line> {
+    Some(match notice {
+        Notice::OutOfStep(error, pause) => {
+            let sentence = format!(
+                "{}; trying again in {} s, and less often while it fails",
+                said(error),
+                pause.as_secs()
+            );
+            Line::alert(
+                "out_of_step",
+                sentence,
+                json!({"error": Failure::from(error)}),
+            )
+        }
+        Notice::InStep => Line::good("in_step", "the shared locks are fetched again", json!({})),
+        Notice::Failed(what, error) => {
+            let sentence = format!("{what}: {}", said(error));
+            Line::alert("failed", sentence, json!({"error": Failure::from(error)}))
+        }
+        Notice::Jumped(jump) => {
+            let seconds = jump.num_seconds();
+            let sentence = format!(
+                "the clock jumped by {seconds} s; what was lost is looked for before anything is renewed"
+            );
+            Line::plain("woke", sentence, json!({"seconds": seconds}))
+        }
+        Notice::NotWatched(why, count) => {
+            let sentence = format!("{count} folders are only looked at every 30 s: {why}");
+            Line::alert(
+                "not_watched",
+                sentence,
+                json!({"folders": count, "why": why}),
+            )
+        }
+        Notice::Polling(why) => Line::plain(
+            "polling",
+            words::polling(why.as_deref()),
+            json!({"why": why}),
+        ),
+        _ => return None,
+    })
+}
+
+/// Which locks end first.
+fn ending_first(locks: &[Lock]) -> String {
+    match locks {
+        [lock] => format!("your lock on {} ends", words::path_of(lock)),
+        locks => format!("the first of your {} locks ends", locks.len()),
+    }
+}
+
+/// So many locks.
+fn counted(count: usize) -> String {
+    match count {
+        1 => "1 lock".to_owned(),
+        n => format!("{n} locks"),
+    }
+}
+
+/// What went wrong, with its cause.
+fn said(error: &Error) -> String {
+    let first = std::error::Error::source(error);
+    let cause = first.map(|cause| format!(": {cause}")).unwrap_or_default();
+    format!("{error}{cause}")
+}

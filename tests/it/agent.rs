@@ -1,0 +1,375 @@
+//! `git latch agent`: leases stay alive while somebody works, and heal when they don't.
+
+use std::fs::{self, File};
+use std::process::{Command, Stdio};
+use std::time::{Duration, SystemTime};
+
+use rustix::process::Signal;
+
+use crate::support::clones::{clone, remote, two};
+use crate::support::stream::Stream;
+use crate::support::{LATCH, Sandbox, Tree, eventually};
+
+/// An agent that has begun.
+pub(crate) fn agent(tree: &Tree<'_>, arguments: &[&str]) -> Stream {
+    begun(command(tree, arguments))
+}
+
+fn command(tree: &Tree<'_>, arguments: &[&str]) -> Command {
+    let mut command = tree.command(LATCH);
+    command.args(["--json", "agent"]).args(arguments);
+    command
+}
+
+pub(crate) fn begun(mut command: Command) -> Stream {
+    let mut agent = Stream::start(&mut command);
+    assert_eq!(agent.event().0, "started");
+    agent
+}
+
+/// Nobody is honoured for longer than a lease lives, and no file was written lately.
+fn quiet(tree: &Tree<'_>) {
+    tree.write(".latch.toml", "[lease]\nclock_skew = \"0s\"\n");
+    let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+    for file in [
+        "hero.psd",
+        "notes.txt",
+        "scenes/town.tscn",
+        "scenes/cave.tscn",
+    ] {
+        let file = File::options().write(true).open(tree.path.join(file));
+        file.unwrap().set_modified(long_ago).unwrap();
+    }
+}
+
+#[test]
+fn there_is_one_for_each_working_tree() {
+    let sandbox = Sandbox::new();
+    let ada = sandbox.repo();
+    let first = agent(&ada, &[]);
+    let pid = first.pid().as_raw_nonzero().to_string();
+    ada.latch(&["agent"])
+        .ended(1)
+        .said("an agent runs in this working tree already")
+        .said(&format!("process {pid} on"));
+    agent(&ada.worktree("other"), &[]);
+    first.signal(Signal::KILL);
+    drop(first);
+    agent(&ada, &[]);
+}
+
+#[test]
+fn it_stops_cleanly_and_leaves_the_locks() {
+    let sandbox = Sandbox::new();
+    let ada = sandbox.repo();
+    ada.ok(&["lock", "hero.psd"]);
+    for signal in [Signal::TERM, Signal::INT] {
+        let mut agent = agent(&ada, &[]);
+        agent.signal(signal);
+        assert_eq!(agent.tells_in_the_end("stopped", "").get("error"), None);
+        assert_eq!(agent.ended(), 0);
+    }
+    assert_eq!(ada.locks().len(), 1);
+}
+
+#[test]
+fn without_a_name_nobody_can_be_served() {
+    let sandbox = Sandbox::new();
+    let ada = sandbox.repo();
+    fs::write(sandbox.path().join("gitconfig"), "").unwrap();
+    ada.latch(&["agent"])
+        .ended(2)
+        .said("nobody said who you are");
+}
+
+#[test]
+fn what_is_worked_on_lives_and_what_is_not_ends_with_a_warning() {
+    let sandbox = Sandbox::new();
+    let ada = sandbox.repo();
+    quiet(&ada);
+    ada.write("hero.psd", "two\n");
+    let mut agent = agent(&ada, &[]);
+    ada.ok(&["lock", "hero.psd", "notes.txt", "--ttl", "3s"]);
+    let ending = agent.tells_in_the_end("ending", "notes.txt");
+    assert_eq!(ending["lock"]["mine"], true);
+    agent.tells_in_the_end("expired", "notes.txt");
+    let lost = agent.tells_in_the_end("lost", "notes.txt");
+    assert_eq!(lost["loss"]["reason"], "expired");
+    assert_eq!(ada.locks().len(), 1);
+    agent.tells_in_the_end("renewed", "hero.psd");
+}
+
+#[test]
+fn what_is_committed_and_not_pushed_is_worked_on() {
+    let sandbox = Sandbox::new();
+    remote(&sandbox);
+    let ada = clone(&sandbox, "ada");
+    let out = ada.worktree("out");
+    out.git(&["push", "-q", "-u", "origin", "out"]);
+    // On this machine alone: a lease may be short then.
+    out.git(&["config", "--unset", "latch.remote"]);
+    quiet(&out);
+    out.write("hero.psd", "two\n");
+    out.git(&["commit", "-qam", "two"]);
+    quiet(&out);
+    let mut agent = agent(&out, &[]);
+    out.ok(&["lock", "hero.psd", "--ttl", "3s"]);
+    for _ in 0..3 {
+        agent.tells_in_the_end("renewed", "hero.psd");
+    }
+    out.git(&["push", "-q", "origin", "out"]);
+    agent.tells_in_the_end("ending", "hero.psd");
+    agent.tells_in_the_end("expired", "hero.psd");
+}
+
+#[test]
+fn a_directory_lives_while_anything_below_it_is_worked_on() {
+    let sandbox = Sandbox::new();
+    let ada = sandbox.repo();
+    quiet(&ada);
+    let mut agent = agent(&ada, &[]);
+    ada.ok(&["lock", "scenes/", "--ttl", "3s"]);
+    ada.write("scenes/deep/er/new.tscn", "one\n");
+    for _ in 0..3 {
+        agent.tells_in_the_end("renewed", "scenes");
+    }
+    fs::remove_dir_all(ada.path.join("scenes/deep")).unwrap();
+    agent.tells_in_the_end("ending", "scenes");
+}
+
+#[test]
+fn others_leases_and_those_of_processes_are_not_its_to_renew() {
+    let sandbox = Sandbox::new();
+    let ada = sandbox.repo();
+    quiet(&ada);
+    let mut run = Stream::start(
+        ada.command(LATCH)
+            .args([
+                "run",
+                "notes.txt",
+                "--ttl",
+                "1h",
+                "--",
+                "sh",
+                "-c",
+                "echo; exec cat",
+            ])
+            .stdin(Stdio::piped()),
+    );
+    run.next();
+    let clock = sandbox.path().join("clock");
+    fs::write(&clock, "0").unwrap();
+    ada.write("hero.psd", "two\n");
+    ada.by("bob").ok(&["lock", "hero.psd", "--ttl", "1h"]);
+    ada.ok(&["lock", "scenes/town.tscn", "--ttl", "1h"]);
+    ada.write("scenes/town.tscn", "two\n");
+    let mut command = command(&ada, &[]);
+    command.env("GIT_LATCH_TEST_CLOCK", format!("@{}", clock.display()));
+    let mut agent = begun(command);
+    fs::write(&clock, "1800").unwrap();
+    agent.tells_in_the_end("renewed", "scenes/town.tscn");
+    // What it renews it renews together: these two would have come with it.
+    let heartbeat = |path: &str| {
+        let listed = ada.json(&["list"]);
+        let locks = listed["locks"].as_array().unwrap();
+        let lock = locks.iter().find(|lock| lock["path"] == path).unwrap();
+        (lock["heartbeat_at"].clone(), lock["acquired_at"].clone())
+    };
+    for path in ["notes.txt", "hero.psd"] {
+        let (heartbeat, acquired) = heartbeat(path);
+        assert_eq!(heartbeat, acquired, "{path}");
+    }
+}
+
+#[test]
+fn what_has_expired_is_cleaned_up() {
+    let sandbox = Sandbox::new();
+    let ada = sandbox.repo();
+    quiet(&ada);
+    let mut command = command(&ada, &[]);
+    command.env("GIT_LATCH_SWEEP_MS", "50");
+    let mut agent = begun(command);
+    ada.by("bob").ok(&["lock", "hero.psd", "--ttl", "1s"]);
+    agent.tells_in_the_end("expired", "hero.psd");
+    let file = ada.path.join(".git/latch/locks/hero.psd.lock");
+    eventually("the file is gone", || !file.exists());
+}
+
+#[test]
+fn after_a_sleep_it_learns_what_is_lost_before_it_renews() {
+    let sandbox = Sandbox::new();
+    let (ada, bob) = two(&sandbox);
+    let clock = sandbox.path().join("clock");
+    fs::write(&clock, "0").unwrap();
+    ada.write("hero.psd", "two\n");
+    ada.write("notes.txt", "two\n");
+    ada.ok(&["lock", "hero.psd", "notes.txt"]);
+    let mut command = command(&ada, &["--sync-every", "1h"]);
+    command.env("GIT_LATCH_TEST_CLOCK", format!("@{}", clock.display()));
+    let mut agent = begun(command);
+    bob.ok(&["lock", "--steal", "-m", "you sleep", "hero.psd"]);
+    // Ten hours: both are due.
+    fs::write(&clock, "36000").unwrap();
+    let seconds = agent.tells_in_the_end("woke", "")["seconds"].as_i64();
+    assert_eq!(seconds.map(|seconds| seconds / 1000), Some(35));
+    let mut told = Vec::new();
+    while told.last().is_none_or(|(event, _)| event != "renewed") {
+        told.push(agent.event());
+    }
+    let position = |event: &str, path: &str| {
+        told.iter()
+            .position(|(e, p)| e == event && p == path)
+            .unwrap_or_else(|| panic!("{told:?}"))
+    };
+    assert!(position("lost", "hero.psd") < position("renewed", "notes.txt"));
+    assert!(told.iter().all(|(e, p)| e != "renewed" || p == "notes.txt"));
+}
+
+#[test]
+fn stopped_for_longer_than_a_lease_it_renews_nothing_that_is_lost() {
+    let sandbox = Sandbox::new();
+    let ada = sandbox.repo();
+    quiet(&ada);
+    ada.write("hero.psd", "two\n");
+    let mut agent = agent(&ada, &[]);
+    ada.ok(&["lock", "hero.psd", "--ttl", "1s"]);
+    agent.tells_in_the_end("locked", "hero.psd");
+    agent.signal(Signal::STOP);
+    let bob = ada.by("bob");
+    eventually("it is free", || bob.latch(&["lock", "hero.psd"]).code == 0);
+    agent.signal(Signal::CONT);
+    let lost = agent.tells_in_the_end("lost", "hero.psd");
+    assert_eq!(lost["loss"]["by"]["owner"]["id"], "bob");
+    assert_eq!(ada.locks(), [("hero.psd".to_owned(), "bob".to_owned())]);
+}
+
+#[test]
+fn a_renewal_that_fails_is_tried_again_and_told_while_the_lease_lives() {
+    let sandbox = Sandbox::new();
+    let ada = sandbox.repo();
+    quiet(&ada);
+    ada.write("hero.psd", "two\n");
+    ada.ok(&["lock", "hero.psd", "--ttl", "40s"]);
+    let heartbeat = |tree: &Tree<'_>| tree.json(&["list"])["locks"][0]["heartbeat_at"].clone();
+    let before = heartbeat(&ada);
+    let clock = sandbox.path().join("clock");
+    fs::write(&clock, "0").unwrap();
+    let mut command = command(&ada, &[]);
+    command.env("GIT_LATCH_PATIENCE_MS", "50");
+    command.env("GIT_LATCH_TEST_CLOCK", format!("@{}", clock.display()));
+    let mut agent = begun(command);
+    // Somebody keeps the guard.
+    let mut hog = Stream::start(
+        ada.command("flock")
+            .args([".git/latch/guard", "sh", "-c", "echo; exec cat"])
+            .stdin(Stdio::piped()),
+    );
+    hog.next();
+    fs::write(&clock, "15").unwrap();
+    let told = agent.tells_in_the_end("not_renewed", "");
+    assert_eq!(told["error"]["code"], "busy");
+    assert_eq!(told["paths"][0], "hero.psd");
+    assert_eq!(ada.locks().len(), 1);
+    drop(hog);
+    agent.tells_in_the_end("renewed_again", "");
+    assert_ne!(heartbeat(&ada), before);
+}
+
+#[test]
+fn write_bits_follow_the_locks_whoever_changes_them() {
+    let sandbox = Sandbox::new();
+    let ada = sandbox.repo();
+    ada.write(".gitattributes", "*.psd lockable\n");
+    ada.git(&["add", "."]);
+    ada.git(&["commit", "-qm", "attributes"]);
+    let is_writable = || {
+        let meta = fs::metadata(ada.path.join("hero.psd")).unwrap();
+        !meta.permissions().readonly()
+    };
+    assert!(is_writable());
+    let mut agent = agent(&ada, &[]);
+    eventually("read-only from the start", || !is_writable());
+    ada.ok(&["lock", "hero.psd"]);
+    assert!(is_writable());
+    agent.tells_in_the_end("locked", "hero.psd");
+    let elsewhere = ada.worktree("elsewhere").by("bob");
+    elsewhere.ok(&["unlock", "--force", "hero.psd"]);
+    agent.tells_in_the_end("lost", "hero.psd");
+    eventually("read-only after the forced unlock", || !is_writable());
+    // No hook runs after a stash, and git writes files as it likes.
+    fs::remove_file(ada.path.join("hero.psd")).unwrap();
+    ada.write("hero.psd", "two\n");
+    ada.git(&["stash", "-q"]);
+    eventually("read-only after the stash", || !is_writable());
+}
+
+#[test]
+fn it_fetches_and_says_when_it_cannot() {
+    let sandbox = Sandbox::new();
+    let (ada, bob) = two(&sandbox);
+    let mut agent = agent(&bob, &["--sync-every", "1s"]);
+    ada.ok(&["lock", "hero.psd"]);
+    agent.tells_in_the_end("locked", "hero.psd");
+    let (remote, away) = (
+        sandbox.path().join("remote.git"),
+        sandbox.path().join("away"),
+    );
+    fs::rename(&remote, &away).unwrap();
+    let told = agent.tells_in_the_end("out_of_step", "");
+    assert_eq!(told["error"]["code"], "unreachable");
+    fs::rename(&away, &remote).unwrap();
+    agent.tells_in_the_end("in_step", "");
+    ada.ok(&["unlock", "hero.psd"]);
+    agent.tells_in_the_end("unlocked", "hero.psd");
+}
+
+#[test]
+fn a_remote_that_hangs_holds_up_neither_events_nor_the_end() {
+    let sandbox = Sandbox::new();
+    let (_, bob) = two(&sandbox);
+    let hung = sandbox.path().join("hung");
+    bob.write_script(
+        "../hang",
+        &format!("#!/bin/sh\n: > '{}'\nexec sleep 600\n", hung.display()),
+    );
+    let url = format!("ext::{} %S x", sandbox.path().join("hang").display());
+    bob.git(&["config", "remote.origin.url", &url]);
+    bob.git(&["config", "protocol.ext.allow", "always"]);
+    let mut agent = agent(&bob, &[]);
+    eventually("it hangs", || hung.exists());
+    // Noticed while the fetch is under way.
+    bob.write(".latch.toml", "[leas]\n");
+    agent.tells_in_the_end("failed", "");
+    agent.signal(Signal::TERM);
+    assert_eq!(agent.ended(), 0);
+}
+
+#[test]
+fn a_dry_run_says_what_it_would_do_and_does_nothing() {
+    let sandbox = Sandbox::new();
+    let ada = sandbox.repo();
+    quiet(&ada);
+    ada.write(
+        ".latch.toml",
+        "[lease]\nclock_skew = \"0s\"\n[agent]\nauto_lock = [\"*.tscn\"]\n",
+    );
+    ada.write("hero.psd", "two\n");
+    ada.by("bob").ok(&["lock", "notes.txt", "--ttl", "1s"]);
+    ada.ok(&["lock", "hero.psd", "--ttl", "12s"]);
+    let mut command = command(&ada, &["--dry-run"]);
+    command.env("GIT_LATCH_SWEEP_MS", "50");
+    let mut agent = begun(command);
+    ada.write("scenes/town.tscn", "two\n");
+    let mut expected = vec![
+        ("would_lock", "scenes/town.tscn"),
+        ("would_sweep", ""),
+        ("would_renew", "hero.psd"),
+    ];
+    while !expected.is_empty() {
+        let (event, path) = agent.event();
+        expected.retain(|(e, p)| (*e, *p) != (event.as_str(), path.as_str()));
+        assert!(event != "renewed" && event != "locked", "{event} {path}");
+    }
+    assert_eq!(ada.locks().len(), 1);
+    assert!(ada.path.join(".git/latch/locks/notes.txt.lock").exists());
+}

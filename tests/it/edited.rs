@@ -1,0 +1,321 @@
+//! What the agent notices of the files themselves: edits of what others have locked, and locking on the first edit.
+
+use std::fs;
+
+use rustix::process::Signal;
+
+use crate::agent::{agent, begun};
+use crate::support::clones::two;
+use crate::support::stream::Stream;
+use crate::support::{LATCH, Sandbox, Tree, eventually};
+
+/// Bob has locked a path, and Ada's agent knows.
+fn locked_by_bob(ada: &Tree<'_>, agent: &mut Stream, path: &str) {
+    ada.by("bob").ok(&["lock", "-m", "hat", path]);
+    agent.tells_in_the_end("locked", path.trim_end_matches('/'));
+}
+
+/// Asserts that nothing was told until now but what was told before: the next thing is a lock that is taken for it.
+#[track_caller]
+fn says_nothing_more(ada: &Tree<'_>, agent: &mut Stream) {
+    ada.by("carol").ok(&["lock", "--new", "the end"]);
+    let (event, path) = agent.event();
+    assert_eq!((event.as_str(), path.as_str()), ("locked", "the end"));
+    ada.by("carol").ok(&["unlock", "the end"]);
+    agent.tells(&[("unlocked", "the end")]);
+}
+
+/// The policy that locks scenes on their first edit, committed.
+fn locks_scenes(tree: &Tree<'_>) {
+    tree.write(".latch.toml", "[agent]\nauto_lock = [\"*.tscn\"]\n");
+    tree.git(&["add", ".latch.toml"]);
+    tree.git(&["commit", "-qm", "policy"]);
+}
+
+#[test]
+fn a_save_of_what_another_has_locked_is_told_once_in_a_burst() {
+    let sandbox = Sandbox::new();
+    let ada = sandbox.repo();
+    let mut agent = agent(&ada, &[]);
+    locked_by_bob(&ada, &mut agent, "hero.psd");
+    for n in 0..5 {
+        ada.write("hero.psd", &format!("{n}\n"));
+    }
+    let edited = agent.json();
+    assert_eq!(
+        (&edited["event"], &edited["path"]),
+        (&"edited".into(), &"hero.psd".into())
+    );
+    assert_eq!(edited["lock"]["owner"]["id"], "bob");
+    assert_eq!(edited["lock"]["reason"], "hat");
+    assert!(edited["lock"]["expires_at"].is_string());
+    ada.write("hero.psd", "more\n");
+    says_nothing_more(&ada, &mut agent);
+}
+
+#[test]
+fn the_next_burst_is_told_again() {
+    let sandbox = Sandbox::new();
+    let ada = sandbox.repo();
+    let mut agent = agent(&ada, &[]);
+    locked_by_bob(&ada, &mut agent, "hero.psd");
+    for _ in 0..2 {
+        saved_in_a_new_burst(&ada, &mut agent, "hero.psd");
+    }
+}
+
+/// Saves until it is told: a new burst begins two seconds after the last save, and until then saves are swallowed.
+#[track_caller]
+fn saved_in_a_new_burst(ada: &Tree<'_>, agent: &mut Stream, path: &str) {
+    let mut looks = 0;
+    eventually("it is told", || {
+        looks += 1;
+        if looks % 600 == 1 {
+            ada.write(path, &format!("{path} {looks}\n"));
+        }
+        agent.has_line()
+    });
+    agent.tells(&[("edited", path)]);
+}
+
+#[test]
+fn renaming_editors_deletions_and_new_files_are_edits_too() {
+    let sandbox = Sandbox::new();
+    let ada = sandbox.repo();
+    let mut agent = agent(&ada, &[]);
+    locked_by_bob(&ada, &mut agent, "hero.psd");
+    locked_by_bob(&ada, &mut agent, "notes.txt");
+    locked_by_bob(&ada, &mut agent, "scenes/");
+    ada.write(".hero.psd.tmp", "two\n");
+    fs::rename(ada.path.join(".hero.psd.tmp"), ada.path.join("hero.psd")).unwrap();
+    agent.tells(&[("edited", "hero.psd")]);
+    fs::remove_file(ada.path.join("notes.txt")).unwrap();
+    agent.tells(&[("edited", "notes.txt")]);
+    ada.write("scenes/deep/er/new.tscn", "one\n");
+    agent.tells(&[("edited", "scenes/deep/er/new.tscn")]);
+    // The new directories are watched from now on.
+    ada.write("scenes/deep/er/other.tscn", "one\n");
+    agent.tells(&[("edited", "scenes/deep/er/other.tscn")]);
+}
+
+#[test]
+fn what_git_writes_and_what_stays_the_same_is_no_edit() {
+    let sandbox = Sandbox::new();
+    let ada = sandbox.repo();
+    ada.git(&["branch", "old"]);
+    ada.write("hero.psd", "two\n");
+    ada.git(&["commit", "-qam", "two"]);
+    let mut agent = agent(&ada, &[]);
+    locked_by_bob(&ada, &mut agent, "hero.psd");
+    for branch in ["old", "main"] {
+        ada.git(&["checkout", "-q", branch]);
+        ada.git(&["reset", "-q", "--hard", "HEAD"]);
+    }
+    ada.git(&["merge", "-q", "--ff-only", "main"]);
+    ada.write("hero.psd", "two\n");
+    // Bursts are over when nothing was written for two seconds, and git is asked once more then.
+    ada.write("notes.txt", "two\n");
+    locked_by_bob(&ada, &mut agent, "notes.txt");
+    agent.tells(&[("edited", "notes.txt")]);
+    ada.write("notes.txt", "one\n");
+    saved_in_a_new_burst(&ada, &mut agent, "notes.txt");
+}
+
+#[test]
+fn who_has_edited_a_file_hears_when_it_is_locked_and_when_the_agent_begins() {
+    let sandbox = Sandbox::new();
+    let ada = sandbox.repo();
+    ada.write("hero.psd", "two\n");
+    let mut first = agent(&ada, &[]);
+    locked_by_bob(&ada, &mut first, "hero.psd");
+    first.tells(&[("edited", "hero.psd")]);
+    first.signal(Signal::TERM);
+    assert_eq!(first.ended(), 0);
+    agent(&ada, &[]).tells(&[("edited", "hero.psd")]);
+}
+
+#[test]
+fn only_folders_of_what_others_have_locked_are_watched() {
+    let sandbox = Sandbox::new();
+    let ada = sandbox.repo();
+    for n in 0..50 {
+        ada.write(&format!("many/{n}/file"), "");
+    }
+    ada.ok(&["lock", "notes.txt"]);
+    let bare = watches(&ada);
+    ada.by("bob").ok(&[
+        "lock",
+        "--new",
+        "many/7/file",
+        "many/8/file",
+        "many/8/other",
+    ]);
+    // Two of the tree, and three of the lock directory.
+    assert_eq!(watches(&ada), bare + 5);
+}
+
+/// How many directories an agent watches once it knows which.
+fn watches(tree: &Tree<'_>) -> u64 {
+    let mut agent = agent(tree, &[]);
+    let pid = agent.pid().as_raw_nonzero();
+    let count = || {
+        let descriptors = fs::read_dir(format!("/proc/{pid}/fdinfo")).unwrap();
+        let infos = descriptors
+            .flatten()
+            .map(|d| fs::read_to_string(d.path()).unwrap_or_default());
+        let lines = infos.map(|info| info.lines().filter(|l| l.starts_with("inotify")).count());
+        lines.sum::<usize>() as u64
+    };
+    // An edit that is told shows that its folder is watched.
+    let folder = tree.path.join("many/7/file");
+    if tree.locks().iter().any(|(_, owner)| owner == "bob") {
+        fs::write(folder, "edit").unwrap();
+        agent.tells_in_the_end("edited", "many/7/file");
+    }
+    let mut last = count();
+    eventually("as many as before", || {
+        let now = count();
+        std::mem::replace(&mut last, now) == now
+    });
+    last
+}
+
+#[test]
+fn the_first_edit_takes_the_lock_and_taking_it_back_gives_it_back() {
+    let sandbox = Sandbox::new();
+    let ada = sandbox.repo();
+    locks_scenes(&ada);
+    let mut agent = agent(&ada, &[]);
+    ready(&ada, &mut agent);
+    ada.write("scenes/town.tscn", "two\n");
+    let locked = agent.json();
+    assert_eq!(
+        (&locked["event"], &locked["path"]),
+        (&"locked".into(), &"scenes/town.tscn".into())
+    );
+    assert_eq!(locked["lock"]["mine"], true);
+    assert_eq!(locked["lock"]["reason"], "first edit");
+    ada.write("scenes/town.tscn", "one\n");
+    agent.tells(&[("unlocked", "scenes/town.tscn")]);
+    ada.write("scenes/town.tscn", "three\n");
+    agent.tells(&[("locked", "scenes/town.tscn")]);
+    ada.git(&["stash", "-q"]);
+    agent.tells(&[("unlocked", "scenes/town.tscn")]);
+    // What I locked myself is mine to give back.
+    ada.ok(&["lock", "scenes/cave.tscn"]);
+    agent.tells(&[("locked", "scenes/cave.tscn")]);
+    ada.git(&["stash", "pop", "-q"]);
+    agent.tells(&[("locked", "scenes/town.tscn")]);
+    ada.git(&["commit", "-qam", "two"]);
+    agent.tells(&[("unlocked", "scenes/town.tscn")]);
+    assert_eq!(ada.locks()[0].0, "scenes/cave.tscn");
+}
+
+/// Waits until the agent watches the folder of the scenes.
+fn ready(tree: &Tree<'_>, agent: &mut Stream) {
+    let pid = agent.pid().as_raw_nonzero();
+    let inode = {
+        use std::os::unix::fs::MetadataExt as _;
+        fs::metadata(tree.path.join("scenes")).unwrap().ino()
+    };
+    let watched = format!("ino:{inode:x} ");
+    eventually("the folder is watched", || {
+        let descriptors = fs::read_dir(format!("/proc/{pid}/fdinfo")).unwrap();
+        let mut infos = descriptors.flatten().map(|d| fs::read_to_string(d.path()));
+        infos.any(|info| info.is_ok_and(|info| info.contains(&watched)))
+    });
+}
+
+#[test]
+fn a_lock_of_the_first_edit_is_given_back_after_a_restart_too() {
+    let sandbox = Sandbox::new();
+    let ada = sandbox.repo();
+    locks_scenes(&ada);
+    ada.write("scenes/town.tscn", "two\n");
+    let mut first = agent(&ada, &[]);
+    // Edited while no agent ran.
+    first.tells(&[("locked", "scenes/town.tscn")]);
+    first.signal(Signal::KILL);
+    first.ended();
+    ada.git(&["checkout", "-q", "."]);
+    let mut second = agent(&ada, &[]);
+    second.tells(&[("unlocked", "scenes/town.tscn")]);
+}
+
+#[test]
+fn with_a_remote_the_lock_stays_until_the_change_is_pushed() {
+    let sandbox = Sandbox::new();
+    let (ada, _) = two(&sandbox);
+    locks_scenes(&ada);
+    ada.git(&["push", "-q", "origin", "main"]);
+    let mut agent = agent(&ada, &["--sync-every", "1h"]);
+    ready(&ada, &mut agent);
+    ada.write("scenes/town.tscn", "two\n");
+    agent.tells(&[("locked", "scenes/town.tscn")]);
+    ada.git(&["commit", "-qam", "two"]);
+    ada.write("scenes/cave.tscn", "two\n");
+    agent.tells(&[("locked", "scenes/cave.tscn")]);
+    ada.git(&["checkout", "-q", "scenes/cave.tscn"]);
+    // The one that is reverted, not the one that is only committed.
+    agent.tells(&[("unlocked", "scenes/cave.tscn")]);
+    ada.git(&["push", "-q", "origin", "main"]);
+    agent.tells(&[("unlocked", "scenes/town.tscn")]);
+}
+
+#[test]
+fn a_first_edit_of_what_another_has_taken_meanwhile_is_told() {
+    let sandbox = Sandbox::new();
+    let (ada, bob) = two(&sandbox);
+    locks_scenes(&ada);
+    ada.git(&["push", "-q", "origin", "main"]);
+    let mut agent = agent(&ada, &["--sync-every", "1h"]);
+    ready(&ada, &mut agent);
+    // Here nobody knows yet.
+    bob.ok(&["lock", "scenes/town.tscn", "-m", "mine"]);
+    ada.write("scenes/town.tscn", "two\n");
+    let edited = agent.tells_in_the_end("edited", "scenes/town.tscn");
+    assert_eq!(edited["lock"]["owner"]["id"], "bob@example.com");
+    assert_eq!(
+        ada.locks(),
+        [("scenes/town.tscn".to_owned(), "bob@example.com".to_owned())]
+    );
+}
+
+#[test]
+fn a_policy_that_begins_to_lock_on_first_edits_counts_at_once() {
+    let sandbox = Sandbox::new();
+    let ada = sandbox.repo();
+    ada.write("scenes/town.tscn", "two\n");
+    let mut agent = agent(&ada, &[]);
+    locks_scenes(&ada);
+    agent.tells(&[("locked", "scenes/town.tscn")]);
+}
+
+#[test]
+fn a_system_out_of_watches_looks_at_the_files_now_and_then() {
+    let sandbox = Sandbox::new();
+    let ada = sandbox.repo();
+    ada.by("bob").ok(&["lock", "hero.psd", "scenes/town.tscn"]);
+    // Enough for the lock directory and git's own, not for the tree.
+    let script = "echo 5 > /proc/sys/user/max_inotify_watches || exit 99; exec \"$0\" --json agent";
+    let mut command = ada.command("unshare");
+    command.args(["--user", "--map-root-user", "sh", "-c", script, LATCH]);
+    command.env("GIT_LATCH_SWEEP_MS", "50");
+    if ada
+        .command("unshare")
+        .args(["--user", "true"])
+        .status()
+        .is_ok_and(|s| !s.success())
+    {
+        eprintln!("skipped: no user namespaces here");
+        return;
+    }
+    let mut agent = begun(command);
+    let told = agent.tells_in_the_end("not_watched", "");
+    assert!(
+        told["why"].as_str().unwrap().contains("max_user_watches"),
+        "{told}"
+    );
+    ada.write("scenes/town.tscn", "two\n");
+    agent.tells_in_the_end("edited", "scenes/town.tscn");
+}
