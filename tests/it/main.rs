@@ -12,6 +12,7 @@ mod concurrency;
 mod crash;
 mod doctor;
 mod edited;
+mod editors;
 mod hooks;
 mod hostile;
 mod init;
