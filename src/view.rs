@@ -178,6 +178,11 @@ impl View {
         self.entries.values().flatten()
     }
 
+    /// Every entry, taken out: what is left judges them as before.
+    pub(crate) fn take_entries(&mut self) -> impl Iterator<Item = Entry> + use<> {
+        std::mem::take(&mut self.entries).into_values().flatten()
+    }
+
     /// Every entry that still counts for others.
     pub fn live(&self) -> impl Iterator<Item = &Entry> {
         self.entries()

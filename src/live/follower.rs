@@ -74,11 +74,11 @@ impl Follower {
             missed: false,
         };
         follower.attach(latch, directories);
-        let view = latch.view(&Scope::All, clock)?;
+        let mut view = latch.view(&Scope::All, clock)?;
         follower.seq = view.seq;
-        for entry in view.entries() {
-            let is_over = view.standing(entry) == Standing::Expired;
-            follower.remember(entry.clone(), is_over, &view);
+        for entry in view.take_entries() {
+            let is_over = view.standing(&entry) == Standing::Expired;
+            follower.remember(entry, is_over, &view);
         }
         Ok(follower)
     }
@@ -150,13 +150,6 @@ impl Follower {
         told.collect()
     }
 
-    /// A view of what is known.
-    #[must_use]
-    pub fn view(&self, latch: &Latch, now: DateTime<Utc>) -> View {
-        let entries = self.known.values().map(|known| known.entry.clone());
-        View::new(self.seq, now, *latch.terms(), entries.collect())
-    }
-
     /// When the next lock is over by time.
     #[must_use]
     pub fn next_end(&self) -> Option<DateTime<Utc>> {
@@ -208,7 +201,7 @@ impl Follower {
         self.missed = false;
         let seen = view.entries().map(|entry| entry.place.clone());
         let places: BTreeSet<Place> = seen.chain(self.known.keys().cloned()).collect();
-        Ok(self.compare(&places, &view))
+        Ok(self.compare(&places, view))
     }
 
     /// What has happened, asked cheaply for want of events.
@@ -348,22 +341,22 @@ impl Follower {
         let scope = Scope::Places(places.iter().cloned().collect());
         let view = latch.view(&scope, clock)?;
         self.missed = false;
-        Ok(self.compare(places, &view))
+        Ok(self.compare(places, view))
     }
 
     /// What a fresh view of these places differs in from what is known.
-    fn compare(&mut self, places: &BTreeSet<Place>, view: &View) -> Vec<Event> {
+    fn compare(&mut self, places: &BTreeSet<Place>, mut view: View) -> Vec<Event> {
         self.seq = self.seq.max(view.seq);
-        let mut fresh: BTreeMap<&Place, &Entry> = view.entries().map(|e| (&e.place, e)).collect();
+        let fresh = view.take_entries();
+        let mut fresh: BTreeMap<Place, Entry> = fresh.map(|e| (e.place.clone(), e)).collect();
         let mut events = Vec::new();
         for place in places {
-            let old = self.forget(place);
+            let old = self.forget(place).filter(|known| !known.is_over);
+            let before = old.as_ref().map(|known| &known.entry);
             let new = fresh.remove(place);
-            let is_expired = new.is_some_and(|e| view.standing(e) == Standing::Expired);
-            let counted = old.as_ref().filter(|known| !known.is_over);
-            let before = counted.map(|known| &known.entry);
-            let after = new.filter(|_| !is_expired || before.is_some());
             let is_over = |entry: &Entry| view.standing(entry) == Standing::Expired;
+            let is_expired = new.as_ref().is_some_and(is_over);
+            let after = new.as_ref().filter(|_| !is_expired || before.is_some());
             let happening = Happening::between(before, after, is_over);
             let (lock, previous) = match after {
                 Some(after) => (Some(after), before),
@@ -374,7 +367,8 @@ impl Follower {
             }
             if let Some(entry) = new {
                 // Its end is told by the next look at the clock, unless it was told or never was seen alive.
-                self.remember(entry.clone(), is_expired && before.is_none(), view);
+                let is_told = is_expired && before.is_none();
+                self.remember(entry, is_told, &view);
             }
         }
         events.sort_by_key(|event| event.seq);

@@ -13,6 +13,7 @@ mod crash;
 mod doctor;
 mod edited;
 mod editors;
+mod filesystems;
 mod hooks;
 mod hostile;
 mod init;

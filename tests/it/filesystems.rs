@@ -1,0 +1,179 @@
+//! Repositories on file systems that are full, read-only, or know no upper and lower case: real mounts, where the
+//! system lets us make them.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::agent::begun;
+use crate::support::stream::Stream;
+use crate::support::{LATCH, Sandbox, Tree};
+
+/// A mounted file system; unmounted when it is dropped.
+struct Mount(PathBuf);
+
+impl Mount {
+    /// Runs what mounts one at the end of its arguments; `None` where that is not possible here.
+    fn by(sandbox: &Sandbox, command: &mut Command) -> Option<Self> {
+        let place = sandbox.path().join("mounted");
+        fs::create_dir(&place).unwrap();
+        let mounted = command.arg(&place).output();
+        if mounted.is_ok_and(|output| output.status.success()) {
+            return Some(Mount(place));
+        }
+        eprintln!("skipped: {command:?} mounts nothing here");
+        None
+    }
+
+    /// A small one in memory.
+    fn small(sandbox: &Sandbox) -> Option<Self> {
+        let mut command = sandbox.command("mount");
+        Self::by(
+            sandbox,
+            command.args(["-t", "tmpfs", "-o", "size=1m", "none"]),
+        )
+    }
+
+    /// A repository on it, with `Hero.psd`.
+    fn repo<'a>(&self, sandbox: &'a Sandbox) -> Tree<'a> {
+        let tree = sandbox.tree("mounted/repo");
+        fs::create_dir(&tree.path).unwrap();
+        tree.git(&["init", "-q", "--template="]);
+        tree.write("Hero.psd", "one\n");
+        tree.git(&["add", "."]);
+        tree.git(&["commit", "-qm", "one"]);
+        assert!(tree.path.starts_with(&self.0));
+        tree
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        // Lazily: a program of the test may still stand in it.
+        drop(Command::new("umount").arg("--lazy").arg(&self.0).status());
+    }
+}
+
+/// Fills the file system with a file; removing it makes room again.
+fn fill(tree: &Tree<'_>) -> PathBuf {
+    let filler = tree.path.join(".git/filler");
+    let mut chunk = 1 << 16;
+    let mut bytes = Vec::new();
+    while chunk > 0 {
+        bytes.resize(bytes.len() + chunk, 0);
+        if fs::write(&filler, &bytes).is_err() {
+            bytes.truncate(bytes.len() - chunk);
+            chunk /= 2;
+        }
+    }
+    filler
+}
+
+#[test]
+fn on_a_full_file_system_nothing_is_half_done_and_the_agent_goes_on() {
+    let sandbox = Sandbox::new();
+    let Some(mount) = Mount::small(&sandbox) else {
+        return;
+    };
+    let ada = mount.repo(&sandbox);
+    ada.write(".latch.toml", "[lease]\nclock_skew = \"0s\"\n");
+    ada.ok(&["lock", "Hero.psd", "--ttl", "60s"]);
+    ada.write("Hero.psd", "two\n");
+    let clock = sandbox.path().join("clock");
+    fs::write(&clock, "0").unwrap();
+    let mut command = ada.command(LATCH);
+    command.args(["--json", "agent"]);
+    command.env("GIT_LATCH_TEST_CLOCK", format!("@{}", clock.display()));
+    let mut agent = begun(command);
+    let filler = fill(&ada);
+    ada.latch(&["lock", "--new", "other.psd"])
+        .ended(5)
+        .said("free some space");
+    assert_eq!(ada.locks().len(), 1);
+    fs::write(&clock, "25").unwrap();
+    let told = agent.tells_in_the_end("not_renewed", "");
+    assert_eq!(told["error"]["code"], "io");
+    fs::remove_file(filler).unwrap();
+    agent.tells_in_the_end("renewed_again", "");
+    ada.ok(&["lock", "--new", "other.psd"]);
+    agent.tells_in_the_end("locked", "other.psd");
+}
+
+#[test]
+fn on_a_full_file_system_a_lock_can_be_given_back() {
+    let sandbox = Sandbox::new();
+    let Some(mount) = Mount::small(&sandbox) else {
+        return;
+    };
+    let ada = mount.repo(&sandbox);
+    ada.ok(&["lock", "Hero.psd"]);
+    let mut watch = watching(&ada);
+    fill(&ada);
+    ada.ok(&["unlock", "Hero.psd"]);
+    watch.tells(&[("unlocked", "Hero.psd")]);
+}
+
+fn watching(tree: &Tree<'_>) -> Stream {
+    let mut watch = Stream::start(tree.command(LATCH).args(["--json", "watch"]));
+    watch.says("watching");
+    watch
+}
+
+#[test]
+fn on_a_read_only_file_system_one_can_look() {
+    let sandbox = Sandbox::new();
+    let Some(mount) = Mount::small(&sandbox) else {
+        return;
+    };
+    let ada = mount.repo(&sandbox);
+    ada.by("bob").ok(&["lock", "Hero.psd"]);
+    let mut remount = sandbox.command("mount");
+    let remounted = remount.args(["-o", "remount,ro"]).arg(&mount.0).status();
+    assert!(remounted.unwrap().success());
+    assert_eq!(ada.locks().len(), 1);
+    ada.ok(&["status"]);
+    ada.latch(&["lock", "--new", "other"])
+        .ended(5)
+        .said("read-only");
+    ada.latch(&["agent"]).ended(5).said("read-only");
+    let mut watch = watching(&ada);
+    watch.signal(rustix::process::Signal::TERM);
+    assert_eq!(watch.ended(), 0);
+}
+
+#[test]
+fn without_upper_and_lower_case_a_path_has_one_lock_as_everywhere() {
+    let sandbox = Sandbox::new();
+    let image = sandbox.path().join("image");
+    fs::File::create(&image).unwrap().set_len(64 << 20).unwrap();
+    let formatted = sandbox
+        .command("mkfs.ntfs")
+        .args(["-Q", "-F", "-q"])
+        .arg(&image)
+        .output();
+    if !formatted.is_ok_and(|output| output.status.success()) {
+        eprintln!("skipped: no mkfs.ntfs here");
+        return;
+    }
+    let mut command = sandbox.command("lowntfs-3g");
+    command.args(["-o", "ignore_case"]).arg(&image);
+    let Some(mount) = Mount::by(&sandbox, &mut command) else {
+        return;
+    };
+    let ada = mount.repo(&sandbox);
+    assert!(ada.path.join("hero.PSD").exists());
+    // A FUSE mount, of which the file locks are not known to reach everybody.
+    ada.latch(&["lock", "Hero.psd"]).ended(2).said("FUSE");
+    ada.git(&["config", "latch.trustShare", "true"]);
+    let mut watch = watching(&ada);
+    watch.says("lies on a FUSE mount");
+    ada.ok(&["lock", "HERO.psd"]);
+    // As the index has it; this driver shows names in lower case.
+    watch.tells(&[("locked", "hero.psd")]);
+    ada.by("bob")
+        .latch(&["lock", "hero.PSD"])
+        .ended(1)
+        .said("hero.psd is locked by Ada");
+    ada.ok(&["unlock", "Hero.psd"]);
+    watch.tells(&[("unlocked", "hero.psd")]);
+}
