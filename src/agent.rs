@@ -135,6 +135,9 @@ struct Busy {
     sweeping: bool,
     looking_for_losses: bool,
     giving_back: bool,
+    asking: bool,
+    asking_for_folders: bool,
+    settling: bool,
 }
 
 impl Agent {
@@ -174,9 +177,10 @@ impl Agent {
             clock,
             _instance: instance,
         };
-        agent.settle_everything();
+        agent.note_due(now);
+        agent.edits.settle_at = Some(now);
         agent.edits.watch_git(&mut agent.live);
-        agent.ask_for_folders();
+        agent.edits.are_folders_outdated = true;
         agent.look_at_all_edits();
         Ok(agent)
     }
@@ -212,8 +216,8 @@ impl Agent {
     pub fn round(&mut self, tell: &mut dyn FnMut(&Latch, Notice)) -> Result<()> {
         let round = self.live.round(self.patience(), &*self.clock)?;
         let now = Instant::now();
-        let mut notices = Vec::new();
-        self.note_round(&round, now, &mut notices)?;
+        let (mut first, mut notices) = (Vec::new(), Vec::new());
+        self.note_round(&round, now, &mut first)?;
         self.hear_events(&round, now, &mut notices);
         while let Ok(outcome) = self.results.try_recv() {
             match outcome {
@@ -225,6 +229,9 @@ impl Agent {
         self.tend_locks(now, &mut notices);
         self.tend_edits(&round, now, &mut notices);
         let latch = Arc::clone(self.live.latch());
+        for notice in first {
+            tell(&latch, notice);
+        }
         if let Some(problem) = round.problem {
             tell(&latch, Notice::Failed("reading the locks", problem));
         }
@@ -246,11 +253,13 @@ impl Agent {
 
     fn patience(&self) -> Duration {
         let now = Instant::now();
-        let edits = self.edits.next();
+        let edits = self.edits.next(now);
         let losses = self.leases.look_for_losses_at;
         let sync = self.live.latch().shared().map(|_| self.sync.next());
         // What is due and not begun waits for a job that is under way, whose end wakes.
-        let coming = losses.into_iter().chain(sync).filter(|at| *at > now);
+        let judging = self.next_judging(now);
+        let coming = losses.into_iter().chain(sync).chain(judging);
+        let coming = coming.filter(|at| *at > now);
         let next = edits.into_iter().chain(coming).min();
         next.map_or(TICK, |at| at.saturating_duration_since(now).min(TICK))
             .max(Duration::from_millis(1))
@@ -273,8 +282,11 @@ impl Agent {
         if round.is_reopened {
             self.me = self.live.latch().me()?;
             self.edits.is_outdated = true;
-            self.ask_for_folders();
+            self.edits.are_folders_outdated = true;
             self.look_at_all_edits();
+        }
+        if round.is_reopened || round.jump.is_some() || !round.events.is_empty() {
+            self.note_due(now);
         }
         let polling = self.live.follower().polling().map(str::to_owned);
         if polling != self.polling {
@@ -313,7 +325,8 @@ impl Agent {
             return;
         }
         self.edits.is_outdated = true;
-        self.settle(&changed);
+        let covered = changed.iter().map(|lock| (lock.path.clone(), lock.kind));
+        self.edits.to_settle.extend(covered);
         self.forget_taken(notices);
         let foreign = |event: &&Event| {
             let taken = matches!(event.happening, Happening::Locked | Happening::Stolen);
@@ -325,7 +338,7 @@ impl Agent {
             .filter(foreign)
             .map(|event| event.path.clone().into_bytes())
             .collect();
-        self.ask(edits::Asked::ForLocks, taken);
+        self.edits.ask(edits::Asked::ForLocks, taken);
     }
 
     /// What follows from what was done.
@@ -336,7 +349,10 @@ impl Agent {
             Done::Renewed(locks, result) => self.hear_renewed(locks, result, now, notices),
             Done::Losses(result) => self.hear_losses(result, notices),
             Done::Saved(asked, result) => self.hear_saved(asked, result, notices),
-            Done::Folders(Ok(folders)) => self.edits.of_patterns(folders),
+            Done::Folders(Ok(folders)) => {
+                self.busy.asking_for_folders = false;
+                self.edits.of_patterns(folders);
+            }
             Done::Locked(result) => self.hear_locked(result, notices),
             Done::Finished(Ok(paths)) => {
                 self.busy.giving_back = false;
@@ -351,10 +367,17 @@ impl Agent {
                 self.busy.giving_back = false;
                 self.note_failure("giving back", result.map(drop), notices);
             }
-            Done::Settled(result) => self.note_failure("setting write bits", result, notices),
-            Done::Folders(Err(error)) | Done::Finished(Err(error)) => {
+            Done::Settled(result) => {
+                self.busy.settling = false;
+                self.note_failure("setting write bits", result, notices);
+            }
+            Done::Folders(Err(error)) => {
+                self.busy.asking_for_folders = false;
+                self.note_failure("asking git for its files", Err(error), notices);
+            }
+            Done::Finished(Err(error)) => {
                 self.busy.giving_back = false;
-                self.note_failure("asking git", Err(error), notices);
+                self.note_failure("asking git what is out", Err(error), notices);
             }
         }
     }

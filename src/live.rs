@@ -6,6 +6,7 @@
 
 mod follower;
 mod mirror;
+mod tip;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,11 +1,11 @@
 //! Locks that are taken on the first edit and given back when the work is out.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
 use super::leases::differs;
-use crate::edits::work_in_progress;
+use crate::edits::{is_combining, work_in_progress};
 use crate::error::{Error, Result};
 use crate::latch::{Latch, LockOptions, Unlocked, What};
 use crate::lease::{Acquired, Insist};
@@ -21,12 +21,14 @@ const REASON: &str = "first edit";
 
 /// The files that the agent locks by itself: their locks are its to give back, also after a restart.
 ///
-/// A path is noted before it is locked. Whose lock on it has another reason was taken by hand.
+/// A path is noted before it is locked, with the branch it was edited on: from another one nobody can tell whether the
+/// work is out. Whose lock on it has another reason was taken by hand.
 #[derive(Debug)]
 pub(super) struct Taken {
     file: PathBuf,
     sharing: Sharing,
-    paths: BTreeSet<RepoPath>,
+    /// The branch by its full name; empty where there was none.
+    branches: BTreeMap<RepoPath, String>,
 }
 
 impl Taken {
@@ -38,45 +40,56 @@ impl Taken {
             Err(e) if files::is_absent(&e) => String::new(),
             Err(e) => return Err(Error::io("read", file)(e)),
         };
+        let parse = |line: &str| {
+            let (branch, path) = line.split_once('\t')?;
+            Some((RepoPath::new(path).ok()?, branch.to_owned()))
+        };
         Ok(Taken {
             file,
             sharing: latch.sharing(),
-            paths: text
-                .lines()
-                .filter_map(|line| RepoPath::new(line).ok())
-                .collect(),
+            branches: text.lines().filter_map(parse).collect(),
         })
     }
 
-    pub(super) fn contains(&self, lock: &Lock) -> bool {
-        lock.reason.as_deref() == Some(REASON) && self.paths.contains(&lock.path)
+    /// The branch on which a lock was taken, if it was taken on a first edit.
+    pub(super) fn branch_of(&self, lock: &Lock) -> Option<&str> {
+        let is_automatic = lock.reason.as_deref() == Some(REASON);
+        let branch = self.branches.get(&lock.path).filter(|_| is_automatic)?;
+        Some(branch)
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.paths.is_empty()
+        self.branches.is_empty()
     }
 
     /// Notes files that are about to be locked.
-    pub(super) fn add(&mut self, paths: &[RepoPath]) -> Result<()> {
-        let before = self.paths.len();
-        self.paths.extend(paths.iter().cloned());
-        self.write_unless(self.paths.len() == before)
+    pub(super) fn add(&mut self, paths: &[RepoPath], branch: &str) -> Result<()> {
+        let before = self.branches.clone();
+        let noted = paths.iter().map(|path| (path.clone(), branch.to_owned()));
+        self.branches.extend(noted);
+        self.write_unless(self.branches == before)
     }
 
     /// Forgets the others: they are locked by me no more.
     pub(super) fn keep_only(&mut self, is_mine: impl Fn(&RepoPath) -> bool) -> Result<()> {
-        let before = self.paths.len();
-        self.paths.retain(is_mine);
-        self.write_unless(self.paths.len() == before)
+        let before = self.branches.len();
+        self.branches.retain(|path, _| is_mine(path));
+        self.write_unless(self.branches.len() == before)
     }
 
     fn write_unless(&self, is_same: bool) -> Result<()> {
         if is_same {
             return Ok(());
         }
-        let lines: Vec<&str> = self.paths.iter().map(RepoPath::as_str).collect();
+        let line = |(path, branch): (&RepoPath, &String)| format!("{branch}\t{path}");
+        let lines: Vec<String> = self.branches.iter().map(line).collect();
         files::replace(&self.file, lines.join("\n").as_bytes(), self.sharing)
     }
+}
+
+/// The branch that a working tree is on, by its full name; empty where it is on none.
+pub(super) fn branch(latch: &Latch) -> Result<String> {
+    Ok(latch.repo().head_ref()?.unwrap_or_default())
 }
 
 /// Locks files in my name; what is refused is told.
@@ -90,8 +103,12 @@ pub(super) fn lock(latch: &Latch, paths: &[RepoPath], clock: &dyn Clock) -> Resu
     latch.lock(&targets, &options, clock)
 }
 
-/// Gives back those of the locks on which there is no work any more.
-pub(super) fn give_back(latch: &Latch, locks: &[Lock], clock: &dyn Clock) -> Result<Unlocked> {
+/// Gives back those of the locks on which there is no work any more. Each comes with the branch it was taken on.
+pub(super) fn give_back(
+    latch: &Latch,
+    locks: &[(Lock, String)],
+    clock: &dyn Clock,
+) -> Result<Unlocked> {
     let finished = finished(latch, locks)?;
     if finished.is_empty() {
         return Ok(Unlocked::default());
@@ -101,15 +118,18 @@ pub(super) fn give_back(latch: &Latch, locks: &[Lock], clock: &dyn Clock) -> Res
 }
 
 /// The paths of those of the locks on which there is no work any more.
-pub(super) fn finished(latch: &Latch, locks: &[Lock]) -> Result<Vec<RepoPath>> {
-    if latch.repo().git_dir().join("index.lock").exists() {
-        // Git is at work: half a stash looks like none.
+pub(super) fn finished(latch: &Latch, locks: &[(Lock, String)]) -> Result<Vec<RepoPath>> {
+    let git_dir = latch.repo().git_dir();
+    if git_dir.join("index.lock").exists() || is_combining(git_dir) {
+        // Half a stash or rebase looks like no work at all.
         return Ok(Vec::new());
     }
     let remote = latch.shared().map(crate::store::SharedStore::remote);
-    let work = work_in_progress(latch.repo(), remote)?;
-    let done = locks.iter().filter(|lock| !differs(lock, &work));
-    Ok(done.map(|lock| lock.path.clone()).collect())
+    let (branch, work) = (branch(latch)?, work_in_progress(latch.repo(), remote)?);
+    let done = locks
+        .iter()
+        .filter(|(lock, on)| *on == branch && !differs(lock, &work));
+    Ok(done.map(|(lock, _)| lock.path.clone()).collect())
 }
 
 fn target(path: &RepoPath) -> Target {

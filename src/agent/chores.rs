@@ -5,9 +5,7 @@ use std::time::Instant;
 
 use super::{Agent, Deed, Done, Notice, edits, pace};
 use crate::error::Result;
-use crate::lock::Lock;
 use crate::lockable;
-use crate::path::{Kind, RepoPath};
 use crate::store::Synced;
 
 impl Agent {
@@ -65,15 +63,20 @@ impl Agent {
         }
     }
 
-    /// Gives the lockable files that these locks cover their write bits.
-    pub(super) fn settle(&self, locks: &[Lock]) {
+    /// Gives lockable files their write bits: all of them after git has written files, else those whose locks have changed.
+    pub(super) fn settle(&mut self, now: Instant) {
+        let all = self.edits.settle_at.is_some_and(|at| now >= at);
+        if self.busy.settling || (!all && self.edits.to_settle.is_empty()) {
+            return;
+        }
+        let covered = std::mem::take(&mut self.edits.to_settle);
+        if all {
+            self.edits.settle_at = None;
+        }
         if !self.does() {
             return;
         }
-        let covered: Vec<(RepoPath, Kind)> = locks
-            .iter()
-            .map(|lock| (lock.path.clone(), lock.kind))
-            .collect();
+        self.busy.settling = true;
         let (latch, clock, me) = (
             Arc::clone(self.live.latch()),
             Arc::clone(&self.clock),
@@ -81,30 +84,19 @@ impl Agent {
         );
         self.tree.give(move || {
             let covered: Vec<_> = covered.iter().map(|(path, kind)| (path, *kind)).collect();
-            Done::Settled(latch.try_settle_bits(&covered, &me, &*clock))
-        });
-    }
-
-    /// Gives all lockable files their write bits.
-    pub(super) fn settle_everything(&self) {
-        if !self.does() {
-            return;
-        }
-        let (latch, clock, me) = (
-            Arc::clone(self.live.latch()),
-            Arc::clone(&self.clock),
-            self.me.clone(),
-        );
-        self.tree.give(move || {
-            edits::wait_for_git(&latch);
-            let settle = || {
+            let settle_all = || {
+                edits::wait_for_git(&latch);
                 if latch.has_lockable_files()? {
                     latch.settle(&lockable::all(latch.repo())?, &me, &*clock)
                 } else {
                     Ok(())
                 }
             };
-            Done::Settled(settle())
+            Done::Settled(if all {
+                settle_all()
+            } else {
+                latch.try_settle_bits(&covered, &me, &*clock)
+            })
         });
     }
 }

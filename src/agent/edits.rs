@@ -3,7 +3,7 @@
 //! A file system's word that a file was written is only the reason to ask git whether it differs: a pull, a checkout and
 //! an editor that saves what was there write files, too.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ use crate::fault;
 use crate::latch::Latch;
 use crate::lease::Acquired;
 use crate::live::{Live, Round};
-use crate::path::{Key, RepoPath, escaped, path_to_bytes};
+use crate::path::{Key, Kind, RepoPath, escaped, path_to_bytes};
 use crate::view::Entry;
 
 /// The pause between two looks at which folders matter, while locks come and go.
@@ -27,7 +27,7 @@ const REFRESH: Duration = Duration::from_millis(200);
 const GIT_AT_WORK: Duration = Duration::from_secs(10);
 
 /// Why git is asked about files.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Asked {
     /// They were written.
     ForWriting,
@@ -50,7 +50,13 @@ pub(super) struct Edits {
     git: BTreeSet<PathBuf>,
     index: PathBuf,
     /// When to look after the write bits of the files that git has written, without a hook that would do so.
-    settle_at: Option<Instant>,
+    pub(super) settle_at: Option<Instant>,
+    /// Paths whose locks have changed: their write bits may have to.
+    pub(super) to_settle: Vec<(RepoPath, Kind)>,
+    /// What git is to be asked as soon as it has answered what it was asked before.
+    questions: BTreeMap<Asked, BTreeSet<Vec<u8>>>,
+    /// Whether other folders may hold files that are locked on their first edit.
+    pub(super) are_folders_outdated: bool,
     left_out: Option<String>,
     looked: Instant,
     /// Files whose first edit is being locked.
@@ -68,6 +74,9 @@ impl Edits {
             git: BTreeSet::new(),
             index: PathBuf::new(),
             settle_at: None,
+            to_settle: Vec::new(),
+            questions: BTreeMap::new(),
+            are_folders_outdated: true,
             left_out: None,
             looked: now,
             locking: BTreeSet::new(),
@@ -97,6 +106,13 @@ impl Edits {
         self.for_patterns = folders;
     }
 
+    /// Has git asked about files, soon.
+    pub(super) fn ask(&mut self, asked: Asked, paths: Vec<Vec<u8>>) {
+        if !paths.is_empty() {
+            self.questions.entry(asked).or_default().extend(paths);
+        }
+    }
+
     /// Whether the lock of a file's first edit is under way.
     pub(super) fn is_locking(&self, path: &RepoPath) -> bool {
         self.locking.contains(path)
@@ -115,9 +131,11 @@ impl Edits {
     }
 
     /// When there is something to do.
-    pub(super) fn next(&self) -> Option<Instant> {
+    pub(super) fn next(&self, now: Instant) -> Option<Instant> {
         let refresh = self.is_outdated.then(|| self.refreshed + REFRESH);
-        let others = refresh.into_iter().chain(self.settle_at);
+        // What is due and not begun waits for a job that is under way, whose end wakes.
+        let settle = self.settle_at.filter(|at| *at > now);
+        let others = refresh.into_iter().chain(settle);
         self.bursts.next_end().into_iter().chain(others).min()
     }
 }
@@ -134,18 +152,16 @@ impl Agent {
             self.look_at_all_edits();
         }
         let written = self.edits.bursts.unjudged();
-        self.ask(Asked::ForWriting, written);
+        self.edits.ask(Asked::ForWriting, written);
         let over = self.edits.bursts.over(now);
-        self.ask(Asked::AfterBurst, over);
-        if self.edits.settle_at.is_some_and(|at| now >= at) {
-            self.edits.settle_at = None;
-            self.settle_everything();
-        }
+        self.edits.ask(Asked::AfterBurst, over);
+        self.settle(now);
         if self.edits.is_outdated && now >= self.edits.refreshed + REFRESH {
             self.edits.is_outdated = false;
             self.edits.refreshed = now;
             self.refresh_folders(notices);
         }
+        self.ask_git();
     }
 
     /// Without events for some folders, all is looked at every now and then.
@@ -163,7 +179,7 @@ impl Agent {
             self.leases.give_back_at = self.leases.give_back_at.min(now + SETTLING);
             if path == self.edits.index {
                 self.edits.settle_at = Some(now + SETTLING);
-                self.ask_for_folders_of(&latch);
+                self.edits.are_folders_outdated = true;
             }
         }
         let Ok(root) = latch.repo().root() else {
@@ -195,21 +211,34 @@ impl Agent {
         }
     }
 
-    /// Has git asked about files.
-    pub(super) fn ask(&self, asked: Asked, paths: Vec<Vec<u8>>) {
-        if paths.is_empty() {
-            return;
+    /// Asks git one thing after the other: however often a file is written, one question is under way.
+    fn ask_git(&mut self) {
+        if !self.busy.asking
+            && let Some((asked, paths)) = self.edits.questions.pop_first()
+        {
+            self.busy.asking = true;
+            let latch = Arc::clone(self.live.latch());
+            let paths: Vec<Vec<u8>> = paths.into_iter().collect();
+            self.tree.give(move || {
+                wait_for_git(&latch);
+                Done::Saved(asked, saved(latch.repo(), &paths))
+            });
         }
-        let latch = Arc::clone(self.live.latch());
-        self.tree.give(move || {
-            wait_for_git(&latch);
-            let result = saved(latch.repo(), &paths);
-            Done::Saved(asked, result)
-        });
+        let has_patterns = !self.live.latch().policy().auto_lock.is_empty();
+        if self.edits.are_folders_outdated && has_patterns && !self.busy.asking_for_folders {
+            self.edits.are_folders_outdated = false;
+            self.busy.asking_for_folders = true;
+            let latch = Arc::clone(self.live.latch());
+            self.tree.give(move || {
+                let patterns = &latch.policy().auto_lock;
+                let is_wanted = |key: &Key| patterns.matches(key);
+                Done::Folders(folders::of_tracked(latch.repo(), is_wanted))
+            });
+        }
     }
 
     /// Has git asked about everything that others have locked, or that is locked on its first edit.
-    pub(super) fn look_at_all_edits(&self) {
+    pub(super) fn look_at_all_edits(&mut self) {
         let follower = self.live.follower();
         let foreign = follower.live().filter(|entry| self.is_foreign(entry));
         let mut paths: Vec<Vec<u8>> = foreign
@@ -219,7 +248,7 @@ impl Agent {
         if !self.live.latch().policy().auto_lock.is_empty() {
             paths.push(b".".to_vec());
         }
-        self.ask(Asked::ForLocks, paths);
+        self.edits.ask(Asked::ForLocks, paths);
     }
 
     pub(super) fn hear_saved(
@@ -228,6 +257,7 @@ impl Agent {
         result: Result<Vec<(Vec<u8>, Saved)>>,
         notices: &mut Vec<Notice>,
     ) {
+        self.busy.asking = false;
         let found = match result {
             Ok(found) => found,
             Err(error) => {
@@ -268,7 +298,8 @@ impl Agent {
             return;
         }
         // Before it is locked: a lock that nobody remembers taking would not be given back.
-        let noted = self.auto.add(&paths);
+        let branch = auto::branch(self.live.latch());
+        let noted = branch.and_then(|branch| self.auto.add(&paths, &branch));
         let is_noted = noted.is_ok();
         self.note_failure("noting the locks of first edits", noted, notices);
         if !is_noted {
@@ -334,7 +365,8 @@ impl Agent {
             top if top.is_empty() => b".".to_vec(),
             folder => folder,
         });
-        self.ask(Asked::ForLocks, new.collect());
+        let new = new.collect();
+        self.edits.ask(Asked::ForLocks, new);
         let left_out = watched.err();
         let why = left_out.as_ref().map(|(why, _)| why.clone());
         if let Some((why, count)) =
@@ -343,23 +375,6 @@ impl Agent {
             notices.push(Notice::NotWatched(why, count));
         }
         self.edits.left_out = why;
-    }
-
-    pub(super) fn ask_for_folders(&self) {
-        self.ask_for_folders_of(self.live.latch());
-    }
-
-    fn ask_for_folders_of(&self, latch: &Arc<Latch>) {
-        if latch.policy().auto_lock.is_empty() {
-            return;
-        }
-        let latch = Arc::clone(latch);
-        self.tree.give(move || {
-            let patterns = &latch.policy().auto_lock;
-            Done::Folders(folders::of_tracked(latch.repo(), |key| {
-                patterns.matches(key)
-            }))
-        });
     }
 }
 

@@ -23,11 +23,12 @@ const LOOKED_AT: usize = 20_000;
 /// The longest pause between two judgements of what is due.
 const LONGEST: Duration = Duration::from_secs(600);
 
-/// When a lease is due: a third of its life, or a tenth of that sooner, by a number that differs from agent to agent, so
-/// that those started together do not push together.
-pub(super) fn is_due(lock: &Lock, now: DateTime<Utc>, seed: u64) -> bool {
+/// When a lease is due: a third of its life, or up to a tenth of that sooner, by a number that differs from agent to agent,
+/// so that those started together do not push together. `None` for what never ends.
+pub(super) fn due_at(lock: &Lock, seed: u64) -> Option<DateTime<Utc>> {
     let jitter = i64::try_from(seed % 100).unwrap_or_default();
-    lock.ttl != Ttl::Never && age(lock, now) >= part(lock, 1000 - jitter, 3000)
+    let third = (lock.ttl != Ttl::Never).then(|| part(lock, 1000 - jitter, 3000))?;
+    lock.heartbeat_at.checked_add_signed(third)
 }
 
 /// What else is renewed in the same change: a push more is dearer than a heartbeat too many.
@@ -154,11 +155,11 @@ mod tests {
     fn a_third_is_due_and_two_thirds_are_told() {
         let lock = lock("24h");
         let after = |minutes| lock.heartbeat_at + TimeDelta::minutes(minutes);
-        for seed in [0, 99, 12_345] {
-            assert!(is_due(&lock, after(8 * 60), seed));
-            assert!(!is_due(&lock, after(7 * 60 + 10), seed));
+        assert_eq!(due_at(&lock, 0), Some(after(8 * 60)));
+        for seed in [1, 99, 12_345] {
+            let due = due_at(&lock, seed).unwrap();
+            assert!(due < after(8 * 60) && due > after(7 * 60 + 12));
         }
-        assert!(is_due(&lock, after(7 * 60 + 13), 99) && !is_due(&lock, after(7 * 60 + 13), 0));
         assert!(is_nearly_due(&lock, after(6 * 60)) && !is_nearly_due(&lock, after(5 * 60)));
         assert!(is_ending(&lock, after(16 * 60)) && !is_ending(&lock, after(15 * 60)));
     }
@@ -167,7 +168,7 @@ mod tests {
     fn what_never_ends_is_never_due() {
         let lock = lock("never");
         let later = lock.heartbeat_at + TimeDelta::days(10_000);
-        assert!(!is_due(&lock, later, 99) && !is_ending(&lock, later));
+        assert!(due_at(&lock, 99).is_none() && !is_ending(&lock, later));
     }
 
     #[test]

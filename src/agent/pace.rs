@@ -34,6 +34,11 @@ impl Pace {
         self.next
     }
 
+    /// Whether it failed the last time.
+    pub(super) fn is_failing(&self) -> bool {
+        self.failures > 0
+    }
+
     /// At once.
     pub(super) fn hurry(&mut self, now: Instant) {
         self.next = now;

@@ -5,7 +5,9 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::leases::{is_due, is_ending, is_nearly_due, pause_after, renewal_of, worked_on};
+use chrono::{DateTime, Utc};
+
+use super::leases::{due_at, is_ending, is_nearly_due, pause_after, renewal_of, worked_on};
 use super::pace::{LONGEST, Pace};
 use super::{Agent, Deed, Done, Notice, SWEEP, auto};
 use crate::error::Result;
@@ -21,6 +23,8 @@ const RETRY: Duration = Duration::from_secs(1);
 pub(super) struct Leases {
     seed: u64,
     pub(super) judge_at: Instant,
+    /// When the first of my leases is due.
+    next_due: Option<DateTime<Utc>>,
     retry: Pace,
     is_failing: bool,
     /// Leases whose end was told.
@@ -38,6 +42,7 @@ impl Leases {
         Leases {
             seed,
             judge_at: now,
+            next_due: None,
             retry: Pace::new(RETRY, seed, now),
             is_failing: false,
             warned: HashSet::new(),
@@ -91,15 +96,29 @@ impl Agent {
         }
     }
 
+    /// Notes when the next lease is due, after leases have come, gone or been renewed.
+    pub(super) fn note_due(&mut self, now: Instant) {
+        let seed = self.leases.seed;
+        let next = self.mine().filter_map(|lock| due_at(lock, seed)).min();
+        self.leases.next_due = next;
+        // A new one may be shorter than those that were judged.
+        self.leases.judge_at = self.leases.judge_at.min(now + pause_after(self.mine()));
+    }
+
+    /// When a lease is to be judged.
+    pub(super) fn next_judging(&self, now: Instant) -> Option<Instant> {
+        let until = self.leases.next_due? - self.clock.now();
+        let due = now + until.to_std().unwrap_or_default();
+        Some(due.max(self.leases.judge_at))
+    }
+
     /// Has git asked about the leases that are due.
     fn judge_leases(&mut self, now: Instant, notices: &mut Vec<Notice>) {
         let is_busy = self.busy.judging || self.busy.renewing || self.leases.is_held_back;
-        if is_busy || now < self.leases.judge_at || !self.leases.retry.is_due(now) {
-            return;
-        }
+        let is_backing_off = self.leases.retry.is_failing() && !self.leases.retry.is_due(now);
         let wall = self.clock.now();
-        let seed = self.leases.seed;
-        if !self.mine().any(|lock| is_due(lock, wall, seed)) {
+        let is_due = self.leases.next_due.is_some_and(|at| wall >= at);
+        if is_busy || is_backing_off || !is_due || now < self.leases.judge_at {
             return;
         }
         let due: Vec<Lock> = self
@@ -107,7 +126,7 @@ impl Agent {
             .filter(|lock| is_nearly_due(lock, wall))
             .cloned()
             .collect();
-        self.leases.judge_at = now + pause_after(due.iter());
+        self.leases.judge_at = now + pause_after(self.mine());
         self.warn_of_failing(&due, notices);
         self.busy.judging = true;
         let latch = Arc::clone(self.live.latch());
@@ -219,11 +238,11 @@ impl Agent {
             return;
         }
         self.leases.give_back_at = now + SWEEP;
-        let locks: Vec<Lock> = self
-            .mine()
-            .filter(|l| self.auto.contains(l))
-            .cloned()
-            .collect();
+        let with_branch = |lock: &Lock| {
+            let branch = self.auto.branch_of(lock)?;
+            Some((lock.clone(), branch.to_owned()))
+        };
+        let locks: Vec<(Lock, String)> = self.mine().filter_map(with_branch).collect();
         if locks.is_empty() {
             return;
         }

@@ -1,6 +1,7 @@
 //! Work that is not out yet: what the working tree and its branch have and their upstream does not; and files just saved.
 
 use std::collections::{BTreeSet, HashSet};
+use std::path::Path;
 
 use super::versions::unpushed_files;
 use super::{NAMES, changed_files, paths};
@@ -58,7 +59,24 @@ pub enum Saved {
 /// From how many paths on git is asked for all that differs.
 const MANY: usize = 200;
 
-/// Those of the paths that differ from the last commit, or lie in a directory that is new.
+/// Whether git is between two steps of a merge, rebase, cherry-pick or revert: what is staged then is others' work, too,
+/// and the branch is not where it will be.
+#[must_use]
+pub fn is_combining(git_dir: &Path) -> bool {
+    [
+        "MERGE_HEAD",
+        "CHERRY_PICK_HEAD",
+        "REVERT_HEAD",
+        "SQUASH_MSG",
+        "rebase-merge",
+        "rebase-apply",
+    ]
+    .iter()
+    .any(|name| git_dir.join(name).exists())
+}
+
+/// Those of the paths that differ from the last commit, or lie in a directory that is new. While git combines histories
+/// only those that were written besides.
 pub fn saved(repo: &Repo, among: &[Vec<u8>]) -> Result<Vec<(Vec<u8>, Saved)>> {
     if among.is_empty() {
         return Ok(Vec::new());
@@ -83,7 +101,11 @@ pub fn saved(repo: &Repo, among: &[Vec<u8>]) -> Result<Vec<(Vec<u8>, Saved)>> {
         .map(|word| crate::path::bytes_to_path(word))
         .collect();
     let output = git.output(&arguments)?;
-    Ok(split_nul(&output).filter_map(parse).collect())
+    let is_combining = is_combining(repo.git_dir());
+    let found = split_nul(&output).filter_map(parse);
+    Ok(found
+        .filter(|(_, saved)| *saved == Saved::Here || !is_combining)
+        .collect())
 }
 
 /// Two letters, index and working tree, a blank, the path.

@@ -8,19 +8,19 @@
 //! not the tree. Shared locks are read from the tip that was seen last; there one directory is watched.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
 
 use super::mirror::{self, Mirror};
+use super::tip::Tip;
 use crate::error::Result;
 use crate::event::{Event, Happening};
 use crate::latch::Latch;
 use crate::path::{Claim, Key, Kind, Place};
-use crate::store::Scope;
+use crate::store::{Scope, SharedStore};
 use crate::time::Clock;
 use crate::view::{Content, Entry, Standing, View};
-use crate::watch::{Directories, Touched, Unwatched};
+use crate::watch::{Directories, Touched};
 
 /// What is known of the locks of one repository.
 #[derive(Debug)]
@@ -52,8 +52,8 @@ struct Known {
 enum Source {
     /// In the lock directory.
     Directory(Mirror),
-    /// In the tip of the shared locks: the tree that was read last, and the file that is written after each change.
-    Tip { tree: String, shown: PathBuf },
+    /// In the tip of the shared locks.
+    Tip(Tip),
 }
 
 impl Follower {
@@ -176,8 +176,16 @@ impl Follower {
                 self.note_means(events);
                 self.with_known(places)
             }
-            Source::Tip { shown, .. } if !touched.paths.contains(shown) => BTreeSet::new(),
-            Source::Tip { .. } => self.places_of_tip(latch)?,
+            Source::Tip(tip) => match tip.touched(&touched.paths) {
+                (false, _) => BTreeSet::new(),
+                (true, is_elsewhere) => {
+                    if is_elsewhere {
+                        let events = tip.attach(directories);
+                        self.note_means(events);
+                    }
+                    self.places_of_tip(latch)?
+                }
+            },
         };
         self.read_or_miss(latch, &places, clock)
     }
@@ -194,9 +202,11 @@ impl Follower {
     ) -> Result<Vec<Event>> {
         self.attach(latch, directories);
         self.missed = true;
+        // Asked before: what changes while it is read is read again.
+        let tree = latch.shared().map(SharedStore::tree).transpose()?;
         let view = latch.view(&Scope::All, clock)?;
-        if let (Source::Tip { tree, .. }, Some(shared)) = (&mut self.source, latch.shared()) {
-            *tree = shared.tree()?;
+        if let (Source::Tip(tip), Some(tree)) = (&mut self.source, tree) {
+            tip.was_read(tree);
         }
         self.missed = false;
         let seen = view.entries().map(|entry| entry.place.clone());
@@ -219,7 +229,7 @@ impl Follower {
                 Some(places) => places,
                 None => return self.look_everywhere(latch, directories, clock),
             },
-            Source::Tip { .. } => self.places_of_tip(latch)?,
+            Source::Tip(_) => self.places_of_tip(latch)?,
         };
         self.read_or_miss(latch, &places, clock)
     }
@@ -279,7 +289,7 @@ impl Follower {
     }
 
     fn attach(&mut self, latch: &Latch, directories: &mut Directories) {
-        if let (Source::Directory(_), Some(_)) | (Source::Tip { .. }, None) =
+        if let (Source::Directory(_), Some(_)) | (Source::Tip(_), None) =
             (&self.source, latch.shared())
             && let Ok(source) = Source::of(latch)
         {
@@ -289,15 +299,7 @@ impl Follower {
         }
         let events = match &mut self.source {
             Source::Directory(mirror) => mirror.attach(directories),
-            Source::Tip { shown, .. } => {
-                let directory = shown.parent().unwrap_or(shown);
-                directories.remove(directory);
-                match directories.add(directory) {
-                    Err(Unwatched::NoEvents(why)) => Err(why),
-                    Err(Unwatched::Gone) => Err("there is nothing to watch yet".into()),
-                    Ok(()) => Ok(()),
-                }
-            }
+            Source::Tip(tip) => tip.attach(directories),
         };
         self.note_means(events);
     }
@@ -319,13 +321,10 @@ impl Follower {
     }
 
     fn places_of_tip(&mut self, latch: &Latch) -> Result<BTreeSet<Place>> {
-        let (Source::Tip { tree, .. }, Some(shared)) = (&mut self.source, latch.shared()) else {
-            return Ok(BTreeSet::new());
-        };
-        let now = shared.tree()?;
-        let places = shared.places_between(tree, &now)?;
-        *tree = now;
-        Ok(places.into_iter().collect())
+        match (&mut self.source, latch.shared()) {
+            (Source::Tip(tip), Some(shared)) => tip.changed(shared),
+            _ => Ok(BTreeSet::new()),
+        }
     }
 
     fn read_or_miss(
@@ -429,18 +428,15 @@ impl Follower {
 impl Source {
     fn of(latch: &Latch) -> Result<Self> {
         Ok(match latch.shared() {
-            Some(shared) => Source::Tip {
-                tree: shared.tree()?,
-                shown: shared.shown(),
-            },
+            Some(shared) => Source::Tip(Tip::of(shared)?),
             None => Source::Directory(Mirror::of(latch.repo().common_dir(), latch.local())),
         })
     }
 
-    fn detach(&self, directories: &mut Directories) {
+    fn detach(&mut self, directories: &mut Directories) {
         match self {
             Source::Directory(mirror) => mirror.detach(directories),
-            Source::Tip { shown, .. } => directories.remove(shown.parent().unwrap_or(shown)),
+            Source::Tip(tip) => tip.detach(directories),
         }
     }
 }

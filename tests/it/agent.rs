@@ -138,6 +138,35 @@ fn a_directory_lives_while_anything_below_it_is_worked_on() {
 }
 
 #[test]
+fn a_short_lease_is_renewed_in_time_beside_a_long_one_that_nobody_works_on() {
+    let sandbox = Sandbox::new();
+    let ada = sandbox.repo();
+    quiet(&ada);
+    ada.ok(&["lock", "notes.txt"]);
+    let clock = sandbox.path().join("clock");
+    fs::write(&clock, "0").unwrap();
+    let skewed = format!("@{}", clock.display());
+    let mut command = command(&ada, &[]);
+    command.env("GIT_LATCH_TEST_CLOCK", &skewed);
+    let mut agent = begun(command);
+    // Nine hours: it is due, and asked about again in ten minutes.
+    fs::write(&clock, "32400").unwrap();
+    agent.tells_in_the_end("woke", "");
+    ada.write("hero.psd", "two\n");
+    let mut lock = ada.command(LATCH);
+    lock.args(["lock", "hero.psd", "--ttl", "3s"]);
+    assert!(
+        lock.env("GIT_LATCH_TEST_CLOCK", &skewed)
+            .status()
+            .unwrap()
+            .success()
+    );
+    for _ in 0..3 {
+        agent.tells_in_the_end("renewed", "hero.psd");
+    }
+}
+
+#[test]
 fn others_leases_and_those_of_processes_are_not_its_to_renew() {
     let sandbox = Sandbox::new();
     let ada = sandbox.repo();

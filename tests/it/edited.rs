@@ -319,3 +319,47 @@ fn a_system_out_of_watches_looks_at_the_files_now_and_then() {
     ada.write("scenes/town.tscn", "two\n");
     agent.tells_in_the_end("edited", "scenes/town.tscn");
 }
+
+#[test]
+fn a_lock_of_the_first_edit_stays_while_another_branch_is_checked_out() {
+    let sandbox = Sandbox::new();
+    let (ada, _) = two(&sandbox);
+    locks_scenes(&ada);
+    ada.git(&["push", "-q", "origin", "main"]);
+    let mut agent = agent(&ada, &["--sync-every", "1h"]);
+    ready(&ada, &mut agent);
+    ada.write("scenes/town.tscn", "two\n");
+    agent.tells(&[("locked", "scenes/town.tscn")]);
+    ada.git(&["commit", "-qam", "two"]);
+    ada.git(&["checkout", "-q", "-b", "other", "origin/main"]);
+    // What is given back on this branch shows that it was looked.
+    ada.write("scenes/cave.tscn", "two\n");
+    agent.tells(&[("locked", "scenes/cave.tscn")]);
+    ada.git(&["checkout", "-q", "."]);
+    agent.tells(&[("unlocked", "scenes/cave.tscn")]);
+    ada.git(&["checkout", "-q", "main"]);
+    ada.git(&["push", "-q", "origin", "main"]);
+    agent.tells(&[("unlocked", "scenes/town.tscn")]);
+}
+
+#[test]
+fn what_a_merge_brings_is_no_edit_of_mine() {
+    let sandbox = Sandbox::new();
+    let ada = sandbox.repo();
+    locks_scenes(&ada);
+    ada.git(&["checkout", "-q", "-b", "theirs"]);
+    ada.write("scenes/town.tscn", "two\n");
+    ada.write("hero.psd", "two\n");
+    ada.git(&["commit", "-qam", "two"]);
+    ada.git(&["checkout", "-q", "main"]);
+    let mut agent = agent(&ada, &[]);
+    ready(&ada, &mut agent);
+    locked_by_bob(&ada, &mut agent, "hero.psd");
+    locked_by_bob(&ada, &mut agent, "notes.txt");
+    ada.git(&["merge", "-q", "--no-ff", "--no-commit", "theirs"]);
+    // Two bursts of another file: those of the merge are over, and git was asked about them.
+    for _ in 0..2 {
+        saved_in_a_new_burst(&ada, &mut agent, "notes.txt");
+    }
+    assert!(ada.locks().iter().all(|(_, owner)| owner == "bob"));
+}
