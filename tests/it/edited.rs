@@ -337,6 +337,7 @@ fn a_lock_of_the_first_edit_stays_while_another_branch_is_checked_out() {
     agent.tells(&[("locked", "scenes/cave.tscn")]);
     ada.git(&["checkout", "-q", "."]);
     agent.tells(&[("unlocked", "scenes/cave.tscn")]);
+    assert_eq!(ada.locks()[0].0, "scenes/town.tscn");
     ada.git(&["checkout", "-q", "main"]);
     ada.git(&["push", "-q", "origin", "main"]);
     agent.tells(&[("unlocked", "scenes/town.tscn")]);
@@ -362,4 +363,23 @@ fn what_a_merge_brings_is_no_edit_of_mine() {
         saved_in_a_new_burst(&ada, &mut agent, "notes.txt");
     }
     assert!(ada.locks().iter().all(|(_, owner)| owner == "bob"));
+}
+
+#[test]
+fn what_git_has_staged_is_no_edit_before_it_has_moved_the_branch() {
+    let sandbox = Sandbox::new();
+    let ada = sandbox.repo();
+    ada.git(&["checkout", "-q", "-b", "theirs"]);
+    ada.write("hero.psd", "two\n");
+    ada.git(&["commit", "-qam", "two"]);
+    ada.git(&["checkout", "-q", "main"]);
+    let mut agent = agent(&ada, &[]);
+    locked_by_bob(&ada, &mut agent, "hero.psd");
+    locked_by_bob(&ada, &mut agent, "notes.txt");
+    // As a pull does it, step by step: files and index first.
+    ada.git(&["read-tree", "-m", "-u", "HEAD", "theirs"]);
+    ada.write("notes.txt", "two\n");
+    agent.tells(&[("edited", "notes.txt")]);
+    ada.git(&["update-ref", "refs/heads/main", "theirs"]);
+    saved_in_a_new_burst(&ada, &mut agent, "notes.txt");
 }
