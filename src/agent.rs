@@ -3,8 +3,8 @@
 //!
 //! Nothing depends on it: every read enforces expiry by itself. It makes things prompt, and keeps what would end.
 //!
-//! One thread looks at what happens ([`crate::live`]) and decides what to do; two others do it, one with the store and one
-//! with `git`, so that neither a remote that hangs nor a large tree holds up an event or the end.
+//! One thread looks at what happens ([`crate::live`]) and decides what to do; others do it, one with the store and two with
+//! `git`, so that neither a remote that hangs nor a large tree holds up an event or the end.
 
 mod auto;
 mod bursts;
@@ -25,7 +25,6 @@ use std::time::{Duration, Instant};
 
 pub use self::notice::{Deed, Notice};
 
-use self::auto::Taken;
 use self::edits::Edits;
 use self::instance::Instance;
 use self::pace::Pace;
@@ -35,9 +34,11 @@ use crate::edits::Saved;
 use crate::error::Result;
 use crate::event::{Event, Happening};
 use crate::fault;
+use crate::first_edits::{Branches, FirstEdits};
+use crate::git::Cancel;
 use crate::held::Loss;
 use crate::identity::Environment;
-use crate::latch::{Latch, Prolonged, Unlocked};
+use crate::latch::{Latch, Prolonged};
 use crate::lease::Acquired;
 use crate::live::{Live, Round};
 use crate::lock::Lock;
@@ -50,8 +51,12 @@ use crate::watch::{Means, Waker};
 
 /// How often expired locks are cleaned up, and finished work is looked for.
 const SWEEP: Duration = Duration::from_secs(30);
-/// How long a command of the user's has to tell us itself what we saw it do.
+/// How long a command of the user's has to finish what we saw it do.
 const SETTLING: Duration = Duration::from_secs(1);
+/// How long lost leases are not told while one change follows the other.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The pause after a round in which only files of the working tree were touched: a log that is written all the time.
+const BREATH: Duration = Duration::from_millis(20);
 /// How long what is under way may take when the agent ends.
 const FAREWELL: Duration = Duration::from_millis(700);
 /// The longest wait.
@@ -88,7 +93,7 @@ enum Done {
     Saved(edits::Asked, Result<Vec<(Vec<u8>, Saved)>>),
     Folders(Result<std::collections::BTreeSet<std::path::PathBuf>>),
     Locked(Result<Acquired>),
-    GivenBack(Result<Unlocked>),
+    GivenBack(Result<Vec<RepoPath>>),
     Finished(Result<Vec<RepoPath>>),
 }
 
@@ -100,17 +105,25 @@ pub struct Agent {
     clock: Arc<dyn Clock + Send + Sync>,
     store: Worker<Done>,
     tree: Worker<Done>,
+    /// Git, too, but nothing else waits in its queue: a lease may be at stake.
+    judge: Worker<Done>,
     results: Receiver<Outcome<Done>>,
     leases: Leases,
     edits: Edits,
-    auto: Taken,
+    first_edits: FirstEdits,
+    /// What was on the list when it was looked at last.
+    noted: Branches,
     sync: Pace,
     sweep: Pace,
     busy: Busy,
     polling: Option<String>,
+    /// Whether much was touched that was no lock.
+    is_noisy: bool,
     /// What was said already where nothing is done.
     said: HashSet<String>,
-    _instance: Instance,
+    cancel: Cancel,
+    instance: Instance,
+    host: String,
 }
 
 impl std::fmt::Debug for Agent {
@@ -151,6 +164,8 @@ impl Agent {
         options: Options,
         clock: Arc<dyn Clock + Send + Sync>,
     ) -> Result<Self> {
+        let cancel = Cancel::default();
+        let repo = repo.with_cancel(cancel.clone());
         let live = Live::start(repo, environment, options.means, &*clock)?;
         let latch = Arc::clone(live.latch());
         let me = latch.me()?;
@@ -161,21 +176,26 @@ impl Agent {
             u64::from(std::process::id()) << 32 ^ u64::from(clock.now().timestamp_subsec_nanos());
         let mut agent = Agent {
             store: Worker::start(sender.clone(), live.waker()),
-            tree: Worker::start(sender, live.waker()),
+            tree: Worker::start(sender.clone(), live.waker()),
+            judge: Worker::start(sender, live.waker()),
             results,
             leases: Leases::new(seed, now),
             edits: Edits::new(now),
-            auto: Taken::read(&latch)?,
+            noted: FirstEdits::of(&latch).read()?,
+            first_edits: FirstEdits::of(&latch),
+            cancel,
             sync: Pace::new(options.sync, seed, now),
             sweep: Pace::new(fault::limit("GIT_LATCH_SWEEP_MS", SWEEP), seed, now),
             busy: Busy::default(),
             polling: None,
+            is_noisy: false,
             said: HashSet::new(),
             live,
             me,
             options,
             clock,
-            _instance: instance,
+            instance,
+            host: environment.host.clone(),
         };
         agent.note_due(now);
         agent.edits.settle_at = Some(now);
@@ -214,7 +234,11 @@ impl Agent {
     /// # Errors
     /// [`Error::NotARepository`] where the repository is gone, [`Error::NoIdentity`] where nobody is named any more.
     pub fn round(&mut self, tell: &mut dyn FnMut(&Latch, Notice)) -> Result<()> {
+        if self.is_noisy {
+            std::thread::sleep(BREATH);
+        }
         let round = self.live.round(self.patience(), &*self.clock)?;
+        self.is_noisy = round.events.is_empty() && !round.touched.is_nothing();
         let now = Instant::now();
         let (mut first, mut notices) = (Vec::new(), Vec::new());
         self.note_round(&round, now, &mut first)?;
@@ -225,6 +249,7 @@ impl Agent {
                 Err(panic) => std::panic::resume_unwind(panic),
             }
         }
+        self.check_instance(now)?;
         self.tend_leases(now, &mut notices);
         self.tend_locks(now, &mut notices);
         self.tend_edits(&round, now, &mut notices);
@@ -247,8 +272,11 @@ impl Agent {
     /// Ends: waits for what is under way, but not for long.
     pub fn stop(self) {
         let begun = Instant::now();
+        self.cancel.cancel();
         self.store.end(FAREWELL);
-        self.tree.end(FAREWELL.saturating_sub(begun.elapsed()));
+        for worker in [self.tree, self.judge] {
+            worker.end(FAREWELL.saturating_sub(begun.elapsed()));
+        }
     }
 
     fn patience(&self) -> Duration {
@@ -296,6 +324,15 @@ impl Agent {
         Ok(())
     }
 
+    /// Whoever removes the directory with our guard lets another agent begin: then this one is again, or gives way.
+    fn check_instance(&mut self, now: Instant) -> Result<()> {
+        if self.sweep.is_due(now) && !self.instance.is_current() {
+            let latch = Arc::clone(self.live.latch());
+            self.instance = Instance::begin(&latch, &self.host, self.clock.now())?;
+        }
+        Ok(())
+    }
+
     /// What follows from what happened to locks.
     fn hear_events(&mut self, round: &Round, now: Instant, notices: &mut Vec<Notice>) {
         if round.events.is_empty() {
@@ -310,7 +347,9 @@ impl Agent {
                     .is_some_and(|entry| self.me.has(entry))
         };
         if round.events.iter().any(concerns_me) {
-            self.leases.look_for_losses_at.get_or_insert(now + SETTLING);
+            // Whose command it was strikes its own record off: that is waited for, but not for ever.
+            let latest = *self.leases.losses_since.get_or_insert(now) + PATIENCE;
+            self.leases.look_for_losses_at = Some(latest.min(now + SETTLING));
         }
         let locks = round.events.iter().filter_map(|event| event.lock.lock());
         self.edits.locked(locks.map(|lock| &lock.path));
@@ -325,9 +364,16 @@ impl Agent {
             return;
         }
         self.edits.is_outdated = true;
+        let free = round
+            .events
+            .iter()
+            .filter(|event| matches!(event.happening, Happening::Unlocked | Happening::Expired));
+        for event in free {
+            self.edits.end_burst(event.path.as_bytes());
+        }
         let covered = changed.iter().map(|lock| (lock.path.clone(), lock.kind));
         self.edits.to_settle.extend(covered);
-        self.forget_taken(notices);
+        self.strike_first_edits(notices);
         let foreign = |event: &&Event| {
             let taken = matches!(event.happening, Happening::Locked | Happening::Stolen);
             taken && !self.me.has(&event.lock)
@@ -365,7 +411,12 @@ impl Agent {
             }
             Done::GivenBack(result) => {
                 self.busy.giving_back = false;
-                self.note_failure("giving back", result.map(drop), notices);
+                // Edited again while it was given back: that is a first edit, too.
+                let free = result.map(|paths| {
+                    let paths = paths.iter().map(|path| path.as_str().as_bytes().to_vec());
+                    self.edits.ask(edits::Asked::ForLocks, paths.collect());
+                });
+                self.note_failure("giving back", free, notices);
             }
             Done::Settled(result) => {
                 self.busy.settling = false;
@@ -387,7 +438,10 @@ impl Agent {
         match result {
             Ok(()) => self.said.retain(|said| !said.starts_with(what)),
             Err(error) => {
-                if self.said.insert(format!("{what}: {error}")) {
+                if self
+                    .said
+                    .insert(format!("{what}: {}", error.code().as_str()))
+                {
                     notices.push(Notice::Failed(what, error));
                 }
             }
@@ -397,20 +451,32 @@ impl Agent {
     /// Says what would be done, each thing once.
     fn say(&mut self, deeds: impl Iterator<Item = Deed>, notices: &mut Vec<Notice>) {
         for deed in deeds {
-            if self.said.insert(format!("{deed:?}")) {
+            if self.said.insert(deed.name()) {
                 notices.push(Notice::Would(deed));
             }
         }
     }
 
-    /// Forgets which files were locked on their first edit, where they are not any more.
-    fn forget_taken(&mut self, notices: &mut Vec<Notice>) {
+    /// Takes files off the list of first edits that are locked by me no more.
+    fn strike_first_edits(&mut self, notices: &mut Vec<Notice>) {
+        if self.noted.is_empty() {
+            return;
+        }
         let mine = auto::mine(self.live.follower().live(), &self.me);
         let mine: HashSet<&RepoPath> = mine.map(|lock| &lock.path).collect();
         let edits = &self.edits;
-        let kept = |path: &RepoPath| mine.contains(path) || edits.is_locking(path);
-        let noted = self.auto.keep_only(kept);
-        self.note_failure("noting the locks of first edits", noted, notices);
+        let is_over = |path: &RepoPath| !mine.contains(path) && !edits.is_locking(path);
+        let struck = self.first_edits.strike(is_over);
+        self.note_failure("noting the locks of first edits", struck, notices);
+        self.read_first_edits(notices);
+    }
+
+    /// Reads the list again: who locks by hand takes files off.
+    fn read_first_edits(&mut self, notices: &mut Vec<Notice>) {
+        match self.first_edits.read() {
+            Ok(noted) => self.noted = noted,
+            Err(error) => self.note_failure("reading the list of first edits", Err(error), notices),
+        }
     }
 
     /// My locks that end by time.

@@ -7,6 +7,8 @@ use std::ffi::{OsStr, OsString};
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
@@ -37,6 +39,22 @@ pub struct Git {
     git_dir: Option<PathBuf>,
     work_tree: Option<PathBuf>,
     variables: Vec<(&'static str, OsString)>,
+    cancel: Cancel,
+}
+
+/// The word that what waits for a network is not wanted any more.
+#[derive(Clone, Debug, Default)]
+pub struct Cancel(Arc<AtomicBool>);
+
+impl Cancel {
+    /// Ends what waits, now and from now on.
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 impl Git {
@@ -49,7 +67,14 @@ impl Git {
             git_dir: None,
             work_tree: None,
             variables: Vec::new(),
+            cancel: Cancel::default(),
         }
+    }
+
+    /// Lets another thread end what [`Git::run_within`] waits for.
+    #[must_use]
+    pub(crate) fn with_cancel(self, cancel: Cancel) -> Self {
+        Git { cancel, ..self }
     }
 
     /// Sets an environment variable for git.
@@ -123,7 +148,7 @@ impl Git {
             .map_err(|e| not_started(arguments, &e))
     }
 
-    /// Runs git, and kills it when it takes longer; `None` then. What speaks with a network must end.
+    /// Runs git, and kills it when it takes longer, or is not wanted any more; `None` then. What speaks with a network must end.
     pub fn run_within<S: AsRef<OsStr>>(
         &self,
         arguments: &[S],
@@ -141,7 +166,7 @@ impl Git {
             if let Some(status) = child.try_wait().map_err(|e| not_started(arguments, &e))? {
                 break status;
             }
-            if Instant::now() >= end {
+            if Instant::now() >= end || self.cancel.is_cancelled() {
                 // It may have ended meanwhile: then there is nothing to kill.
                 let _ = child.kill();
                 let _ = child.wait();

@@ -75,6 +75,11 @@ impl Guard {
         Ok(Some(guard))
     }
 
+    /// Whether it is still the file that others would take: somebody may have removed it.
+    pub(crate) fn is_current(&self) -> bool {
+        is_same_file(&self.file, &self.path)
+    }
+
     /// Says who holds it, for those who wait.
     fn write_note(&mut self, note: &str) -> Result<()> {
         if note.is_empty() {
@@ -91,10 +96,12 @@ impl Guard {
 
     /// The moment by the file system's own clock: when the note was written into the guard.
     pub(crate) fn file_system_now(&self) -> Result<DateTime<Utc>> {
-        let modified = self.file.metadata().and_then(|m| m.modified());
-        modified
-            .map(DateTime::from)
-            .map_err(Error::io("read the time of", &self.path))
+        let meta = self.file.metadata();
+        let meta = meta.map_err(Error::io("read the time of", &self.path))?;
+        crate::time::of_file(&meta).ok_or_else(|| Error::Corrupt {
+            path: self.path.clone(),
+            problem: "its time lies outside of the calendar".into(),
+        })
     }
 }
 

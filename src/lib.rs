@@ -89,6 +89,7 @@ pub mod edits;
 pub mod error;
 pub mod event;
 mod fault;
+pub mod first_edits;
 pub mod git;
 mod guard;
 pub mod held;

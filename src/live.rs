@@ -152,15 +152,9 @@ impl Live {
             Err(error) => round.problem = Some(error),
         }
         self.check_repository()?;
-        let latch = self.current.latch();
-        round.events = if round.jump.is_some() || round.is_reopened {
-            self.follower.clock_was_set(latch, now.wall)
-        } else {
-            self.follower.ended(latch, now.wall)
-        };
         match self.read(&round, clock) {
             Ok(events) => {
-                round.events.extend(events);
+                round.events = events;
                 self.is_failing = false;
             }
             Err(error) if !self.is_failing => {
@@ -180,10 +174,25 @@ impl Live {
         at_most.min(TICK).min(until_end)
     }
 
+    /// Reads what there is reason to read, and then looks what has ended.
     fn read(&mut self, round: &Round, clock: &dyn Clock) -> Result<Vec<Event>> {
+        let mut events = self.read_changes(round, clock)?;
+        let latch = self.current.latch();
+        if round.jump.is_some() || round.is_reopened {
+            events.extend(self.follower.clock_was_set(latch, clock.now()));
+        }
+        events.extend(self.follower.ended(latch, clock)?);
+        Ok(events)
+    }
+
+    fn read_changes(&mut self, round: &Round, clock: &dyn Clock) -> Result<Vec<Event>> {
         let latch = self.current.latch();
         let directories = &mut self.directories;
-        if round.jump.is_some() || round.is_reopened || self.follower.has_missed() {
+        let is_all_new = round.jump.is_some()
+            || round.is_reopened
+            || self.follower.has_missed()
+            || self.follower.is_displaced();
+        if is_all_new {
             return self.follower.look_everywhere(latch, directories, clock);
         }
         if self.follower.polling().is_none() {

@@ -5,7 +5,6 @@
 //! line: a misspelt rule must not pass for no rule.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -20,6 +19,9 @@ use crate::view::Terms;
 
 /// The policy's name at the top of the working tree.
 pub const FILE: &str = ".latch.toml";
+
+/// The largest policy, in bytes: a link to a device must not be read for ever.
+const LARGEST: u64 = 1 << 20;
 
 /// What `init` writes: every key, commented out, with its default.
 pub const TEMPLATE: &str = include_str!("policy.toml");
@@ -83,7 +85,11 @@ impl Policy {
     pub fn of(root: Option<&Path>, common_dir: &Path) -> Result<Self> {
         let seen = common_dir.join("latch").join("policy.toml");
         for path in root.map(|r| r.join(FILE)).into_iter().chain([seen]) {
-            match fs::read_to_string(&path) {
+            let read = files::read_small(&path, LARGEST);
+            match read.and_then(|bytes| {
+                String::from_utf8(bytes)
+                    .map_err(|e| std::io::Error::new(std::io::ErrorKind::InvalidData, e))
+            }) {
                 Ok(text) => {
                     return Ok(Policy {
                         source: Some(path.clone()),
@@ -124,10 +130,10 @@ impl Policy {
     /// remembered.
     pub fn remember(root: &Path, common_dir: &Path, sharing: Sharing) {
         let seen = common_dir.join("latch").join("policy.toml");
-        let Ok(text) = fs::read(root.join(FILE)) else {
+        let Ok(text) = files::read_small(&root.join(FILE), LARGEST) else {
             return;
         };
-        if fs::read(&seen).is_ok_and(|old| old == text) {
+        if files::read_small(&seen, LARGEST).is_ok_and(|old| old == text) {
             return;
         }
         let stored = files::create_directories(&common_dir.join("latch"), sharing)
@@ -340,6 +346,8 @@ impl ForceSection {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn problem(text: &str) -> String {

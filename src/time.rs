@@ -31,6 +31,17 @@ impl Clock for DateTime<Utc> {
     }
 }
 
+/// A file's time; `None` where it lies outside of what the calendar knows.
+#[must_use]
+pub fn of_file(meta: &std::fs::Metadata) -> Option<DateTime<Utc>> {
+    let modified = meta.modified().ok()?;
+    let since = match modified.duration_since(std::time::UNIX_EPOCH) {
+        Ok(after) => TimeDelta::from_std(after).ok()?,
+        Err(before) => -TimeDelta::from_std(before.duration()).ok()?,
+    };
+    DateTime::UNIX_EPOCH.checked_add_signed(since)
+}
+
 /// The moment at the resolution of the lock file: whole milliseconds.
 #[must_use]
 pub fn to_millis(moment: DateTime<Utc>) -> DateTime<Utc> {

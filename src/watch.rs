@@ -47,6 +47,22 @@ enum Touch {
     Hand,
 }
 
+/// What tells one directory from another that comes in its place: device and inode, where there are such.
+pub type Identity = Option<(u64, u64)>;
+
+/// Which directory lies at a path now; `None` where there is none.
+#[must_use]
+pub fn identity(directory: &Path) -> Identity {
+    let meta = std::fs::symlink_metadata(directory).ok()?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt as _;
+        meta.is_dir().then(|| (meta.dev(), meta.ino()))
+    }
+    #[cfg(not(unix))]
+    meta.is_dir().then_some((0, 0))
+}
+
 /// Directories that are watched one by one, not what lies deeper.
 #[derive(Debug)]
 pub struct Directories {
@@ -114,10 +130,16 @@ impl Directories {
                 *self.watched.entry(directory.to_owned()).or_default() += 1;
                 Ok(())
             }
-            Err(e) if matches!(e.kind, ErrorKind::PathNotFound) || !directory.is_dir() => {
-                Err(Unwatched::Gone)
+            Err(e) => {
+                // What was watched before is not any more, however often it was added.
+                self.watched.remove(directory);
+                let is_gone = matches!(e.kind, ErrorKind::PathNotFound) || !directory.is_dir();
+                Err(if is_gone {
+                    Unwatched::Gone
+                } else {
+                    Unwatched::NoEvents(words(&e))
+                })
             }
-            Err(e) => Err(Unwatched::NoEvents(words(&e))),
         }
     }
 

@@ -78,6 +78,11 @@ impl Bursts {
         untold
     }
 
+    /// The burst of a file is over at once.
+    pub(super) fn end(&mut self, path: &[u8]) {
+        self.of.remove(path);
+    }
+
     /// When the next burst is over.
     pub(super) fn next_end(&self) -> Option<Instant> {
         self.of.values().map(|burst| burst.last + QUIET).min()

@@ -5,8 +5,20 @@ use std::time::Instant;
 
 use super::{Agent, Deed, Done, Notice, edits, pace};
 use crate::error::Result;
+use crate::latch::{Latch, Whose};
 use crate::lockable;
 use crate::store::Synced;
+use crate::time::Clock;
+
+/// Removes what has expired: of shared locks only what is mine. A clock that is wrong must not cost others their locks;
+/// theirs go when somebody takes the path, or by their own agents.
+fn sweep(latch: &Latch, clock: &dyn Clock) -> Result<()> {
+    let whose = match latch.shared() {
+        Some(_) => Whose::Mine,
+        None => Whose::Everybodys,
+    };
+    latch.sweep(whose, clock).map(drop)
+}
 
 impl Agent {
     /// Fetching and cleaning up.
@@ -23,8 +35,11 @@ impl Agent {
             return;
         }
         self.sweep.succeeded(now);
-        self.edits.forget_locking();
+        let is_shared = latch.shared().is_some();
         let remains = self.live.follower().remains();
+        let remains = remains
+            .filter(|entry| !is_shared || self.me.has(entry))
+            .count();
         if remains == 0 {
             return;
         }
@@ -34,8 +49,7 @@ impl Agent {
         }
         self.busy.sweeping = true;
         let clock = Arc::clone(&self.clock);
-        self.store
-            .give(move || Done::Swept(latch.sweep(&*clock).map(drop)));
+        self.store.give(move || Done::Swept(sweep(&latch, &*clock)));
     }
 
     pub(super) fn hear_synced(
@@ -65,7 +79,8 @@ impl Agent {
 
     /// Gives lockable files their write bits: all of them after git has written files, else those whose locks have changed.
     pub(super) fn settle(&mut self, now: Instant) {
-        let all = self.edits.settle_at.is_some_and(|at| now >= at);
+        let is_time = self.edits.settle_at.is_some_and(|at| now >= at);
+        let all = is_time && !edits::is_git_at_work(self.live.latch());
         if self.busy.settling || (!all && self.edits.to_settle.is_empty()) {
             return;
         }
@@ -85,7 +100,6 @@ impl Agent {
         self.tree.give(move || {
             let covered: Vec<_> = covered.iter().map(|(path, kind)| (path, *kind)).collect();
             let settle_all = || {
-                edits::wait_for_git(&latch);
                 if latch.has_lockable_files()? {
                     latch.settle(&lockable::all(latch.repo())?, &me, &*clock)
                 } else {

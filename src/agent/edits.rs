@@ -23,8 +23,12 @@ use crate::view::Entry;
 
 /// The pause between two looks at which folders matter, while locks come and go.
 const REFRESH: Duration = Duration::from_millis(200);
-/// How long git may be at work before it is asked all the same.
-const GIT_AT_WORK: Duration = Duration::from_secs(10);
+/// Looking takes at most one part in so many of the time.
+const SHARE: u32 = 50;
+/// From what age on a lock of git's index counts for nothing.
+const LEFT_BEHIND: Duration = Duration::from_secs(3600);
+/// The pause between two looks whether git is still at work.
+const GIT_AT_WORK: Duration = Duration::from_millis(100);
 
 /// Why git is asked about files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,6 +50,7 @@ pub(super) struct Edits {
     /// Whether other folders may matter than those that are watched.
     pub(super) is_outdated: bool,
     refreshed: Instant,
+    pause: Duration,
     /// Folders of git's own by which it shows that work may be out.
     git: BTreeSet<PathBuf>,
     index: PathBuf,
@@ -71,6 +76,7 @@ impl Edits {
             for_patterns: BTreeSet::new(),
             is_outdated: true,
             refreshed: now.checked_sub(REFRESH).unwrap_or(now),
+            pause: REFRESH,
             git: BTreeSet::new(),
             index: PathBuf::new(),
             settle_at: None,
@@ -125,17 +131,18 @@ impl Edits {
         }
     }
 
-    /// Forgets what was under way and left no trace.
-    pub(super) fn forget_locking(&mut self) {
-        self.locking.clear();
+    /// A file is free: its next save is a first edit, or somebody else's business.
+    pub(super) fn end_burst(&mut self, path: &[u8]) {
+        self.bursts.end(path);
     }
 
     /// When there is something to do.
     pub(super) fn next(&self, now: Instant) -> Option<Instant> {
-        let refresh = self.is_outdated.then(|| self.refreshed + REFRESH);
+        let refresh = self.is_outdated.then(|| self.refreshed + self.pause);
         // What is due and not begun waits for a job that is under way, whose end wakes.
         let settle = self.settle_at.filter(|at| *at > now);
-        let others = refresh.into_iter().chain(settle);
+        let question = (!self.questions.is_empty()).then(|| now + GIT_AT_WORK);
+        let others = refresh.into_iter().chain(settle).chain(question);
         self.bursts.next_end().into_iter().chain(others).min()
     }
 }
@@ -156,10 +163,16 @@ impl Agent {
         let over = self.edits.bursts.over(now);
         self.edits.ask(Asked::AfterBurst, over);
         self.settle(now);
-        if self.edits.is_outdated && now >= self.edits.refreshed + REFRESH {
+        let pause = if self.edits.is_outdated {
+            self.edits.pause
+        } else {
+            SWEEP
+        };
+        if now >= self.edits.refreshed + pause {
             self.edits.is_outdated = false;
             self.edits.refreshed = now;
             self.refresh_folders(notices);
+            self.edits.pause = REFRESH.max(now.elapsed() * SHARE);
         }
         self.ask_git();
     }
@@ -193,7 +206,8 @@ impl Agent {
         }
         if path.is_dir() || self.edits.folders.contains(path) {
             // It came, went, or another came in its place.
-            self.edits.folders.forget(self.live.directories(), path);
+            let directories = self.live.directories();
+            self.edits.folders.forget(directories, path);
             self.edits.is_outdated = true;
             if path == root {
                 return;
@@ -214,15 +228,14 @@ impl Agent {
     /// Asks git one thing after the other: however often a file is written, one question is under way.
     fn ask_git(&mut self) {
         if !self.busy.asking
+            && !is_git_at_work(self.live.latch())
             && let Some((asked, paths)) = self.edits.questions.pop_first()
         {
             self.busy.asking = true;
             let latch = Arc::clone(self.live.latch());
             let paths: Vec<Vec<u8>> = paths.into_iter().collect();
-            self.tree.give(move || {
-                wait_for_git(&latch);
-                Done::Saved(asked, saved(latch.repo(), &paths))
-            });
+            self.tree
+                .give(move || Done::Saved(asked, saved(latch.repo(), &paths)));
         }
         let has_patterns = !self.live.latch().policy().auto_lock.is_empty();
         if self.edits.are_folders_outdated && has_patterns && !self.busy.asking_for_folders {
@@ -267,8 +280,9 @@ impl Agent {
         self.note_failure("asking git what was edited", Ok(()), notices);
         let mut first = Vec::new();
         for (path, saved) in found {
-            // While it is written, what is only staged may be git's own doing: a pull before it moves `HEAD`.
-            if asked == Asked::ForWriting && saved == Saved::Staged {
+            // What is only staged may be git's own doing: a pull before it moves `HEAD`. In two seconds that is settled.
+            if asked != Asked::AfterBurst && saved == Saved::Staged {
+                self.edits.bursts.touch(path, Instant::now());
                 continue;
             }
             let holder = self.live.follower().holder_of(&Key::of(&path)).cloned();
@@ -299,9 +313,10 @@ impl Agent {
         }
         // Before it is locked: a lock that nobody remembers taking would not be given back.
         let branch = auto::branch(self.live.latch());
-        let noted = branch.and_then(|branch| self.auto.add(&paths, &branch));
+        let noted = branch.and_then(|branch| self.first_edits.add(&paths, &branch));
         let is_noted = noted.is_ok();
         self.note_failure("noting the locks of first edits", noted, notices);
+        self.read_first_edits(notices);
         if !is_noted {
             self.edits.locking.clear();
             return;
@@ -317,7 +332,7 @@ impl Agent {
             Ok(acquired) => acquired,
             Err(error) => {
                 self.edits.locking.clear();
-                self.forget_taken(notices);
+                self.strike_first_edits(notices);
                 return self.note_failure(what, Err(error), notices);
             }
         };
@@ -332,7 +347,7 @@ impl Agent {
                 notices.push(self.edited(path, holder));
             }
         }
-        self.forget_taken(notices);
+        self.strike_first_edits(notices);
     }
 
     fn edited(&self, path: String, holder: Entry) -> Notice {
@@ -355,19 +370,26 @@ impl Agent {
         let me = &self.me;
         let foreign = self.live.follower().live().filter(|entry| !me.has(entry));
         let mut wanted = folders::of_locks(root, foreign.filter_map(Entry::lock));
-        wanted.extend(self.edits.for_patterns.iter().cloned());
-        let before = self.edits.folders.clone();
-        let watched = self.edits.folders.watch(self.live.directories(), wanted);
+        wanted
+            .folders
+            .extend(self.edits.for_patterns.iter().cloned());
+        let directories = self.live.directories();
+        let (new, watched) = self.edits.folders.watch(directories, &wanted.folders);
         // What was written before the watch was set is found by looking.
-        let new = self.edits.folders.since(&before);
-        let new = new.filter_map(|folder| folder.strip_prefix(root).ok());
+        let new = new
+            .iter()
+            .filter_map(|folder| folder.strip_prefix(root).ok());
         let new = new.map(|folder| match path_to_bytes(folder) {
             top if top.is_empty() => b".".to_vec(),
             folder => folder,
         });
         let new = new.collect();
         self.edits.ask(Asked::ForLocks, new);
-        let left_out = watched.err();
+        let too_large = (wanted.too_large > 0).then(|| {
+            let why = "somebody has locked a directory with thousands of folders";
+            (why.to_owned(), wanted.too_large)
+        });
+        let left_out = watched.err().or(too_large);
         let why = left_out.as_ref().map(|(why, _)| why.clone());
         if let Some((why, count)) =
             left_out.filter(|(why, _)| self.edits.left_out.as_ref() != Some(why))
@@ -378,11 +400,10 @@ impl Agent {
     }
 }
 
-/// While git writes files it holds the index: what they differ from is not settled yet.
-pub(super) fn wait_for_git(latch: &Latch) {
-    let index_lock = latch.repo().git_dir().join("index.lock");
-    let end = Instant::now() + GIT_AT_WORK;
-    while index_lock.exists() && Instant::now() < end {
-        std::thread::sleep(Duration::from_millis(20));
-    }
+/// While git writes files it holds the index: what they differ from is not settled yet. One that was left behind by a git
+/// that was killed counts for a while only.
+pub(super) fn is_git_at_work(latch: &Latch) -> bool {
+    let meta = std::fs::symlink_metadata(latch.repo().git_dir().join("index.lock"));
+    let age = meta.and_then(|meta| meta.modified());
+    age.is_ok_and(|at| at.elapsed().is_ok_and(|age| age < LEFT_BEHIND))
 }

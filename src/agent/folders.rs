@@ -1,7 +1,7 @@
 //! The folders of the working tree in which an edit matters: those of files that others have locked, and of files that
 //! are locked on their first edit. So the number of watches follows the locks, not the tree.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -10,88 +10,109 @@ use crate::git::split_nul;
 use crate::lock::Lock;
 use crate::path::{Key, Kind, bytes_to_path};
 use crate::repo::Repo;
-use crate::watch::{Directories, Unwatched};
+use crate::watch::{Directories, Identity, Unwatched, identity};
 
-/// The folders that are watched.
+/// How many folders of one locked directory are watched; in more than that edits are found by looking.
+const MOST: usize = 4096;
+
+/// The folders that are watched, and which directory each was then.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Folders {
-    watched: BTreeSet<PathBuf>,
+    watched: BTreeMap<PathBuf, Identity>,
 }
 
 impl Folders {
     /// Whether one of them is this.
     pub(super) fn contains(&self, path: &Path) -> bool {
-        self.watched.contains(path)
+        self.watched.contains_key(path)
     }
 
-    /// Those that were not among others.
-    pub(super) fn since<'a>(&'a self, before: &'a Folders) -> impl Iterator<Item = &'a Path> {
-        self.watched
-            .difference(&before.watched)
-            .map(PathBuf::as_path)
-    }
-
-    /// Watches these folders and no others.
+    /// Watches these folders and no others; gives those that are watched from now on.
     ///
     /// # Errors
     /// Why not all of them can be, and how many are left out.
     pub(super) fn watch(
         &mut self,
         directories: &mut Directories,
-        wanted: BTreeSet<PathBuf>,
-    ) -> Result<(), (String, usize)> {
-        for left in self.watched.difference(&wanted) {
-            directories.remove(left);
-        }
-        self.watched.retain(|folder| wanted.contains(folder));
-        let mut left_out = None;
-        for folder in wanted {
-            if self.watched.contains(&folder) && directories.contains(&folder) {
-                continue;
+        wanted: &BTreeSet<PathBuf>,
+    ) -> (Vec<PathBuf>, Result<(), (String, usize)>) {
+        // One that another has come in the place of, by a rename of something above it, say, is watched anew.
+        let is_over =
+            |folder: &PathBuf, was: &Identity| !wanted.contains(folder) || identity(folder) != *was;
+        self.watched.retain(|folder, was| {
+            let goes = is_over(folder, was);
+            if goes {
+                directories.remove(folder);
             }
-            self.watched.remove(&folder);
-            if let Some((_, count)) = &mut left_out {
-                *count += 1;
-                continue;
-            }
-            match directories.add(&folder) {
-                Ok(()) => drop(self.watched.insert(folder)),
+            !goes
+        });
+        let missing: Vec<&PathBuf> = wanted
+            .iter()
+            .filter(|folder| !self.watched.contains_key(*folder))
+            .collect();
+        let mut new = Vec::new();
+        for (n, folder) in missing.iter().enumerate() {
+            let is = identity(folder);
+            match directories.add(folder) {
+                Ok(()) => {
+                    self.watched.insert((*folder).clone(), is);
+                    new.push((*folder).clone());
+                }
                 // Its parent's watch tells when it comes back.
                 Err(Unwatched::Gone) => {}
-                Err(Unwatched::NoEvents(why)) => left_out = Some((why, 1)),
+                Err(Unwatched::NoEvents(why)) => return (new, Err((why, missing.len() - n))),
             }
         }
-        left_out.map_or(Ok(()), Err)
+        (new, Ok(()))
     }
 
-    /// Watches a folder anew that was touched itself: another may have come in its place.
+    /// Watches a folder that was touched itself, and all below it, anew: others may have come in their place.
     pub(super) fn forget(&mut self, directories: &mut Directories, folder: &Path) {
-        if self.watched.remove(folder) {
-            directories.remove(folder);
-        }
+        self.watched.retain(|path, _| {
+            let goes = path.starts_with(folder);
+            if goes {
+                directories.remove(path);
+            }
+            !goes
+        });
     }
 }
 
+/// The folders in which it is worth looking for edits, and how many were too many.
+#[derive(Debug, Default)]
+pub(super) struct Wanted {
+    pub(super) folders: BTreeSet<PathBuf>,
+    /// Locked directories with more folders than are watched.
+    pub(super) too_large: usize,
+}
+
 /// The folders in which edits of what these locks cover show.
-pub(super) fn of_locks<'a>(
-    root: &Path,
-    locks: impl Iterator<Item = &'a Lock>,
-) -> BTreeSet<PathBuf> {
-    let mut folders = BTreeSet::new();
+pub(super) fn of_locks<'a>(root: &Path, locks: impl Iterator<Item = &'a Lock>) -> Wanted {
+    let mut wanted = Wanted::default();
     let mut parents = BTreeSet::new();
     for lock in locks {
         let path = Path::new(lock.path.as_str());
-        match lock.kind {
-            Kind::File => drop(parents.insert(path.parent().unwrap_or(path))),
-            Kind::Directory if lock.path.is_root() => below(root, &mut folders),
-            Kind::Directory => {
-                parents.insert(path.parent().unwrap_or(path));
-                below(&root.join(path), &mut folders);
+        let directory = match lock.kind {
+            Kind::Directory if lock.path.is_root() => Some(root.to_owned()),
+            Kind::Directory => Some(root.join(path)),
+            Kind::File => None,
+        };
+        if !lock.path.is_root() {
+            parents.insert(path.parent().unwrap_or(path));
+        }
+        if let Some(directory) = directory {
+            let mut inside = BTreeSet::new();
+            below(&directory, &mut inside);
+            if inside.len() > MOST {
+                wanted.too_large += 1;
+            } else {
+                wanted.folders.extend(inside);
             }
         }
     }
-    folders.extend(parents.into_iter().map(|parent| existing(root, parent)));
-    folders
+    let parents = parents.into_iter().map(|parent| existing(root, parent));
+    wanted.folders.extend(parents);
+    wanted
 }
 
 /// The folders of the tracked files that `is_wanted`.
@@ -121,7 +142,7 @@ fn existing(root: &Path, folder: &Path) -> PathBuf {
 /// A directory and all directories below it, without those of git.
 fn below(directory: &Path, folders: &mut BTreeSet<PathBuf>) {
     let is_directory = fs::symlink_metadata(directory).is_ok_and(|meta| meta.is_dir());
-    if !is_directory || !folders.insert(directory.to_owned()) {
+    if !is_directory || folders.len() > MOST || !folders.insert(directory.to_owned()) {
         return;
     }
     let Ok(listing) = fs::read_dir(directory) else {

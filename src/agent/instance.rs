@@ -12,10 +12,15 @@ use crate::time::rfc3339;
 #[must_use = "another agent may begin as soon as it is dropped"]
 #[derive(Debug)]
 pub(super) struct Instance {
-    _guard: Guard,
+    guard: Guard,
 }
 
 impl Instance {
+    /// Whether it still keeps others from beginning.
+    pub(super) fn is_current(&self) -> bool {
+        self.guard.is_current()
+    }
+
     /// Begins to be the agent.
     ///
     /// # Errors
@@ -26,7 +31,7 @@ impl Instance {
         let path = directory.join("agent");
         let note = format!("{} on {host} since {}\n", std::process::id(), rfc3339(now));
         match Guard::try_take(&path, &note)? {
-            Some(guard) => Ok(Instance { _guard: guard }),
+            Some(guard) => Ok(Instance { guard }),
             None => Err(Error::AgentRuns {
                 holder: guard::holder(&path),
             }),

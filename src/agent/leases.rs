@@ -5,6 +5,7 @@
 
 use std::collections::HashSet;
 use std::fs;
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
 
@@ -16,10 +17,12 @@ use crate::latch::Latch;
 use crate::lease::Renewal;
 use crate::lock::Lock;
 use crate::path::{Key, Kind, RepoPath};
-use crate::time::Ttl;
+use crate::time::{Ttl, of_file};
 
 /// How many files of a locked directory are looked at for the time of the last writing.
 const LOOKED_AT: usize = 20_000;
+/// By how much a file's time may be ahead: of a file system with a clock of its own.
+const AHEAD: TimeDelta = TimeDelta::minutes(1);
 /// The longest pause between two judgements of what is due.
 const LONGEST: Duration = Duration::from_secs(600);
 
@@ -93,6 +96,7 @@ pub(super) fn differs(lock: &Lock, work: &HashSet<Key>) -> bool {
     }
 }
 
+/// A time ahead of the clock proves nothing.
 fn was_written_lately(root: &Path, lock: &Lock, now: DateTime<Utc>) -> bool {
     let path = if lock.path.is_root() {
         root.to_owned()
@@ -101,19 +105,17 @@ fn was_written_lately(root: &Path, lock: &Lock, now: DateTime<Utc>) -> bool {
     };
     let since = now - part(lock, 1, 1).min(TimeDelta::days(36_500));
     let mut left = LOOKED_AT;
-    is_newer(&path, since, &mut left)
+    is_within(&path, &(since..=now + AHEAD), &mut left)
 }
 
-/// Whether a file, or one below a directory, was written since.
-fn is_newer(path: &Path, since: DateTime<Utc>, left: &mut usize) -> bool {
+/// Whether a file, or one below a directory, was written then.
+fn is_within(path: &Path, when: &RangeInclusive<DateTime<Utc>>, left: &mut usize) -> bool {
     *left = left.saturating_sub(1);
     let Ok(meta) = fs::symlink_metadata(path) else {
         return false;
     };
     if !meta.is_dir() {
-        return meta
-            .modified()
-            .is_ok_and(|at| DateTime::<Utc>::from(at) >= since);
+        return of_file(&meta).is_some_and(|at| when.contains(&at));
     }
     let Ok(listing) = fs::read_dir(path) else {
         return false;
@@ -122,7 +124,7 @@ fn is_newer(path: &Path, since: DateTime<Utc>, left: &mut usize) -> bool {
     listing
         .flatten()
         .filter(is_ours)
-        .any(|item| *left > 0 && is_newer(&item.path(), since, left))
+        .any(|item| *left > 0 && is_within(&item.path(), when, left))
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 
 use super::leases::{due_at, is_ending, is_nearly_due, pause_after, renewal_of, worked_on};
 use super::pace::{LONGEST, Pace};
-use super::{Agent, Deed, Done, Notice, SWEEP, auto};
+use super::{Agent, Deed, Done, Notice, SETTLING, SWEEP, TICK, auto};
 use crate::error::Result;
 use crate::held::Loss;
 use crate::latch::Prolonged;
@@ -25,6 +25,8 @@ pub(super) struct Leases {
     pub(super) judge_at: Instant,
     /// When the first of my leases is due.
     next_due: Option<DateTime<Utc>>,
+    /// When to look whether git takes too long to say what is worked on.
+    doubt_at: Option<Instant>,
     retry: Pace,
     is_failing: bool,
     /// Leases whose end was told.
@@ -32,6 +34,8 @@ pub(super) struct Leases {
     /// Leases of which it was told late in their life that they cannot be renewed.
     told_failing: HashSet<LeaseId>,
     pub(super) look_for_losses_at: Option<Instant>,
+    /// When something happened first that may have been a loss and was not looked into.
+    pub(super) losses_since: Option<Instant>,
     pub(super) give_back_at: Instant,
     /// After a sleep nothing is renewed before it is known what was lost.
     pub(super) is_held_back: bool,
@@ -43,11 +47,13 @@ impl Leases {
             seed,
             judge_at: now,
             next_due: None,
+            doubt_at: None,
             retry: Pace::new(RETRY, seed, now),
             is_failing: false,
             warned: HashSet::new(),
             told_failing: HashSet::new(),
             look_for_losses_at: Some(now),
+            losses_since: None,
             give_back_at: now,
             is_held_back: false,
         }
@@ -70,6 +76,7 @@ impl Agent {
             return;
         }
         self.leases.look_for_losses_at = None;
+        self.leases.losses_since = None;
         self.busy.looking_for_losses = true;
         let (latch, clock) = (Arc::clone(self.live.latch()), Arc::clone(&self.clock));
         self.store.give(move || Done::Losses(latch.losses(&*clock)));
@@ -114,6 +121,7 @@ impl Agent {
 
     /// Has git asked about the leases that are due.
     fn judge_leases(&mut self, now: Instant, notices: &mut Vec<Notice>) {
+        self.renew_on_doubt(now);
         let is_busy = self.busy.judging || self.busy.renewing || self.leases.is_held_back;
         let is_backing_off = self.leases.retry.is_failing() && !self.leases.retry.is_due(now);
         let wall = self.clock.now();
@@ -129,9 +137,40 @@ impl Agent {
         self.leases.judge_at = now + pause_after(self.mine());
         self.warn_of_failing(&due, notices);
         self.busy.judging = true;
+        self.leases.doubt_at = Some(now + TICK);
         let latch = Arc::clone(self.live.latch());
-        self.tree
+        self.judge
             .give(move || Done::Judged(worked_on(&latch, due, wall)));
+    }
+
+    /// Renews what is late in its life while git has not answered yet: rather once too often than losing work.
+    fn renew_on_doubt(&mut self, now: Instant) {
+        let may = self.busy.judging && !self.busy.renewing && !self.leases.is_held_back;
+        let is_time = self.leases.doubt_at.is_some_and(|at| now >= at);
+        if !may || !is_time || !self.does() {
+            return;
+        }
+        self.leases.doubt_at = Some(now + TICK);
+        let wall = self.clock.now();
+        let late = self.mine().filter(|lock| is_ending(lock, wall));
+        let late: Vec<Lock> = late.cloned().collect();
+        if !late.is_empty() {
+            self.renew(late);
+        }
+    }
+
+    fn renew(&mut self, locks: Vec<Lock>) {
+        self.busy.renewing = true;
+        let (latch, clock, me) = (
+            Arc::clone(self.live.latch()),
+            Arc::clone(&self.clock),
+            self.me.clone(),
+        );
+        self.store.give(move || {
+            let leases: Vec<_> = locks.iter().map(renewal_of).collect();
+            let result = latch.renew_leases(&leases, &me, None, &*clock);
+            Done::Renewed(locks, result)
+        });
     }
 
     /// While renewing fails its holder hears of it again when two thirds of a life are over.
@@ -182,17 +221,9 @@ impl Agent {
             self.say(deeds, notices);
             return;
         }
-        self.busy.renewing = true;
-        let (latch, clock, me) = (
-            Arc::clone(self.live.latch()),
-            Arc::clone(&self.clock),
-            self.me.clone(),
-        );
-        self.store.give(move || {
-            let leases: Vec<_> = kept.iter().map(renewal_of).collect();
-            let result = latch.renew_leases(&leases, &me, None, &*clock);
-            Done::Renewed(kept, result)
-        });
+        if !self.busy.renewing {
+            self.renew(kept);
+        }
     }
 
     pub(super) fn hear_renewed(
@@ -215,7 +246,7 @@ impl Agent {
                     self.leases.warned.remove(lease);
                 }
                 if !prolonged.lost.is_empty() {
-                    self.leases.look_for_losses_at = Some(now);
+                    self.leases.look_for_losses_at = Some(now + SETTLING);
                 }
             }
             Err(error) => {
@@ -234,13 +265,13 @@ impl Agent {
 
     /// Gives back what was locked on the first edit, where the work is out.
     fn give_back_finished(&mut self, now: Instant) {
-        if self.auto.is_empty() || self.busy.giving_back || now < self.leases.give_back_at {
+        if self.noted.is_empty() || self.busy.giving_back || now < self.leases.give_back_at {
             return;
         }
         self.leases.give_back_at = now + SWEEP;
         let with_branch = |lock: &Lock| {
-            let branch = self.auto.branch_of(lock)?;
-            Some((lock.clone(), branch.to_owned()))
+            let branch = self.noted.get(&lock.path)?;
+            auto::is_automatic(lock).then(|| (lock.clone(), branch.clone()))
         };
         let locks: Vec<(Lock, String)> = self.mine().filter_map(with_branch).collect();
         if locks.is_empty() {
@@ -249,8 +280,9 @@ impl Agent {
         self.busy.giving_back = true;
         let (latch, clock) = (Arc::clone(self.live.latch()), Arc::clone(&self.clock));
         if self.does() {
+            let me = self.me.clone();
             self.store
-                .give(move || Done::GivenBack(auto::give_back(&latch, &locks, &*clock)));
+                .give(move || Done::GivenBack(auto::give_back(&latch, &me, &locks, &*clock)));
         } else {
             self.tree
                 .give(move || Done::Finished(auto::finished(&latch, &locks)));

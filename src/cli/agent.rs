@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::Answer;
 use super::context::Context;
-use super::events::{Told, is_deserted};
+use super::events::Told;
 use super::exit::Failure;
 use super::interrupt::Interrupt;
 use super::output::{ALERT, GOOD, until, wall};
@@ -39,6 +39,7 @@ pub(super) struct Arguments {
 
 impl Arguments {
     pub(super) fn run(&self, context: &Context) -> Result<Answer> {
+        let interrupt = Interrupt::catch();
         let repo = Repo::from_environment(&context.directory)?;
         let options = Options {
             deeds: if self.dry_run {
@@ -54,7 +55,7 @@ impl Arguments {
             sync: Duration::from_secs(self.sync_every.as_secs().max(1)),
         };
         let mut agent = Agent::start(repo, &context.environment, options, Arc::new(SystemClock))?;
-        let interrupt = Interrupt::catch_and_wake(agent.waker());
+        Interrupt::wake_on_signals(agent.waker());
         agent.latch().mend_link();
         context.tell_copy(agent.latch())?;
         let mut teller = Teller {
@@ -134,14 +135,14 @@ impl Teller<'_> {
         Ok(self.flush())
     }
 
-    fn end(&mut self) {
+    fn end(mut self) {
         let sentence = "your locks stay yours until they end";
         self.say(&Line::plain("stopped", sentence, json!({})));
-        self.flush();
+        self.told.end();
     }
 
     fn flush(&mut self) -> bool {
-        self.told.flush().is_ok() && !is_deserted()
+        self.told.flush()
     }
 
     fn say(&mut self, line: &Line) {

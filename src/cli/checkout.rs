@@ -62,6 +62,7 @@ impl Arguments {
         if acquired.refused.is_empty() {
             latch.make_writable(&targets)?;
         }
+        lock::note_by_hand(context, &latch, &acquired);
         let me = latch.me()?;
         let viewpoint = context.viewpoint(&latch, &me);
         Ok(told(context, &viewpoint, &acquired))

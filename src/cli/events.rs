@@ -2,6 +2,10 @@
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::time::Duration;
 
 use chrono::{DateTime, Local, Utc};
 use serde::Serialize;
@@ -10,20 +14,53 @@ use super::output::{Output, dim, styled};
 use super::{output, words};
 use git_latch::event::{Event, Happening};
 use git_latch::report::Viewpoint;
+use git_latch::time::rfc3339;
 use git_latch::view::Entry;
 
-/// Collects what is to be told, and tells it in one piece.
+/// How much is kept for a reader that does not read, in bytes; then lines are dropped, and counted.
+const KEPT: usize = 16 << 20;
+/// How long what was said last may take to be written.
+const FAREWELL: Duration = Duration::from_millis(200);
+
+/// Collects what is to be told, and has it written by a thread of its own: a reader that does not read holds up neither
+/// the watching nor the end.
 #[derive(Debug)]
 pub(super) struct Told {
     output: Output,
     text: String,
+    dropped: usize,
+    pieces: Sender<String>,
+    shared: Arc<Shared>,
+    ended: Receiver<()>,
+}
+
+/// What the writing thread and the other one know of each other.
+#[derive(Debug, Default)]
+struct Shared {
+    /// How much is not written yet, in bytes.
+    pending: AtomicUsize,
+    /// Whether nobody reads any more.
+    is_gone: AtomicBool,
 }
 
 impl Told {
     pub(super) fn to(output: Output) -> Self {
+        let (pieces, queue) = mpsc::channel();
+        let (end, ended) = mpsc::channel();
+        let shared = Arc::new(Shared::default());
+        let writers = Arc::clone(&shared);
+        std::thread::spawn(move || {
+            write_all(&queue, &writers);
+            // Nobody waits any more: then nobody needs to know.
+            let _ = end.send(());
+        });
         Told {
             output,
             text: String::new(),
+            dropped: 0,
+            pieces,
+            shared,
+            ended,
         }
     }
 
@@ -58,18 +95,71 @@ impl Told {
         let _ = writeln!(self.text, "{}  {word}  {rest}", dim(&time));
     }
 
-    /// Writes it out.
-    ///
-    /// # Errors
-    /// Where nobody reads any more.
-    pub(super) fn flush(&mut self) -> io::Result<()> {
-        if self.text.is_empty() {
-            return Ok(());
+    /// Has it written; says whether anybody listens.
+    pub(super) fn flush(&mut self) -> bool {
+        if !self.text.is_empty() {
+            if self.shared.pending.load(Ordering::Relaxed) > KEPT {
+                self.dropped += self.text.lines().count();
+                self.text.clear();
+            } else {
+                self.note_dropped();
+                let text = std::mem::take(&mut self.text);
+                self.shared.pending.fetch_add(text.len(), Ordering::Relaxed);
+                // Nobody writes any more where nobody reads.
+                let _ = self.pieces.send(text);
+            }
         }
-        let text = std::mem::take(&mut self.text);
+        !self.shared.is_gone.load(Ordering::Relaxed) && !is_deserted()
+    }
+
+    /// Says first that something was not said.
+    fn note_dropped(&mut self) {
+        if self.dropped == 0 {
+            return;
+        }
+        let (count, rest) = (self.dropped, std::mem::take(&mut self.text));
+        self.dropped = 0;
+        if self.output.json {
+            let at = rfc3339(Utc::now());
+            self.object(&serde_json::json!({
+                "seq": null, "event": "dropped", "at": at, "path": null, "lock": null, "count": count,
+            }));
+        } else {
+            let sentence = format!("{count} lines that nobody read");
+            self.line(Utc::now(), "dropped", output::ALERT, &sentence);
+        }
+        self.text.push_str(&rest);
+    }
+
+    /// Ends: what was said last is written, unless that takes too long.
+    pub(super) fn end(mut self) {
+        self.flush();
+        drop(self.pieces);
+        let _ = self.ended.recv_timeout(FAREWELL);
+    }
+}
+
+/// Writes what comes, until nobody reads any more. Whatever else goes wrong with the output is said, and goes by.
+fn write_all(queue: &Receiver<String>, shared: &Shared) {
+    let mut was_well = true;
+    for piece in queue {
         let mut stdout = anstream::stdout().lock();
-        stdout.write_all(text.as_bytes())?;
-        stdout.flush()
+        let written = stdout
+            .write_all(piece.as_bytes())
+            .and_then(|()| stdout.flush());
+        shared.pending.fetch_sub(piece.len(), Ordering::Relaxed);
+        match written {
+            Ok(()) => was_well = true,
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                shared.is_gone.store(true, Ordering::Relaxed);
+                return;
+            }
+            Err(error) => {
+                if std::mem::replace(&mut was_well, false) {
+                    output::eprint(&format!("note: what happens cannot be written: {error}"));
+                }
+            }
+        }
     }
 }
 
@@ -103,7 +193,7 @@ pub(super) fn sentence(viewpoint: &Viewpoint<'_>, event: &Event) -> String {
 
 /// Whether nobody can read stdout any more: a pipe whose other end is closed. A program that listens to us and died is
 /// noticed without an event to tell it.
-pub(super) fn is_deserted() -> bool {
+fn is_deserted() -> bool {
     #[cfg(unix)]
     {
         use rustix::event::{PollFd, PollFlags, Timespec, poll};

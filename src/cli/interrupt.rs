@@ -22,16 +22,14 @@ impl Interrupt {
         interrupt
     }
 
-    /// From now on signals set a flag, and end a wait.
-    pub(crate) fn catch_and_wake(waker: Waker) -> Self {
-        let interrupt = Self::catch();
+    /// From now on signals that are caught end a wait as well.
+    pub(crate) fn wake_on_signals(waker: Waker) {
         #[cfg(unix)]
         if let Err(error) = unix::wake_on_signals(waker) {
             tracing::debug!(%error, "signals end no wait");
         }
         #[cfg(not(unix))]
         drop(waker);
-        interrupt
     }
 
     /// Notes that one came.

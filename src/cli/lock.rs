@@ -1,5 +1,6 @@
 //! `git latch lock`
 
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::time::Duration;
 
@@ -12,8 +13,10 @@ use super::interrupt::Interrupt;
 use super::output::{GOOD, styled, until, wall};
 use super::{Answer, words};
 use git_latch::error::{Code, Result};
+use git_latch::first_edits::FirstEdits;
 use git_latch::latch::{Latch, LockOptions, Waiting};
 use git_latch::lease::{Acquired, Outcome, Refusal, Several, Steal, Taken, Why};
+use git_latch::path::RepoPath;
 use git_latch::report::Viewpoint;
 use git_latch::target::{Target, Unknown};
 use git_latch::time::{Length, Ttl};
@@ -110,6 +113,7 @@ impl Arguments {
         if interrupt.is_set() {
             return interrupted(context, &latch, &acquired);
         }
+        note_by_hand(context, &latch, &acquired);
         for taken in &acquired.locked {
             context.output.done(line(&viewpoint, taken));
         }
@@ -131,6 +135,15 @@ impl Arguments {
             },
             ..LockOptions::default()
         }
+    }
+}
+
+/// What is locked by hand is not the agent's to give back, also where it was locked on a first edit before.
+pub(super) fn note_by_hand(context: &Context, latch: &Latch, acquired: &Acquired) {
+    let taken: HashSet<&RepoPath> = acquired.locked.iter().map(|t| &t.lock.path).collect();
+    let struck = FirstEdits::of(latch).strike(|path| taken.contains(path));
+    if let Err(error) = struck {
+        context.tell_problem(&error);
     }
 }
 

@@ -6,6 +6,7 @@ use serde_json::json;
 use super::context::Context;
 use super::{Answer, words};
 use git_latch::error::Result;
+use git_latch::latch::Whose;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {}
@@ -15,7 +16,7 @@ impl Arguments {
     pub(super) fn run(&self, context: &Context) -> Result<Answer> {
         let latch = context.open()?;
         context.tell_news(&latch)?;
-        let swept = latch.sweep(&context.clock)?;
+        let swept = latch.sweep(Whose::Everybodys, &context.clock)?;
         let me = latch.reader()?;
         let viewpoint = context.viewpoint(&latch, &me);
         for entry in &swept {

@@ -10,7 +10,7 @@ use clap::Args;
 use self::command::Runner;
 use super::Answer;
 use super::context::Context;
-use super::events::{Told, is_deserted};
+use super::events::Told;
 use super::interrupt::Interrupt;
 use git_latch::error::Result;
 use git_latch::event::{Event, Happening};
@@ -42,6 +42,7 @@ pub(super) struct Arguments {
 
 impl Arguments {
     pub(super) fn run(&self, context: &Context) -> Result<Answer> {
+        let interrupt = Interrupt::catch();
         let repo = Repo::from_environment(&context.directory)?;
         let means = if self.poll {
             Means::Polling
@@ -49,7 +50,7 @@ impl Arguments {
             Means::Events
         };
         let mut live = Live::start(repo, &context.environment, means, &context.clock)?;
-        let interrupt = Interrupt::catch_and_wake(live.waker());
+        Interrupt::wake_on_signals(live.waker());
         context.tell_copy(live.latch())?;
         let mut told = Told::to(context.output);
         let mut runner = self.exec.as_deref().map(|c| Runner::new(c, context.output));
@@ -63,7 +64,7 @@ impl Arguments {
                 }
             }
             // A reader that has gone away has seen enough.
-            Ok(told.flush().is_ok() && !is_deserted())
+            Ok(told.flush())
         };
         let missed = match self.since {
             Some(seq) => missed(&live, seq)?,
@@ -84,6 +85,7 @@ impl Arguments {
                 context.tell_polling(polling.as_deref());
             }
         }
+        told.end();
         if let Some(runner) = runner {
             runner.stop();
         }

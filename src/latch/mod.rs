@@ -58,6 +58,15 @@ pub struct Latch {
     workspace: OnceLock<Option<Workspace>>,
 }
 
+/// Whose expired locks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// All.
+    Everybodys,
+    /// Those of this owner in this workspace.
+    Mine,
+}
+
 impl Latch {
     /// Opens the repository around a directory, whatever `GIT_DIR` says. Changes nothing.
     ///
@@ -378,12 +387,17 @@ impl Latch {
     }
 
     /// Removes what has expired; gives what was removed.
-    pub fn sweep(&self, clock: &dyn Clock) -> Result<Vec<Entry>> {
+    pub fn sweep(&self, whose: Whose, clock: &dyn Clock) -> Result<Vec<Entry>> {
         if !self.local.is_begun()? {
             return Ok(Vec::new());
         }
+        let me = match whose {
+            Whose::Everybodys => None,
+            Whose::Mine => Some(self.me()?),
+        };
         let (_, swept) = store::transact(self.store(), &Scope::All, clock, |view| {
-            let (changes, swept) = lease::sweep(view);
+            let is_meant = |entry: &Entry| me.as_ref().is_none_or(|me| me.has(entry));
+            let (changes, swept) = lease::sweep(view, is_meant);
             Ok((changes, Verdict::Yes, swept))
         })?;
         self.after_change();

@@ -98,10 +98,10 @@ fn find<'a>(view: &'a View, me: &Me, what: &Release<'_>) -> (Option<&'a Entry>, 
 
 /// Removes what has expired.
 #[must_use]
-pub fn sweep(view: &View) -> (Vec<Change>, Vec<Entry>) {
+pub fn sweep(view: &View, is_meant: impl Fn(&Entry) -> bool) -> (Vec<Change>, Vec<Entry>) {
     let over: Vec<Entry> = view
         .entries()
-        .filter(|e| view.standing(e) == Standing::Expired)
+        .filter(|e| view.standing(e) == Standing::Expired && is_meant(e))
         .cloned()
         .collect();
     let changes = over

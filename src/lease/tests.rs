@@ -484,9 +484,9 @@ fn a_sweep_removes_what_is_over_and_nothing_else() {
         entry(lock("bob", "b"), Liveness::Dead),
         unreadable("c", 0),
     ];
-    assert_eq!(sweep(&view(1059, &entries)).1.len(), 1);
-    assert_eq!(sweep(&view(1060, &entries)).1.len(), 2);
-    assert_eq!(sweep(&view(90_000, &entries)).1.len(), 3);
+    assert_eq!(sweep(&view(1059, &entries), |_| true).1.len(), 1);
+    assert_eq!(sweep(&view(1060, &entries), |_| true).1.len(), 2);
+    assert_eq!(sweep(&view(90_000, &entries), |_| true).1.len(), 3);
 }
 
 #[test]
@@ -569,7 +569,7 @@ fn take(step: &Step, view: &View) -> Vec<Change> {
                 .collect();
             renew(view, &me, &leases, None).0
         }
-        Step::Sweep => sweep(view).0,
+        Step::Sweep => sweep(view, |_| true).0,
         Step::Wait(_) => Vec::new(),
     }
 }

@@ -95,6 +95,15 @@ impl Follower {
         self.polling.as_deref()
     }
 
+    /// Whether another directory has come in the place of a watched one, without an event that would show it.
+    #[must_use]
+    pub fn is_displaced(&self) -> bool {
+        match &self.source {
+            Source::Directory(mirror) => mirror.is_displaced(),
+            Source::Tip(tip) => tip.is_displaced(),
+        }
+    }
+
     /// Whether something could not be read, and is to be read again.
     #[must_use]
     pub fn has_missed(&self) -> bool {
@@ -125,10 +134,10 @@ impl Follower {
         })
     }
 
-    /// How many locks have ended that nobody has removed yet.
-    #[must_use]
-    pub fn remains(&self) -> usize {
-        self.known.values().filter(|known| known.is_over).count()
+    /// The locks that have ended and that nobody has removed yet.
+    pub fn remains(&self) -> impl Iterator<Item = &Entry> {
+        let over = self.known.values().filter(|known| known.is_over);
+        over.map(|known| &known.entry)
     }
 
     /// What can be seen to have happened since a change without a record of it: locks that were taken, and what has ended
@@ -234,35 +243,40 @@ impl Follower {
         self.read_or_miss(latch, &places, clock)
     }
 
-    /// What has ended by now.
-    pub fn ended(&mut self, latch: &Latch, now: DateTime<Utc>) -> Vec<Event> {
+    /// What has ended by now. Read again before it is told: who was stopped for a while may have missed a renewal.
+    ///
+    /// # Errors
+    /// As [`Follower::look`].
+    pub fn ended(&mut self, latch: &Latch, clock: &dyn Clock) -> Result<Vec<Event>> {
+        let now = clock.now();
         let view = View::new(self.seq, now, *latch.terms(), Vec::new());
-        let mut over = Vec::new();
-        while let Some((at, place)) = self.ends.first().filter(|(at, _)| *at <= now).cloned() {
-            self.ends.pop_first();
-            over.push((at, place));
-        }
+        let timely = self.ends.iter().take_while(|(at, _)| *at <= now);
+        let mut over: BTreeSet<Place> = timely.map(|(_, place)| place.clone()).collect();
         for place in &self.bound {
             if let Some(known) = self.known.get_mut(place)
                 && let Content::Lock { lock, life } = &mut known.entry.content
             {
                 *life = crate::process::liveness(lock.process.as_ref());
-                over.push((now, place.clone()));
+                if view.standing(&known.entry) == Standing::Expired {
+                    over.insert(place.clone());
+                }
             }
         }
-        let mut events = Vec::new();
-        for (at, place) in over {
-            let Some(known) = self.known.get_mut(&place) else {
+        let mut events = self.read_or_miss(latch, &over, clock)?;
+        for place in over {
+            let Some(known) = self.forget(&place) else {
                 continue;
             };
-            if known.is_over || view.standing(&known.entry) != Standing::Expired {
-                continue;
+            if !known.is_over && view.standing(&known.entry) == Standing::Expired {
+                let at = known.end.filter(|end| *end <= now).unwrap_or(now);
+                events.push(self.event(Happening::Expired, at, &known.entry, None));
+                self.remember(known.entry, true, &view);
+            } else {
+                // Its end has moved: a heartbeat ahead of this clock counts as soon as it is not ahead any more.
+                self.remember(known.entry, known.is_over, &view);
             }
-            known.is_over = true;
-            self.bound.remove(&place);
-            events.push(self.event(Happening::Expired, at, &self.known[&place].entry, None));
         }
-        events
+        Ok(events)
     }
 
     /// Judges everything anew, after the clock was set: what had ended may live again.
@@ -321,10 +335,13 @@ impl Follower {
     }
 
     fn places_of_tip(&mut self, latch: &Latch) -> Result<BTreeSet<Place>> {
-        match (&mut self.source, latch.shared()) {
-            (Source::Tip(tip), Some(shared)) => tip.changed(shared),
-            _ => Ok(BTreeSet::new()),
-        }
+        self.missed = true;
+        let places = match (&mut self.source, latch.shared()) {
+            (Source::Tip(tip), Some(shared)) => tip.changed(shared)?,
+            _ => BTreeSet::new(),
+        };
+        self.missed = false;
+        Ok(places)
     }
 
     fn read_or_miss(
@@ -400,7 +417,10 @@ impl Follower {
 
     fn remember(&mut self, entry: Entry, is_over: bool, view: &View) {
         let place = entry.place.clone();
-        let end = entry.over_at(view.now, &view.terms).filter(|_| !is_over);
+        // What ends with a process that lives does not end by time.
+        let ends_by_time = !is_over && !entry.is_bound_to_living();
+        let end = entry.over_at(view.now, &view.terms);
+        let end = end.filter(|_| ends_by_time);
         if !is_over {
             self.ends.extend(end.map(|at| (at, place.clone())));
             if entry.lock().is_some_and(|lock| lock.process.is_some()) {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::error::Result;
 use crate::path::{Place, path_to_bytes};
 use crate::store::{LocalStore, Stamp, mount_of, stamps};
-use crate::watch::{Directories, Unwatched};
+use crate::watch::{Directories, Identity, Unwatched, identity};
 
 /// The watched directories of one lock directory.
 #[derive(Debug)]
@@ -16,6 +16,8 @@ pub(super) struct Mirror {
     latch: PathBuf,
     locks: PathBuf,
     watched: BTreeSet<PathBuf>,
+    /// Which directories these three were when they were watched.
+    above: [Identity; 3],
     /// What every lock file looked like at the last poll, if there was one.
     stamps: Option<BTreeMap<Place, Stamp>>,
 }
@@ -40,6 +42,7 @@ impl Mirror {
             latch: locks.parent().unwrap_or(&locks).to_owned(),
             locks,
             watched: BTreeSet::new(),
+            above: [None; 3],
             stamps: None,
         }
     }
@@ -47,6 +50,15 @@ impl Mirror {
     /// Watches everything anew.
     pub(super) fn attach(&mut self, directories: &mut Directories) -> Events {
         self.attach_and_find(directories, &mut Found::default())
+    }
+
+    /// Whether one of the directories that everything hangs on is another one now.
+    pub(super) fn is_displaced(&self) -> bool {
+        !self.watched.is_empty() && self.above != self.identities()
+    }
+
+    fn identities(&self) -> [Identity; 3] {
+        [&self.common, &self.latch, &self.locks].map(|directory| identity(directory))
     }
 
     /// Watches nothing any more.
@@ -63,6 +75,7 @@ impl Mirror {
         if let Some(kind) = mount_of(&self.common) {
             return Err(format!("{} lies on {kind}", self.common.display()));
         }
+        self.above = self.identities();
         let attached = self.attach_from_above(directories, found);
         if attached.is_err() {
             self.detach(directories);
@@ -142,18 +155,28 @@ impl Mirror {
             return (found, events);
         }
         let mut events = Ok(());
-        let locks = self.locks.clone();
-        for path in paths.iter().filter(|path| path.starts_with(&locks)) {
+        let touched: Vec<&PathBuf> = paths
+            .iter()
+            .filter(|p| p.starts_with(&self.locks))
+            .collect();
+        let mut entered = Vec::new();
+        // First all leaves: a directory that was renamed is one to the system, under both names.
+        for path in touched {
             let place = self.place(path);
             let is_directory = fs::symlink_metadata(path).is_ok_and(|meta| meta.is_dir());
             if is_directory || self.watched.contains(path) {
                 found.directories.push([place.as_bytes(), b"/"].concat());
                 self.leave(directories, path);
-                events = events.and(self.enter(directories, path, &mut found));
+                entered.push(path);
             }
             if place.is_lock() {
                 found.places.insert(place);
             }
+        }
+        for path in entered {
+            // Its parent may have been entered, and this with it.
+            self.leave(directories, path);
+            events = events.and(self.enter(directories, path, &mut found));
         }
         if events.is_err() {
             self.detach(directories);

@@ -7,7 +7,7 @@ use super::mirror::Events;
 use crate::error::Result;
 use crate::path::Place;
 use crate::store::SharedStore;
-use crate::watch::{Directories, Unwatched};
+use crate::watch::{Directories, Identity, Unwatched, identity};
 
 /// What was read last, and where it shows that there is more.
 #[derive(Debug)]
@@ -17,6 +17,8 @@ pub(super) struct Tip {
     /// Written anew whenever a later tip was accepted.
     shown: PathBuf,
     watched: Option<PathBuf>,
+    /// Which directory that was.
+    was: Identity,
 }
 
 impl Tip {
@@ -25,6 +27,7 @@ impl Tip {
             tree: shared.tree()?,
             shown: shared.shown(),
             watched: None,
+            was: None,
         })
     }
 
@@ -35,6 +38,7 @@ impl Tip {
         for directory in self.shown.ancestors().skip(1) {
             match directories.add(directory) {
                 Ok(()) => {
+                    self.was = identity(directory);
                     self.watched = Some(directory.to_owned());
                     return Ok(());
                 }
@@ -43,6 +47,12 @@ impl Tip {
             }
         }
         Ok(())
+    }
+
+    /// Whether the watched directory is another one now.
+    pub(super) fn is_displaced(&self) -> bool {
+        let now = self.watched.as_deref().and_then(identity);
+        self.watched.is_some() && now != self.was
     }
 
     /// Watches nothing any more.

@@ -16,7 +16,7 @@ pub(crate) use objects::{Objects, Past, Revision};
 pub(crate) use trees::{Differing, Node, NodeKind};
 
 use crate::error::{Error, Result};
-use crate::git::Git;
+use crate::git::{Cancel, Git};
 
 /// One working tree of a repository, or a bare repository.
 #[derive(Clone, Debug)]
@@ -25,6 +25,7 @@ pub struct Repo {
     git_dir: PathBuf,
     common_dir: PathBuf,
     inherits: bool,
+    cancel: Cancel,
 }
 
 impl Repo {
@@ -62,6 +63,7 @@ impl Repo {
                     git_dir,
                     common_dir,
                     inherits,
+                    cancel: Cancel::default(),
                 })
             }
             Err(error) => {
@@ -97,7 +99,14 @@ impl Repo {
             git_dir: canonical(git_dir)?,
             common_dir: canonical(common_dir)?,
             inherits,
+            cancel: Cancel::default(),
         })
+    }
+
+    /// Lets another thread end what waits for a remote.
+    #[must_use]
+    pub fn with_cancel(self, cancel: Cancel) -> Self {
+        Repo { cancel, ..self }
     }
 
     /// The top of the working tree.
@@ -204,7 +213,8 @@ impl Repo {
     /// Git, run where the user's own would run, but told nothing of the surrounding git: for a repository of ours.
     #[must_use]
     pub(crate) fn git_apart(&self) -> Git {
-        Git::new(self.root.as_deref().unwrap_or(&self.git_dir), false)
+        let git = Git::new(self.root.as_deref().unwrap_or(&self.git_dir), false);
+        git.with_cancel(self.cancel.clone())
     }
 
     /// Git, run in a directory of the working tree.

@@ -26,6 +26,17 @@ pub(crate) const NO_FOLLOW: i32 = {
     bits
 };
 
+/// Open flags that do not wait for a pipe's other end.
+#[cfg(unix)]
+const NO_WAIT: i32 = {
+    #[expect(
+        clippy::cast_possible_wrap,
+        reason = "open flags are small positive numbers in every ABI"
+    )]
+    let bits = rustix::fs::OFlags::NONBLOCK.bits() as i32;
+    bits
+};
+
 /// What was found where a lock may lie.
 pub(crate) struct Found {
     /// Its bytes, or why it is no lock file at all.
@@ -42,7 +53,7 @@ pub(crate) fn read(path: &Path) -> Result<Option<Found>> {
         Err(e) => return odd(path, e),
     };
     let meta = file.metadata().map_err(Error::io("read", path))?;
-    let modified = meta.modified().ok().map(DateTime::from);
+    let modified = crate::time::of_file(&meta);
     if !meta.is_file() {
         let what = if meta.is_dir() {
             "it is a directory"
@@ -81,7 +92,31 @@ fn read_whole(mut file: File, length: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn open(path: &Path) -> io::Result<File> {
+/// Reads a small file of ours or of the team's: never waits for a pipe, never reads a device or more than `limit` bytes.
+pub(crate) fn read_small(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let mut options = OpenOptions::new();
+    options.read(true);
+    // Through links, as git and editors do; but to no pipe.
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, NO_WAIT);
+    let file = options.open(path)?;
+    let meta = file.metadata()?;
+    if meta.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    if !meta.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    if meta.len() > limit {
+        return Err(io::Error::other(format!("it is larger than {limit} bytes")));
+    }
+    let mut bytes = Vec::new();
+    file.take(limit).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Opens a regular file, never through a link.
+pub(crate) fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true);
     #[cfg(unix)]
@@ -103,7 +138,7 @@ fn odd(path: &Path, error: io::Error) -> Result<Option<Found>> {
     };
     Ok(Some(Found {
         bytes: Err(what.into()),
-        modified: meta.modified().ok().map(DateTime::from),
+        modified: crate::time::of_file(&meta),
     }))
 }
 

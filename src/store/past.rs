@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::fs::{self, OpenOptions};
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
@@ -72,7 +72,11 @@ impl Record {
         if length > FULL {
             fs::rename(&self.now, &self.before).map_err(Error::io("rename", &self.now))?;
         }
-        let file = OpenOptions::new().append(true).create(true).open(&self.now);
+        let mut options = OpenOptions::new();
+        options.append(true).create(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, files::NO_FOLLOW);
+        let file = options.open(&self.now);
         let mut file = file.map_err(Error::io("open", &self.now))?;
         let written = file.write_all(&lines);
         if written.is_err() {
@@ -91,15 +95,14 @@ impl Record {
     pub(super) fn events(&self) -> Result<Vec<Event>> {
         let mut events = Vec::new();
         for path in [&self.before, &self.now] {
-            let file = match fs::File::open(path) {
-                Ok(file) => file,
+            let bytes = match files::read_small(path, 64 * FULL) {
+                Ok(bytes) => bytes,
                 Err(e) if files::is_absent(&e) => continue,
                 Err(e) => return Err(Error::io("read", path)(e)),
             };
-            for line in BufReader::new(file).split(b'\n') {
-                let line = line.map_err(Error::io("read", path))?;
+            for line in bytes.split(|b| *b == b'\n') {
                 // A line that was torn when the machine went down is one less.
-                let parsed = serde_json::from_slice::<Line>(&line).ok();
+                let parsed = serde_json::from_slice::<Line>(line).ok();
                 events.extend(parsed.and_then(event));
             }
         }

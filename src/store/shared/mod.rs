@@ -343,7 +343,7 @@ impl SharedStore {
     fn seen(&self, place: &Place) -> Option<DateTime<Utc>> {
         let copy = self.directory.join("locks").join(place.to_path());
         let meta = fs::symlink_metadata(copy).ok()?;
-        meta.modified().ok().map(DateTime::from)
+        crate::time::of_file(&meta)
     }
 
     /// Brings the files in the lock directory up to date; gives how many changed.

@@ -59,6 +59,10 @@ impl Remote {
 
     /// Fetches the ref into `into`. Nothing is transferred where nothing has changed.
     pub(super) fn fetch(&self, into: &str, limit: Option<Duration>) -> Result<Presence> {
+        self.fetch_in(into, limit, 2)
+    }
+
+    fn fetch_in(&self, into: &str, limit: Option<Duration>, tries: u32) -> Result<Presence> {
         let refspec = format!("+{}:{into}", self.reference);
         let output = self.run(
             &[
@@ -89,10 +93,12 @@ impl Remote {
             ],
             limit,
         )?;
-        if asked.status.code() == Some(2) {
-            return Ok(Presence::Absent);
+        match asked.status.code() {
+            Some(2) => Ok(Presence::Absent),
+            // It is there: somebody took the first lock in between.
+            Some(0) if tries > 1 => self.fetch_in(into, limit, tries - 1),
+            _ => Err(self.unreachable(&words(&output))),
         }
-        Err(self.unreachable(&words(&output)))
     }
 
     /// Makes the ref name `new`, if it names `old` (or, for `None`, does not exist); with `branch`, both or neither.
