@@ -167,9 +167,7 @@ impl Git {
                 break status;
             }
             if Instant::now() >= end || self.cancel.is_cancelled() {
-                // It may have ended meanwhile: then there is nothing to kill.
-                let _ = child.kill();
-                let _ = child.wait();
+                end_git(&mut child);
                 return Ok(None);
             }
             std::thread::sleep(pause);
@@ -277,6 +275,27 @@ impl Git {
             Err(failure(second, &output))
         }
     }
+}
+
+/// How long git may take to end its own helpers when it is told to end.
+const LAST_WORDS: Duration = Duration::from_millis(200);
+
+/// Ends git: it is asked to, so that it ends its helpers, and then killed.
+fn end_git(child: &mut Child) {
+    #[cfg(unix)]
+    {
+        let pid = i32::try_from(child.id()).ok();
+        if let Some(pid) = pid.and_then(rustix::process::Pid::from_raw) {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        }
+        let end = Instant::now() + LAST_WORDS;
+        while Instant::now() < end && matches!(child.try_wait(), Ok(None)) {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+    // It may have ended meanwhile: then there is nothing to kill.
+    let _ = child.kill();
+    let _ = child.wait();
 }
 
 /// Reads a pipe to its end, meanwhile.

@@ -10,6 +10,7 @@ use crate::latch::{Latch, LockOptions};
 use crate::lease::Acquired;
 use crate::lock::{LeaseId, Lock};
 use crate::path::{Key, Kind, RepoPath};
+use crate::store::files;
 use crate::target::Target;
 use crate::time::Clock;
 use crate::view::{Entry, Me};
@@ -17,8 +18,14 @@ use crate::view::{Entry, Me};
 /// What others read as the reason.
 const REASON: &str = "first edit";
 
-/// The branch that a working tree is on, by its full name; empty where it is on none.
+/// The branch that a working tree is on, by its full name, also while that is rebased; empty where it is on none.
 pub(super) fn branch(latch: &Latch) -> Result<String> {
+    for rebase in ["rebase-merge", "rebase-apply"] {
+        let head = latch.repo().git_dir().join(rebase).join("head-name");
+        if let Ok(name) = files::read_small(&head, 4096) {
+            return Ok(String::from_utf8_lossy(&name).trim().to_owned());
+        }
+    }
     Ok(latch.repo().head_ref()?.unwrap_or_default())
 }
 
@@ -73,7 +80,7 @@ pub(super) fn finished(latch: &Latch, locks: &[(Lock, String)]) -> Result<Vec<Re
     let (branch, work) = (branch(latch)?, work_in_progress(latch.repo(), remote)?);
     let done = locks
         .iter()
-        .filter(|(lock, on)| *on == branch && !differs(lock, &work));
+        .filter(|(lock, on)| (on.is_empty() || *on == branch) && !differs(lock, &work));
     Ok(done.map(|(lock, _)| lock.path.clone()).collect())
 }
 

@@ -166,7 +166,7 @@ impl Agent {
         let pause = if self.edits.is_outdated {
             self.edits.pause
         } else {
-            SWEEP
+            fault::limit("GIT_LATCH_SWEEP_MS", SWEEP)
         };
         if now >= self.edits.refreshed + pause {
             self.edits.is_outdated = false;

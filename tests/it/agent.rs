@@ -359,7 +359,10 @@ fn a_remote_that_hangs_holds_up_neither_events_nor_the_end() {
     let hung = sandbox.path().join("hung");
     bob.write_script(
         "../hang",
-        &format!("#!/bin/sh\n: > '{}'\nexec sleep 600\n", hung.display()),
+        &format!(
+            "#!/bin/sh\necho $$ > '{}'\nexec cat > /dev/null\n",
+            hung.display()
+        ),
     );
     let url = format!("ext::{} %S x", sandbox.path().join("hang").display());
     bob.git(&["config", "remote.origin.url", &url]);
@@ -371,6 +374,85 @@ fn a_remote_that_hangs_holds_up_neither_events_nor_the_end() {
     agent.tells_in_the_end("failed", "");
     agent.signal(Signal::TERM);
     assert_eq!(agent.ended(), 0);
+    // Nor does it leave anything behind that waits on.
+    let pid = fs::read_to_string(&hung).unwrap();
+    let process = std::path::Path::new("/proc").join(pid.trim());
+    eventually("what hangs has ended", || !process.exists());
+}
+
+#[test]
+fn a_clock_that_is_wrong_costs_others_nothing() {
+    let sandbox = Sandbox::new();
+    let (ada, bob) = two(&sandbox);
+    bob.ok(&["lock", "hero.psd"]);
+    ada.ok(&["lock", "notes.txt"]);
+    ada.ok(&["sync"]);
+    let clock = sandbox.path().join("clock");
+    fs::write(&clock, "0").unwrap();
+    let mut command = command(&ada, &["--sync-every", "1h"]);
+    command.env("GIT_LATCH_TEST_CLOCK", format!("@{}", clock.display()));
+    command.env("GIT_LATCH_SWEEP_MS", "50");
+    let mut agent = begun(command);
+    fs::write(&clock, "200000").unwrap();
+    agent.tells_in_the_end("expired", "hero.psd");
+    // Its own is cleaned up.
+    let remote = sandbox.path().join("remote.git");
+    eventually("one lock is left", || {
+        bob.ok(&["sync"]);
+        bob.locks().len() == 1
+    });
+    assert_eq!(bob.locks()[0].0, "hero.psd", "{}", remote.display());
+    bob.ok(&["renew"]);
+}
+
+#[test]
+fn an_output_that_takes_nothing_does_not_end_it() {
+    let sandbox = Sandbox::new();
+    let ada = sandbox.repo();
+    let script = "exec \"$0\" agent > /dev/full";
+    let mut command = ada.command("sh");
+    let mut agent = Stream::start(command.args(["-c", script, LATCH]));
+    agent.says("what happens cannot be written");
+    agent.signal(Signal::TERM);
+    assert_eq!(agent.ended(), 0);
+}
+
+#[test]
+fn who_removes_its_guard_does_not_get_two() {
+    let sandbox = Sandbox::new();
+    let ada = sandbox.repo();
+    let mut command = command(&ada, &[]);
+    command.env("GIT_LATCH_SWEEP_MS", "50");
+    let _first = begun(command);
+    fs::remove_dir_all(ada.path.join(".git/latch")).unwrap();
+    eventually("its guard is there again", || {
+        ada.path.join(".git/latch/agent").exists()
+    });
+    ada.latch(&["agent"])
+        .ended(1)
+        .said("runs in this working tree already");
+}
+
+#[test]
+fn while_git_is_at_work_leases_live_on() {
+    let sandbox = Sandbox::new();
+    let ada = sandbox.repo();
+    quiet(&ada);
+    let mut agent = agent(&ada, &[]);
+    ada.by("bob").ok(&["lock", "notes.txt"]);
+    agent.tells_in_the_end("locked", "notes.txt");
+    ada.ok(&["lock", "hero.psd", "--ttl", "3s"]);
+    ada.write("hero.psd", "two\n");
+    // As while the editor of a commit message is open.
+    let index_lock = ada.path.join(".git/index.lock");
+    fs::write(&index_lock, "").unwrap();
+    ada.write("notes.txt", "two\n");
+    for _ in 0..4 {
+        let (event, path) = agent.event();
+        assert!(path == "hero.psd", "{event} {path}");
+    }
+    fs::remove_file(&index_lock).unwrap();
+    agent.tells_in_the_end("edited", "notes.txt");
 }
 
 #[test]

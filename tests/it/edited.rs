@@ -383,3 +383,149 @@ fn what_git_has_staged_is_no_edit_before_it_has_moved_the_branch() {
     ada.git(&["update-ref", "refs/heads/main", "theirs"]);
     saved_in_a_new_burst(&ada, &mut agent, "notes.txt");
 }
+
+/// A `git` that halts in `git status` while `halt` exists: then it makes `reached`, and goes on when that is gone.
+fn slow_git(ada: &Tree<'_>) -> (std::path::PathBuf, std::path::PathBuf) {
+    let (halt, reached) = (
+        ada.sandbox.path().join("halt"),
+        ada.sandbox.path().join("reached"),
+    );
+    let script = format!(
+        "#!/bin/sh\nPATH=${{PATH#*:}}\nif [ \"$1\" = status ] && [ -e '{0}' ]; then\n\
+         : > '{1}'\nwhile [ -e '{0}' ]; do sleep 0.01; done\nfi\nexec git \"$@\"\n",
+        halt.display(),
+        reached.display()
+    );
+    ada.write_script("../slow/git", &script);
+    (halt, reached)
+}
+
+/// An agent whose `git` is slow when it is told to be.
+fn agent_with_slow_git(ada: &Tree<'_>) -> Stream {
+    let mut command = ada.command(LATCH);
+    let path = command
+        .get_envs()
+        .find_map(|(name, value)| (name == "PATH").then(|| value.unwrap().to_owned()))
+        .unwrap();
+    let slow = ada.sandbox.path().join("slow");
+    let paths = std::iter::once(slow).chain(std::env::split_paths(&path));
+    command.env(
+        "PATH",
+        std::env::join_paths(paths.collect::<Vec<_>>()).unwrap(),
+    );
+    command.args(["--json", "agent"]);
+    begun(command)
+}
+
+#[test]
+fn a_lock_that_was_taken_by_hand_meanwhile_is_not_given_back() {
+    let sandbox = Sandbox::new();
+    let ada = sandbox.repo();
+    locks_scenes(&ada);
+    let (halt, reached) = slow_git(&ada);
+    ada.write("scenes/town.tscn", "two\n");
+    let mut agent = agent_with_slow_git(&ada);
+    agent.tells(&[("locked", "scenes/town.tscn")]);
+    fs::write(&halt, "").unwrap();
+    ada.git(&["checkout", "-q", "."]);
+    eventually("the agent asks git", || reached.exists());
+    ada.ok(&["unlock", "scenes/town.tscn"]);
+    ada.ok(&["lock", "scenes/town.tscn", "-m", "by hand"]);
+    fs::remove_file(&halt).unwrap();
+    agent.tells_in_the_end("locked", "scenes/town.tscn");
+    // A lock that is given back later shows that it was looked.
+    ada.write("scenes/cave.tscn", "two\n");
+    agent.tells(&[("locked", "scenes/cave.tscn")]);
+    ada.git(&["checkout", "-q", "."]);
+    agent.tells(&[("unlocked", "scenes/cave.tscn")]);
+    assert_eq!(ada.json(&["list"])["locks"][0]["reason"], "by hand");
+}
+
+#[test]
+fn what_is_locked_by_hand_after_the_first_edit_stays() {
+    let sandbox = Sandbox::new();
+    let ada = sandbox.repo();
+    locks_scenes(&ada);
+    let mut agent = agent(&ada, &[]);
+    ready(&ada, &mut agent);
+    ada.write("scenes/town.tscn", "two\n");
+    agent.tells(&[("locked", "scenes/town.tscn")]);
+    ada.ok(&["lock", "scenes/town.tscn"]);
+    agent.tells(&[("renewed", "scenes/town.tscn")]);
+    ada.write("scenes/cave.tscn", "two\n");
+    agent.tells(&[("locked", "scenes/cave.tscn")]);
+    ada.git(&["checkout", "-q", "."]);
+    agent.tells(&[("unlocked", "scenes/cave.tscn")]);
+    assert_eq!(ada.locks()[0].0, "scenes/town.tscn");
+}
+
+#[test]
+fn an_edit_while_the_lock_is_given_back_takes_it_again() {
+    let sandbox = Sandbox::new();
+    let ada = sandbox.repo();
+    locks_scenes(&ada);
+    let (halt, reached) = slow_git(&ada);
+    ada.write("scenes/town.tscn", "two\n");
+    let mut agent = agent_with_slow_git(&ada);
+    agent.tells(&[("locked", "scenes/town.tscn")]);
+    fs::write(&halt, "").unwrap();
+    ada.git(&["checkout", "-q", "."]);
+    eventually("the agent asks git", || reached.exists());
+    fs::remove_file(&halt).unwrap();
+    agent.tells(&[("unlocked", "scenes/town.tscn")]);
+    ada.write("scenes/town.tscn", "three\n");
+    agent.tells(&[("locked", "scenes/town.tscn")]);
+}
+
+#[test]
+fn a_folder_that_was_replaced_from_above_is_watched_again() {
+    let sandbox = Sandbox::new();
+    let ada = sandbox.repo();
+    ada.write("deep/er/file", "one\n");
+    ada.git(&["add", "."]);
+    ada.git(&["commit", "-qm", "deep"]);
+    let mut command = ada.command(LATCH);
+    command
+        .args(["--json", "agent"])
+        .env("GIT_LATCH_SWEEP_MS", "50");
+    let mut agent = begun(command);
+    locked_by_bob(&ada, &mut agent, "deep/er/file");
+    let (deep, aside) = (ada.path.join("deep"), ada.path.join("aside"));
+    fs::rename(&deep, &aside).unwrap();
+    let copied = ada.command("cp").arg("-a").args([&aside, &deep]).status();
+    assert!(copied.unwrap().success());
+    ada.write("deep/er/file", "two\n");
+    agent.tells(&[("edited", "deep/er/file")]);
+}
+
+#[test]
+fn a_rebase_that_stops_gives_nothing_back() {
+    let sandbox = Sandbox::new();
+    let (ada, bob) = two(&sandbox);
+    locks_scenes(&ada);
+    ada.git(&["push", "-q", "origin", "main"]);
+    fs::remove_file(bob.path.join(".latch.toml")).unwrap();
+    bob.git(&["pull", "-q", "--rebase"]);
+    bob.write("notes.txt", "bob\n");
+    bob.git(&["commit", "-qam", "notes"]);
+    bob.git(&["push", "-q", "origin", "HEAD:main"]);
+    let mut agent = agent(&ada, &["--sync-every", "1h"]);
+    ready(&ada, &mut agent);
+    ada.write("scenes/town.tscn", "two\n");
+    agent.tells(&[("locked", "scenes/town.tscn")]);
+    ada.git(&["commit", "-qam", "town"]);
+    ada.write("notes.txt", "ada\n");
+    ada.git(&["commit", "-qam", "notes"]);
+    assert_ne!(ada.try_git(&["pull", "-q", "--rebase"]).code, 0);
+    // The first edit of another scene, taken back: nothing is given back before the rebase is over.
+    ada.write("scenes/cave.tscn", "two\n");
+    agent.tells(&[("locked", "scenes/cave.tscn")]);
+    ada.git(&["checkout", "-q", "scenes/cave.tscn"]);
+    ada.git(&["checkout", "-q", "--ours", "notes.txt"]);
+    ada.git(&["add", "notes.txt"]);
+    ada.git(&["rebase", "--skip"]);
+    agent.tells(&[("unlocked", "scenes/cave.tscn")]);
+    assert_eq!(ada.locks()[0].0, "scenes/town.tscn");
+    ada.git(&["push", "-q", "origin", "main"]);
+    agent.tells(&[("unlocked", "scenes/town.tscn")]);
+}

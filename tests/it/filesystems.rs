@@ -177,3 +177,22 @@ fn without_upper_and_lower_case_a_path_has_one_lock_as_everywhere() {
     ada.ok(&["unlock", "Hero.psd"]);
     watch.tells(&[("unlocked", "hero.psd")]);
 }
+
+#[test]
+fn a_file_time_that_no_calendar_knows_is_no_reason_to_fail() {
+    let sandbox = Sandbox::new();
+    let Some(mount) = Mount::small(&sandbox) else {
+        return;
+    };
+    let ada = mount.repo(&sandbox);
+    ada.ok(&["lock", "Hero.psd"]);
+    for file in ["Hero.psd", ".git/latch/locks/hero.psd.lock"] {
+        let touched = ada
+            .command("touch")
+            .args(["-d", "@99999999999999", file])
+            .status();
+        assert!(touched.unwrap().success());
+    }
+    assert_eq!(ada.locks().len(), 1);
+    ada.ok(&["renew"]);
+}

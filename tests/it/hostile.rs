@@ -455,3 +455,23 @@ fn a_file_system_whose_locks_may_not_reach_everybody_is_refused() {
     let run = in_own_mounts(&ada, script).ended(2);
     assert_eq!(run.json()["error"]["code"], "unsupported");
 }
+
+#[test]
+fn a_pipe_where_a_lock_or_the_policy_should_be_keeps_nobody_waiting() {
+    let sandbox = Sandbox::new();
+    let ada = sandbox.repo();
+    ada.ok(&["lock", "notes.txt"]);
+    for pipe in [".git/latch/locks/hero.psd.lock", "pipe"] {
+        assert!(ada.command("mkfifo").arg(pipe).status().unwrap().success());
+    }
+    // Dated ahead: it would be given the present time.
+    let dated = ada
+        .command("touch")
+        .args(["-d", "+1 day", ".git/latch/locks/hero.psd.lock"])
+        .status();
+    assert!(dated.unwrap().success());
+    ada.ok(&["sweep"]);
+    ada.ok(&["renew"]);
+    std::os::unix::fs::symlink("pipe", ada.path.join(".latch.toml")).unwrap();
+    ada.latch(&["list"]).ended(5).said("no regular file");
+}

@@ -1,6 +1,7 @@
 //! `git latch watch`: what happens to locks, as it happens.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 
 use rustix::process::Signal;
@@ -378,4 +379,104 @@ fn shared_locks_are_told_when_they_are_fetched() {
         ("unlocked", "hero.psd"),
         ("locked", "scenes/town.tscn"),
     ]);
+}
+
+#[test]
+fn a_reader_that_does_not_read_holds_up_neither_the_watching_nor_the_end() {
+    let sandbox = Sandbox::new();
+    let ada = sandbox.repo();
+    let mut command = ada.command(LATCH);
+    command.args(["watch", "--json", "--since", "0"]);
+    let reason = "x".repeat(400);
+    // More than a pipe takes.
+    let many: Vec<String> = (0..200).map(|n| format!("many/{n}")).collect();
+    let lock = ["lock", "--new", "-m", &reason];
+    let paths = many.iter().map(String::as_str);
+    ada.ok(&lock.into_iter().chain(paths).collect::<Vec<_>>());
+    let watch = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let mut watch = watch.unwrap();
+    BufReader::new(watch.stderr.take().unwrap())
+        .read_line(&mut String::new())
+        .unwrap();
+    let pid = rustix::process::Pid::from_raw(watch.id().cast_signed()).unwrap();
+    rustix::process::kill_process(pid, Signal::TERM).unwrap();
+    assert_eq!(watch.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_heartbeat_ahead_of_this_clock_ends_when_its_time_is_over() {
+    let sandbox = Sandbox::new();
+    let ada = sandbox.repo();
+    without_grace(&ada);
+    let mut watch = watching(&ada, &[]);
+    let mut ahead = ada.by("bob").command(LATCH);
+    ahead.args(["lock", "hero.psd", "--ttl", "1s"]);
+    assert!(
+        ahead
+            .env("GIT_LATCH_TEST_CLOCK", "2")
+            .status()
+            .unwrap()
+            .success()
+    );
+    watch.tells(&[("locked", "hero.psd"), ("expired", "hero.psd")]);
+}
+
+#[test]
+fn a_repository_that_was_replaced_is_followed_on() {
+    let sandbox = Sandbox::new();
+    let ada = sandbox.repo();
+    ada.ok(&["lock", "notes.txt"]);
+    let mut watch = watching(&ada, &[]);
+    let (git, aside) = (ada.path.join(".git"), ada.path.join(".aside"));
+    fs::rename(&git, &aside).unwrap();
+    // Every time is as it was.
+    let copied = ada.command("cp").arg("-a").args([&aside, &git]).status();
+    assert!(copied.unwrap().success());
+    ada.ok(&["lock", "hero.psd"]);
+    watch.tells(&[("locked", "hero.psd")]);
+    ada.ok(&["unlock", "notes.txt"]);
+    watch.tells(&[("unlocked", "notes.txt")]);
+}
+
+#[test]
+fn stopped_for_a_while_it_tells_no_end_of_what_was_renewed() {
+    let sandbox = Sandbox::new();
+    let ada = sandbox.repo();
+    without_grace(&ada);
+    ada.ok(&["lock", "hero.psd", "--ttl", "2s"]);
+    let mut watch = watching(&ada, &[]);
+    watch.signal(Signal::STOP);
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(3);
+    eventually("more than a life is over", || {
+        ada.ok(&["renew"]);
+        std::time::Instant::now() > end
+    });
+    watch.signal(Signal::CONT);
+    ada.ok(&["unlock", "hero.psd"]);
+    watch.tells(&[("unlocked", "hero.psd")]);
+}
+
+#[test]
+fn a_change_that_is_under_way_is_told_when_it_is_through() {
+    let sandbox = Sandbox::new();
+    let ada = sandbox.repo();
+    ada.ok(&["lock", "hero.psd"]);
+    let seq = ada.json(&["list"])["seq"].to_string();
+    let halt = sandbox.path().join("halt");
+    fs::create_dir(&halt).unwrap();
+    let mut unlock = ada.command(LATCH);
+    unlock.args(["unlock", "hero.psd"]);
+    unlock.env("GIT_LATCH_FAULT", format!("change.done={}", halt.display()));
+    let mut unlock = unlock.spawn().unwrap();
+    eventually("the file is gone, and nothing recorded", || {
+        halt.join("reached").exists()
+    });
+    let mut command = ada.command(LATCH);
+    let mut watch = Stream::start(command.args(["--json", "watch", "--since", &seq]));
+    fs::write(halt.join("go"), "").unwrap();
+    assert!(unlock.wait().unwrap().success());
+    watch.tells(&[("unlocked", "hero.psd")]);
 }
