@@ -62,11 +62,15 @@
 //! Pure, without disk, clock or environment:
 //! [`path`] (repository paths, their keys, the places of their locks), [`lock`] (the record, its file), [`view`] (what a
 //! store shows, and which of it counts), [`lease`] (acquire, renew, release, steal, sweep as decisions over a view),
-//! [`judge`] (edits against locks), [`time`].
+//! [`judge`] (edits against locks), [`event`] (what two readings of one place differ in), [`time`].
 //!
 //! What a change goes through: [`target`] turns arguments into paths, [`latch`] makes a request of them, [`lease`] decides
 //! on a [`view`] of the [`store`], the store publishes what was decided (under its guard, or by a conditional push), [`held`] remembers what was taken
 //! in this working tree. [`keep`] renews meanwhile.
+//!
+//! What goes on for hours: [`live`] follows the locks and tells each [`event`], by comparing what is known with a fresh
+//! reading; [`agent`] acts on it, and keeps in [`first_edits`] which locks are its own to give back. Nothing depends on
+//! either.
 //!
 //! What a hook goes through: [`edits`] asks git what was edited, [`check`] looks no further than necessary, [`judge`]
 //! compares, [`lockable`] knows the attribute of that name. Where pushes arrive [`receive`] judges them, and the lock ref.

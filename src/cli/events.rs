@@ -179,6 +179,7 @@ pub(super) fn sentence(viewpoint: &Viewpoint<'_>, event: &Event) -> String {
     };
     let holder = words::holder(viewpoint, &event.lock);
     let terms = || words::until_and_why(viewpoint, &event.lock);
+    let all_terms = || words::terms(viewpoint, &event.lock);
     match event.happening {
         Happening::Locked | Happening::Renewed => format!("{path} by {holder}, {}", terms()),
         Happening::Stolen => {
@@ -187,7 +188,7 @@ pub(super) fn sentence(viewpoint: &Viewpoint<'_>, event: &Event) -> String {
             format!("{path} by {holder}{from}, {}", terms())
         }
         Happening::Unlocked | Happening::Expired => format!("{path}, held by {holder} until now"),
-        Happening::Edited => format!("{path}, which is locked by {holder}, {}", terms()),
+        Happening::Edited => format!("{path}, which is locked by {holder}, {}", all_terms()),
     }
 }
 
