@@ -157,7 +157,7 @@ impl Agent {
     /// Begins to be the agent of a working tree.
     ///
     /// # Errors
-    /// [`Error::AgentRuns`], [`Error::NoIdentity`]; as [`Live::start`].
+    /// [`crate::Error::AgentRuns`], [`crate::Error::NoIdentity`]; as [`Live::start`].
     pub fn start(
         repo: Repo,
         environment: &Environment,
@@ -232,7 +232,7 @@ impl Agent {
     /// Waits until there is something to do, a second at most, and does it.
     ///
     /// # Errors
-    /// [`Error::NotARepository`] where the repository is gone, [`Error::NoIdentity`] where nobody is named any more.
+    /// [`crate::Error::NotARepository`] where the repository is gone, [`crate::Error::NoIdentity`] where nobody is named any more.
     pub fn round(&mut self, tell: &mut dyn FnMut(&Latch, Notice)) -> Result<()> {
         if self.is_noisy {
             std::thread::sleep(BREATH);
