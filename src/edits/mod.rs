@@ -22,8 +22,8 @@ pub use pushed::{
 };
 pub use received::{authors, received, taken_back};
 pub use staged::{StagedQuery, as_upstream, heads_in_environment, staged};
-pub use unfinished::changed_files;
-pub use upstream::{Saved, is_combining, saved, work_in_progress};
+pub use unfinished::{Saved, changed_files, is_combining, saved};
+pub use upstream::work_in_progress;
 pub(crate) use versions::pathspec;
 pub use versions::{Newer, newer, unpushed_files};
 

@@ -1,22 +1,91 @@
 //! What is changed in the working tree, staged or not.
 
+use std::path::{Path, PathBuf};
+
 use crate::error::Result;
-use crate::git::split_nul;
-use crate::path::Key;
+use crate::git::{Git, split_nul};
+use crate::path::{Key, bytes_to_path};
 use crate::repo::Repo;
 
-/// The files of the working tree that differ from the last commit, staged or not, tracked or not; with their keys.
-pub fn changed_files(repo: &Repo) -> Result<Vec<(Key, Vec<u8>)>> {
-    // `git status` and not the plumbing: it looks into files whose time stamps alone have changed.
-    let output = repo.git().output(&[
+/// What `git status` says of paths, or of all. It and not the plumbing: it looks into files whose time stamps alone have
+/// changed.
+fn status(git: &Git, among: &[Vec<u8>]) -> Result<Vec<u8>> {
+    let question = [
         "status",
         "--porcelain=v1",
         "-z",
         "--no-renames",
         "--untracked-files=all",
         "--ignore-submodules=none",
-    ])?;
+        "--",
+    ];
+    let question = question.iter().map(PathBuf::from);
+    let arguments: Vec<PathBuf> = question
+        .chain(among.iter().map(|path| bytes_to_path(path)))
+        .collect();
+    git.output(&arguments)
+}
+
+/// The files of the working tree that differ from the last commit, staged or not, tracked or not; with their keys.
+pub fn changed_files(repo: &Repo) -> Result<Vec<(Key, Vec<u8>)>> {
+    let output = status(&repo.git(), &[])?;
     // Two letters, a blank, the path.
     let paths = split_nul(&output).filter_map(|line| line.get(3..));
     Ok(paths.map(|path| (Key::of(path), path.to_vec())).collect())
+}
+
+/// How a file differs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Saved {
+    /// In the working tree: somebody saved it.
+    Here,
+    /// In the index only: somebody saved and staged it, or git is about to move `HEAD`.
+    Staged,
+}
+
+/// From how many paths on git is asked for all that differs.
+const MANY: usize = 200;
+
+/// Whether git is between two steps of a merge, rebase, cherry-pick or revert: what is staged then is others' work, too,
+/// and the branch is not where it will be.
+#[must_use]
+pub fn is_combining(git_dir: &Path) -> bool {
+    [
+        "MERGE_HEAD",
+        "CHERRY_PICK_HEAD",
+        "REVERT_HEAD",
+        "SQUASH_MSG",
+        "rebase-merge",
+        "rebase-apply",
+    ]
+    .iter()
+    .any(|name| git_dir.join(name).exists())
+}
+
+/// Those of the paths that differ from the last commit, or lie in a directory that is new. While git combines histories
+/// only those that were written besides.
+pub fn saved(repo: &Repo, among: &[Vec<u8>]) -> Result<Vec<(Vec<u8>, Saved)>> {
+    if among.is_empty() {
+        return Ok(Vec::new());
+    }
+    let output = if among.len() > MANY {
+        status(&repo.git(), &[])?
+    } else {
+        let git = repo.git().with_variable("GIT_LITERAL_PATHSPECS", "1");
+        status(&git, among)?
+    };
+    let is_combining = is_combining(repo.git_dir());
+    let found = split_nul(&output).filter_map(parse);
+    Ok(found
+        .filter(|(_, saved)| *saved == Saved::Here || !is_combining)
+        .collect())
+}
+
+/// Two letters, index and working tree, a blank, the path.
+fn parse(line: &[u8]) -> Option<(Vec<u8>, Saved)> {
+    let saved = match line.get(..2)? {
+        [_, b' '] => Saved::Staged,
+        _ => Saved::Here,
+    };
+    Some((line.get(3..)?.to_vec(), saved))
 }

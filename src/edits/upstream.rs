@@ -1,12 +1,10 @@
-//! Work that is not out yet: what the working tree and its branch have and their upstream does not; and files just saved.
+//! Work that is not out yet: what the working tree and its branch have and their upstream does not.
 
 use std::collections::{BTreeSet, HashSet};
-use std::path::Path;
 
 use super::versions::unpushed_files;
 use super::{NAMES, changed_files, paths};
 use crate::error::{Error, Result};
-use crate::git::split_nul;
 use crate::path::Key;
 use crate::repo::Repo;
 
@@ -45,74 +43,4 @@ fn ahead_of_upstream(repo: &Repo) -> Result<Option<BTreeSet<Vec<u8>>>> {
         }
         Err(error) => Err(error),
     }
-}
-
-/// How a file differs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Saved {
-    /// In the working tree: somebody saved it.
-    Here,
-    /// In the index only: somebody saved and staged it, or git is about to move `HEAD`.
-    Staged,
-}
-
-/// From how many paths on git is asked for all that differs.
-const MANY: usize = 200;
-
-/// Whether git is between two steps of a merge, rebase, cherry-pick or revert: what is staged then is others' work, too,
-/// and the branch is not where it will be.
-#[must_use]
-pub fn is_combining(git_dir: &Path) -> bool {
-    [
-        "MERGE_HEAD",
-        "CHERRY_PICK_HEAD",
-        "REVERT_HEAD",
-        "SQUASH_MSG",
-        "rebase-merge",
-        "rebase-apply",
-    ]
-    .iter()
-    .any(|name| git_dir.join(name).exists())
-}
-
-/// Those of the paths that differ from the last commit, or lie in a directory that is new. While git combines histories
-/// only those that were written besides.
-pub fn saved(repo: &Repo, among: &[Vec<u8>]) -> Result<Vec<(Vec<u8>, Saved)>> {
-    if among.is_empty() {
-        return Ok(Vec::new());
-    }
-    let git = repo.git().with_variable("GIT_LITERAL_PATHSPECS", "1");
-    let mut arguments: Vec<Vec<u8>> = [
-        "status",
-        "--porcelain=v1",
-        "-z",
-        "--no-renames",
-        "--untracked-files=all",
-        "--ignore-submodules=none",
-        "--",
-    ]
-    .map(|word| word.as_bytes().to_vec())
-    .to_vec();
-    if among.len() <= MANY {
-        arguments.extend(among.iter().cloned());
-    }
-    let arguments: Vec<_> = arguments
-        .iter()
-        .map(|word| crate::path::bytes_to_path(word))
-        .collect();
-    let output = git.output(&arguments)?;
-    let is_combining = is_combining(repo.git_dir());
-    let found = split_nul(&output).filter_map(parse);
-    Ok(found
-        .filter(|(_, saved)| *saved == Saved::Here || !is_combining)
-        .collect())
-}
-
-/// Two letters, index and working tree, a blank, the path.
-fn parse(line: &[u8]) -> Option<(Vec<u8>, Saved)> {
-    let saved = match line.get(..2)? {
-        [_, b' '] => Saved::Staged,
-        _ => Saved::Here,
-    };
-    Some((line.get(3..)?.to_vec(), saved))
 }

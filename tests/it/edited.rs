@@ -417,18 +417,25 @@ fn agent_with_slow_git(ada: &Tree<'_>) -> Stream {
     begun(command)
 }
 
-#[test]
-fn a_lock_that_was_taken_by_hand_meanwhile_is_not_given_back() {
-    let sandbox = Sandbox::new();
-    let ada = sandbox.repo();
-    locks_scenes(&ada);
-    let (halt, reached) = slow_git(&ada);
+/// An agent that has locked `scenes/town.tscn` on its first edit, and asks git whether to give it back: until the file that
+/// comes with it is removed.
+fn about_to_give_back(ada: &Tree<'_>) -> (Stream, std::path::PathBuf) {
+    locks_scenes(ada);
+    let (halt, reached) = slow_git(ada);
     ada.write("scenes/town.tscn", "two\n");
-    let mut agent = agent_with_slow_git(&ada);
+    let mut agent = agent_with_slow_git(ada);
     agent.tells(&[("locked", "scenes/town.tscn")]);
     fs::write(&halt, "").unwrap();
     ada.git(&["checkout", "-q", "."]);
     eventually("the agent asks git", || reached.exists());
+    (agent, halt)
+}
+
+#[test]
+fn a_lock_that_was_taken_by_hand_meanwhile_is_not_given_back() {
+    let sandbox = Sandbox::new();
+    let ada = sandbox.repo();
+    let (mut agent, halt) = about_to_give_back(&ada);
     ada.ok(&["unlock", "scenes/town.tscn"]);
     ada.ok(&["lock", "scenes/town.tscn", "-m", "by hand"]);
     fs::remove_file(&halt).unwrap();
@@ -463,14 +470,7 @@ fn what_is_locked_by_hand_after_the_first_edit_stays() {
 fn an_edit_while_the_lock_is_given_back_takes_it_again() {
     let sandbox = Sandbox::new();
     let ada = sandbox.repo();
-    locks_scenes(&ada);
-    let (halt, reached) = slow_git(&ada);
-    ada.write("scenes/town.tscn", "two\n");
-    let mut agent = agent_with_slow_git(&ada);
-    agent.tells(&[("locked", "scenes/town.tscn")]);
-    fs::write(&halt, "").unwrap();
-    ada.git(&["checkout", "-q", "."]);
-    eventually("the agent asks git", || reached.exists());
+    let (mut agent, halt) = about_to_give_back(&ada);
     fs::remove_file(&halt).unwrap();
     agent.tells(&[("unlocked", "scenes/town.tscn")]);
     ada.write("scenes/town.tscn", "three\n");
