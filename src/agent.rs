@@ -11,6 +11,7 @@ mod bursts;
 mod chores;
 mod edits;
 mod folders;
+mod hearing;
 mod instance;
 mod leases;
 mod notice;
@@ -25,6 +26,7 @@ use std::time::{Duration, Instant};
 
 pub use self::notice::{Deed, Notice};
 
+use self::auto::Firsts;
 use self::edits::Edits;
 use self::instance::Instance;
 use self::pace::Pace;
@@ -32,15 +34,13 @@ use self::tending::Leases;
 use self::work::{Outcome, Worker};
 use crate::edits::Saved;
 use crate::error::Result;
-use crate::event::{Event, Happening};
 use crate::fault;
-use crate::first_edits::{Branches, FirstEdits};
 use crate::git::Cancel;
 use crate::held::Loss;
 use crate::identity::Environment;
 use crate::latch::{Latch, Prolonged};
 use crate::lease::Acquired;
-use crate::live::{Live, Round};
+use crate::live::Live;
 use crate::lock::Lock;
 use crate::path::RepoPath;
 use crate::repo::Repo;
@@ -110,9 +110,7 @@ pub struct Agent {
     results: Receiver<Outcome<Done>>,
     leases: Leases,
     edits: Edits,
-    first_edits: FirstEdits,
-    /// What was on the list when it was looked at last.
-    noted: Branches,
+    firsts: Firsts,
     sync: Pace,
     sweep: Pace,
     busy: Busy,
@@ -181,8 +179,7 @@ impl Agent {
             results,
             leases: Leases::new(seed, now),
             edits: Edits::new(now),
-            noted: FirstEdits::of(&latch).read()?,
-            first_edits: FirstEdits::of(&latch),
+            firsts: Firsts::of(&latch, now)?,
             cancel,
             sync: Pace::new(options.sync, seed, now),
             sweep: Pace::new(fault::limit("GIT_LATCH_SWEEP_MS", SWEEP), seed, now),
@@ -298,32 +295,6 @@ impl Agent {
         self.options.deeds == Deeds::Done
     }
 
-    fn note_round(&mut self, round: &Round, now: Instant, notices: &mut Vec<Notice>) -> Result<()> {
-        if let Some(jump) = round.jump {
-            notices.push(Notice::Jumped(jump));
-            self.leases.is_held_back = self.does();
-            self.leases.judge_at = now;
-            self.leases.look_for_losses_at = Some(now);
-            self.sync.hurry(now);
-            self.look_at_all_edits();
-        }
-        if round.is_reopened {
-            self.me = self.live.latch().me()?;
-            self.edits.is_outdated = true;
-            self.edits.are_folders_outdated = true;
-            self.look_at_all_edits();
-        }
-        if round.is_reopened || round.jump.is_some() || !round.events.is_empty() {
-            self.note_due(now);
-        }
-        let polling = self.live.follower().polling().map(str::to_owned);
-        if polling != self.polling {
-            self.polling.clone_from(&polling);
-            notices.push(Notice::Polling(polling));
-        }
-        Ok(())
-    }
-
     /// Whoever removes the directory with our guard lets another agent begin: then this one is again, or gives way.
     fn check_instance(&mut self, now: Instant) -> Result<()> {
         if self.sweep.is_due(now) && !self.instance.is_current() {
@@ -331,152 +302,6 @@ impl Agent {
             self.instance = Instance::begin(&latch, &self.host, self.clock.now())?;
         }
         Ok(())
-    }
-
-    /// What follows from what happened to locks.
-    fn hear_events(&mut self, round: &Round, now: Instant, notices: &mut Vec<Notice>) {
-        if round.events.is_empty() {
-            return;
-        }
-        let concerns_me = |event: &Event| {
-            let gone = matches!(event.happening, Happening::Unlocked | Happening::Expired);
-            (gone && self.me.has(&event.lock))
-                || event
-                    .previous
-                    .as_ref()
-                    .is_some_and(|entry| self.me.has(entry))
-        };
-        if round.events.iter().any(concerns_me) {
-            // Whose command it was strikes its own record off: that is waited for, but not for ever.
-            let latest = *self.leases.losses_since.get_or_insert(now) + PATIENCE;
-            self.leases.look_for_losses_at = Some(latest.min(now + SETTLING));
-        }
-        let locks = round.events.iter().filter_map(|event| event.lock.lock());
-        self.edits.locked(locks.map(|lock| &lock.path));
-        let is_other = |event: &&Event| event.happening != Happening::Renewed;
-        let changed: Vec<Lock> = round
-            .events
-            .iter()
-            .filter(is_other)
-            .filter_map(|event| event.lock.lock().cloned())
-            .collect();
-        if changed.is_empty() {
-            return;
-        }
-        self.edits.is_outdated = true;
-        let free = round
-            .events
-            .iter()
-            .filter(|event| matches!(event.happening, Happening::Unlocked | Happening::Expired));
-        for event in free {
-            self.edits.end_burst(event.path.as_bytes());
-        }
-        let covered = changed.iter().map(|lock| (lock.path.clone(), lock.kind));
-        self.edits.to_settle.extend(covered);
-        self.strike_first_edits(notices);
-        let foreign = |event: &&Event| {
-            let taken = matches!(event.happening, Happening::Locked | Happening::Stolen);
-            taken && !self.me.has(&event.lock)
-        };
-        let taken: Vec<Vec<u8>> = round
-            .events
-            .iter()
-            .filter(foreign)
-            .map(|event| event.path.clone().into_bytes())
-            .collect();
-        self.edits.ask(edits::Asked::ForLocks, taken);
-    }
-
-    /// What follows from what was done.
-    fn hear(&mut self, done: Done, now: Instant, notices: &mut Vec<Notice>) {
-        match done {
-            Done::Synced(result) => self.hear_synced(result, now, notices),
-            Done::Judged(result) => self.hear_judged(result, now, notices),
-            Done::Renewed(locks, result) => self.hear_renewed(locks, result, now, notices),
-            Done::Losses(result) => self.hear_losses(result, notices),
-            Done::Saved(asked, result) => self.hear_saved(asked, result, notices),
-            Done::Folders(Ok(folders)) => {
-                self.busy.asking_for_folders = false;
-                self.edits.of_patterns(folders);
-            }
-            Done::Locked(result) => self.hear_locked(result, notices),
-            Done::Finished(Ok(paths)) => {
-                self.busy.giving_back = false;
-                let would = |path: RepoPath| Deed::Unlock(path);
-                self.say(paths.into_iter().map(would), notices);
-            }
-            Done::Swept(result) => {
-                self.busy.sweeping = false;
-                self.note_failure("removing expired locks", result, notices);
-            }
-            Done::GivenBack(result) => {
-                self.busy.giving_back = false;
-                // Edited again while it was given back: that is a first edit, too.
-                let free = result.map(|paths| {
-                    let paths = paths.iter().map(|path| path.as_str().as_bytes().to_vec());
-                    self.edits.ask(edits::Asked::ForLocks, paths.collect());
-                });
-                self.note_failure("giving back", free, notices);
-            }
-            Done::Settled(result) => {
-                self.busy.settling = false;
-                self.note_failure("setting write bits", result, notices);
-            }
-            Done::Folders(Err(error)) => {
-                self.busy.asking_for_folders = false;
-                self.note_failure("asking git for its files", Err(error), notices);
-            }
-            Done::Finished(Err(error)) => {
-                self.busy.giving_back = false;
-                self.note_failure("asking git what is out", Err(error), notices);
-            }
-        }
-    }
-
-    /// A failure is told once, until another one comes.
-    fn note_failure(&mut self, what: &'static str, result: Result<()>, notices: &mut Vec<Notice>) {
-        match result {
-            Ok(()) => self.said.retain(|said| !said.starts_with(what)),
-            Err(error) => {
-                if self
-                    .said
-                    .insert(format!("{what}: {}", error.code().as_str()))
-                {
-                    notices.push(Notice::Failed(what, error));
-                }
-            }
-        }
-    }
-
-    /// Says what would be done, each thing once.
-    fn say(&mut self, deeds: impl Iterator<Item = Deed>, notices: &mut Vec<Notice>) {
-        for deed in deeds {
-            if self.said.insert(deed.name()) {
-                notices.push(Notice::Would(deed));
-            }
-        }
-    }
-
-    /// Takes files off the list of first edits that are locked by me no more.
-    fn strike_first_edits(&mut self, notices: &mut Vec<Notice>) {
-        if self.noted.is_empty() {
-            return;
-        }
-        let mine = auto::mine(self.live.follower().live(), &self.me);
-        let mine: HashSet<&RepoPath> = mine.map(|lock| &lock.path).collect();
-        let edits = &self.edits;
-        let is_over = |path: &RepoPath| !mine.contains(path) && !edits.is_locking(path);
-        let struck = self.first_edits.strike(is_over);
-        self.note_failure("noting the locks of first edits", struck, notices);
-        self.read_first_edits(notices);
-    }
-
-    /// Reads the list again: who locks by hand takes files off.
-    fn read_first_edits(&mut self, notices: &mut Vec<Notice>) {
-        match self.first_edits.read() {
-            Ok(noted) => self.noted = noted,
-            Err(error) => self.note_failure("reading the list of first edits", Err(error), notices),
-        }
     }
 
     /// My locks that end by time.

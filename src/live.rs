@@ -5,6 +5,7 @@
 //! second, and a jump of it means that everything is read and judged anew.
 
 mod follower;
+mod known;
 mod mirror;
 mod tip;
 

@@ -1,11 +1,14 @@
 //! Locks that are taken on the first edit and given back when the work is out.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
+use std::time::Instant;
 
 use super::leases::{differs, renewal_of};
+use super::{Agent, Deed, Done, Notice, SWEEP};
 use crate::edits::{is_combining, work_in_progress};
 use crate::error::Result;
-use crate::first_edits::FirstEdits;
+use crate::first_edits::{Branches, FirstEdits};
 use crate::latch::{Latch, LockOptions};
 use crate::lease::Acquired;
 use crate::lock::{LeaseId, Lock};
@@ -17,6 +20,136 @@ use crate::view::{Entry, Me};
 
 /// What others read as the reason.
 const REASON: &str = "first edit";
+
+/// What is known of locks on first edits.
+#[derive(Debug)]
+pub(super) struct Firsts {
+    list: FirstEdits,
+    /// What was on the list when it was looked at last.
+    noted: Branches,
+    /// Files whose lock is under way, or was taken and not seen yet.
+    locking: BTreeSet<RepoPath>,
+    /// When to look whose work is out.
+    pub(super) give_back_at: Instant,
+}
+
+impl Firsts {
+    pub(super) fn of(latch: &Latch, now: Instant) -> Result<Self> {
+        let list = FirstEdits::of(latch);
+        Ok(Firsts {
+            noted: list.read()?,
+            list,
+            locking: BTreeSet::new(),
+            give_back_at: now,
+        })
+    }
+
+    /// These files are locked, or given back: their locks are not under way any more.
+    pub(super) fn seen<'a>(&mut self, paths: impl Iterator<Item = &'a RepoPath>) {
+        for path in paths {
+            self.locking.remove(path);
+        }
+    }
+}
+
+impl Agent {
+    pub(super) fn lock_first_edits(&mut self, paths: Vec<RepoPath>, notices: &mut Vec<Notice>) {
+        if !self.does() {
+            self.say(paths.into_iter().map(Deed::Lock), notices);
+            return;
+        }
+        let paths: Vec<RepoPath> = paths
+            .into_iter()
+            .filter(|path| self.firsts.locking.insert(path.clone()))
+            .collect();
+        if paths.is_empty() {
+            return;
+        }
+        // Before it is locked: a lock that nobody remembers taking would not be given back.
+        let branch = branch(self.live.latch());
+        let noted = branch.and_then(|branch| self.firsts.list.add(&paths, &branch));
+        let is_noted = noted.is_ok();
+        self.note_failure("noting the locks of first edits", noted, notices);
+        self.read_first_edits(notices);
+        if !is_noted {
+            self.firsts.locking.clear();
+            return;
+        }
+        let (latch, clock) = (Arc::clone(self.live.latch()), Arc::clone(&self.clock));
+        self.store
+            .give(move || Done::Locked(lock(&latch, &paths, &*clock)));
+    }
+
+    pub(super) fn hear_locked(&mut self, result: Result<Acquired>, notices: &mut Vec<Notice>) {
+        let what = "locking on the first edit";
+        let acquired = match result {
+            Ok(acquired) => acquired,
+            Err(error) => {
+                self.firsts.locking.clear();
+                self.strike_first_edits(notices);
+                return self.note_failure(what, Err(error), notices);
+            }
+        };
+        self.note_failure(what, Ok(()), notices);
+        // What was acquired shows by its event, before or after this.
+        for refusal in acquired.refused {
+            self.firsts.locking.remove(&refusal.path);
+            let path = refusal.path.to_string();
+            if let Some(holder) = refusal.holder.filter(|entry| self.is_foreign(entry)) {
+                self.tell_edited(path.as_bytes(), holder, notices);
+            }
+        }
+        self.strike_first_edits(notices);
+    }
+
+    /// Gives back what was locked on the first edit, where the work is out.
+    pub(super) fn give_back_finished(&mut self, now: Instant) {
+        if self.firsts.noted.is_empty() || self.busy.giving_back || now < self.firsts.give_back_at {
+            return;
+        }
+        self.firsts.give_back_at = now + SWEEP;
+        let with_branch = |lock: &Lock| {
+            let branch = self.firsts.noted.get(&lock.path)?;
+            is_automatic(lock).then(|| (lock.clone(), branch.clone()))
+        };
+        let locks: Vec<(Lock, String)> = self.mine().filter_map(with_branch).collect();
+        if locks.is_empty() {
+            return;
+        }
+        self.busy.giving_back = true;
+        let (latch, clock) = (Arc::clone(self.live.latch()), Arc::clone(&self.clock));
+        if self.does() {
+            let me = self.me.clone();
+            self.store
+                .give(move || Done::GivenBack(give_back(&latch, &me, &locks, &*clock)));
+        } else {
+            self.tree
+                .give(move || Done::Finished(finished(&latch, &locks)));
+        }
+    }
+
+    /// Takes files off the list of first edits that are locked by me no more.
+    pub(super) fn strike_first_edits(&mut self, notices: &mut Vec<Notice>) {
+        if self.firsts.noted.is_empty() {
+            return;
+        }
+        let mine = mine(self.live.follower().live(), &self.me);
+        let mine: HashSet<&RepoPath> = mine.map(|lock| &lock.path).collect();
+        let locking = &self.firsts.locking;
+        let is_over = |path: &RepoPath| !mine.contains(path) && !locking.contains(path);
+        let struck = self.firsts.list.strike(is_over);
+        self.note_failure("noting the locks of first edits", struck, notices);
+        self.read_first_edits(notices);
+    }
+
+    /// Reads the list again: who locks by hand takes files off.
+    pub(super) fn read_first_edits(&mut self, notices: &mut Vec<Notice>) {
+        match self.firsts.list.read() {
+            Ok(noted) => self.firsts.noted = noted,
+            Err(error) => self.note_failure("reading the list of first edits", Err(error), notices),
+        }
+    }
+}
 
 /// The branch that a working tree is on, by its full name, also while that is rebased; empty where it is on none.
 pub(super) fn branch(latch: &Latch) -> Result<String> {

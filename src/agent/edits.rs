@@ -10,13 +10,12 @@ use std::time::{Duration, Instant};
 
 use super::bursts::Bursts;
 use super::folders::{self, Folders};
-use super::{Agent, Deed, Done, Notice, SETTLING, SWEEP, auto};
+use super::{Agent, Done, Notice, SETTLING, SWEEP, auto};
 use crate::edits::{Saved, saved};
 use crate::error::Result;
 use crate::event::{Event, Happening};
 use crate::fault;
 use crate::latch::Latch;
-use crate::lease::Acquired;
 use crate::live::{Live, Round};
 use crate::path::{Key, Kind, RepoPath, escaped, path_to_bytes};
 use crate::view::Entry;
@@ -64,8 +63,6 @@ pub(super) struct Edits {
     pub(super) are_folders_outdated: bool,
     left_out: Option<String>,
     looked: Instant,
-    /// Files whose first edit is being locked.
-    locking: BTreeSet<RepoPath>,
 }
 
 impl Edits {
@@ -85,7 +82,6 @@ impl Edits {
             are_folders_outdated: true,
             left_out: None,
             looked: now,
-            locking: BTreeSet::new(),
         }
     }
 
@@ -116,18 +112,6 @@ impl Edits {
     pub(super) fn ask(&mut self, asked: Asked, paths: Vec<Vec<u8>>) {
         if !paths.is_empty() {
             self.questions.entry(asked).or_default().extend(paths);
-        }
-    }
-
-    /// Whether the lock of a file's first edit is under way.
-    pub(super) fn is_locking(&self, path: &RepoPath) -> bool {
-        self.locking.contains(path)
-    }
-
-    /// These files are locked, or given back: their first edits are not under way any more.
-    pub(super) fn locked<'a>(&mut self, paths: impl Iterator<Item = &'a RepoPath>) {
-        for path in paths {
-            self.locking.remove(path);
         }
     }
 
@@ -189,7 +173,7 @@ impl Agent {
             .parent()
             .is_some_and(|parent| self.edits.git.contains(parent));
         if is_git {
-            self.leases.give_back_at = self.leases.give_back_at.min(now + SETTLING);
+            self.firsts.give_back_at = self.firsts.give_back_at.min(now + SETTLING);
             if path == self.edits.index {
                 self.edits.settle_at = Some(now + SETTLING);
                 self.edits.are_folders_outdated = true;
@@ -221,7 +205,7 @@ impl Agent {
             self.edits.bursts.touch(bytes, now);
         } else if holder.is_some() {
             // Put back what it was, perhaps.
-            self.leases.give_back_at = self.leases.give_back_at.min(now + SETTLING);
+            self.firsts.give_back_at = self.firsts.give_back_at.min(now + SETTLING);
         }
     }
 
@@ -292,74 +276,25 @@ impl Agent {
             let Some(holder) = holder.filter(|entry| self.is_foreign(entry)) else {
                 continue;
             };
-            if self.edits.bursts.is_news(&path, Instant::now()) {
-                notices.push(self.edited(escaped(&path), holder));
-            }
+            self.tell_edited(&path, holder, notices);
         }
         self.lock_first_edits(first, notices);
     }
 
-    fn lock_first_edits(&mut self, paths: Vec<RepoPath>, notices: &mut Vec<Notice>) {
-        if !self.does() {
-            self.say(paths.into_iter().map(Deed::Lock), notices);
+    /// Tells of an edit, once in a burst.
+    pub(super) fn tell_edited(&mut self, path: &[u8], holder: Entry, notices: &mut Vec<Notice>) {
+        if !self.edits.bursts.is_news(path, Instant::now()) {
             return;
         }
-        let paths: Vec<RepoPath> = paths
-            .into_iter()
-            .filter(|path| self.edits.locking.insert(path.clone()))
-            .collect();
-        if paths.is_empty() {
-            return;
-        }
-        // Before it is locked: a lock that nobody remembers taking would not be given back.
-        let branch = auto::branch(self.live.latch());
-        let noted = branch.and_then(|branch| self.first_edits.add(&paths, &branch));
-        let is_noted = noted.is_ok();
-        self.note_failure("noting the locks of first edits", noted, notices);
-        self.read_first_edits(notices);
-        if !is_noted {
-            self.edits.locking.clear();
-            return;
-        }
-        let (latch, clock) = (Arc::clone(self.live.latch()), Arc::clone(&self.clock));
-        self.store
-            .give(move || Done::Locked(auto::lock(&latch, &paths, &*clock)));
-    }
-
-    pub(super) fn hear_locked(&mut self, result: Result<Acquired>, notices: &mut Vec<Notice>) {
-        let what = "locking on the first edit";
-        let acquired = match result {
-            Ok(acquired) => acquired,
-            Err(error) => {
-                self.edits.locking.clear();
-                self.strike_first_edits(notices);
-                return self.note_failure(what, Err(error), notices);
-            }
-        };
-        self.note_failure(what, Ok(()), notices);
-        // What was acquired shows by its event, before or after this.
-        for refusal in acquired.refused {
-            self.edits.locking.remove(&refusal.path);
-            let path = refusal.path.to_string();
-            if let Some(holder) = refusal.holder.filter(|entry| self.is_foreign(entry))
-                && self.edits.bursts.is_news(path.as_bytes(), Instant::now())
-            {
-                notices.push(self.edited(path, holder));
-            }
-        }
-        self.strike_first_edits(notices);
-    }
-
-    fn edited(&self, path: String, holder: Entry) -> Notice {
-        Notice::Event(Box::new(Event {
+        notices.push(Notice::Event(Box::new(Event {
             seq: self.live.follower().seq(),
             happening: Happening::Edited,
             at: self.clock.now(),
-            path,
+            path: escaped(path),
             lock: holder,
             previous: None,
             by: None,
-        }))
+        })));
     }
 
     fn refresh_folders(&mut self, notices: &mut Vec<Notice>) {

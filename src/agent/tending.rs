@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 
 use super::leases::{due_at, is_ending, is_nearly_due, pause_after, renewal_of, worked_on};
 use super::pace::{LONGEST, Pace};
-use super::{Agent, Deed, Done, Notice, SETTLING, SWEEP, TICK, auto};
+use super::{Agent, Deed, Done, Notice, SETTLING, TICK};
 use crate::error::Result;
 use crate::held::Loss;
 use crate::latch::Prolonged;
@@ -36,7 +36,6 @@ pub(super) struct Leases {
     pub(super) look_for_losses_at: Option<Instant>,
     /// When something happened first that may have been a loss and was not looked into.
     pub(super) losses_since: Option<Instant>,
-    pub(super) give_back_at: Instant,
     /// After a sleep nothing is renewed before it is known what was lost.
     pub(super) is_held_back: bool,
 }
@@ -54,7 +53,6 @@ impl Leases {
             told_failing: HashSet::new(),
             look_for_losses_at: Some(now),
             losses_since: None,
-            give_back_at: now,
             is_held_back: false,
         }
     }
@@ -260,32 +258,6 @@ impl Agent {
                     notices.push(Notice::NotRenewed(error, locks, first));
                 }
             }
-        }
-    }
-
-    /// Gives back what was locked on the first edit, where the work is out.
-    fn give_back_finished(&mut self, now: Instant) {
-        if self.noted.is_empty() || self.busy.giving_back || now < self.leases.give_back_at {
-            return;
-        }
-        self.leases.give_back_at = now + SWEEP;
-        let with_branch = |lock: &Lock| {
-            let branch = self.noted.get(&lock.path)?;
-            auto::is_automatic(lock).then(|| (lock.clone(), branch.clone()))
-        };
-        let locks: Vec<(Lock, String)> = self.mine().filter_map(with_branch).collect();
-        if locks.is_empty() {
-            return;
-        }
-        self.busy.giving_back = true;
-        let (latch, clock) = (Arc::clone(self.live.latch()), Arc::clone(&self.clock));
-        if self.does() {
-            let me = self.me.clone();
-            self.store
-                .give(move || Done::GivenBack(auto::give_back(&latch, &me, &locks, &*clock)));
-        } else {
-            self.tree
-                .give(move || Done::Finished(auto::finished(&latch, &locks)));
         }
     }
 }

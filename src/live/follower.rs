@@ -11,40 +11,28 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 
+use super::known::{Item, Known};
 use super::mirror::{self, Mirror};
 use super::tip::Tip;
 use crate::error::Result;
 use crate::event::{Event, Happening};
 use crate::latch::Latch;
-use crate::path::{Claim, Key, Kind, Place};
+use crate::path::{Key, Place};
 use crate::store::{Scope, SharedStore};
 use crate::time::Clock;
-use crate::view::{Content, Entry, Standing, View};
+use crate::view::{Entry, Standing, View};
 use crate::watch::{Directories, Touched};
 
 /// What is known of the locks of one repository.
 #[derive(Debug)]
 pub struct Follower {
     source: Source,
-    known: BTreeMap<Place, Known>,
-    /// When the locks that count are over by time.
-    ends: BTreeSet<(DateTime<Utc>, Place)>,
-    /// The locks that end with a process.
-    bound: BTreeSet<Place>,
+    known: Known,
     seq: u64,
     begun: DateTime<Utc>,
     polling: Option<String>,
     /// What could not be read is read again.
     missed: bool,
-}
-
-#[derive(Debug)]
-struct Known {
-    entry: Entry,
-    /// When it is over by time, as it stands in `ends`.
-    end: Option<DateTime<Utc>>,
-    /// Its end was told: it counts for nobody any more.
-    is_over: bool,
 }
 
 /// Where changes show.
@@ -65,9 +53,7 @@ impl Follower {
         // First the watches, then the reading: what changes in between is read twice.
         let mut follower = Follower {
             source: Source::of(latch)?,
-            known: BTreeMap::new(),
-            ends: BTreeSet::new(),
-            bound: BTreeSet::new(),
+            known: Known::default(),
             seq: 0,
             begun: clock.now(),
             polling: None,
@@ -78,7 +64,7 @@ impl Follower {
         follower.seq = view.seq;
         for entry in view.take_entries() {
             let is_over = view.standing(&entry) == Standing::Expired;
-            follower.remember(entry, is_over, &view);
+            follower.known.remember(entry, is_over, &view);
         }
         Ok(follower)
     }
@@ -112,49 +98,37 @@ impl Follower {
 
     /// Every lock that counts for others.
     pub fn live(&self) -> impl Iterator<Item = &Entry> {
-        let live = self.known.values().filter(|known| !known.is_over);
-        live.map(|known| &known.entry)
+        let live = self.known.items().filter(|item| !item.is_over);
+        live.map(|item| &item.entry)
     }
 
     /// The lock that counts for a path: its own, or a directory's above it.
     #[must_use]
     pub fn holder_of(&self, key: &Key) -> Option<&Entry> {
-        let own = [Kind::File, Kind::Directory].map(|kind| Claim {
-            key: key.clone(),
-            kind,
-        });
-        let above = key.ancestors().map(|key| Claim {
-            key,
-            kind: Kind::Directory,
-        });
-        let mut places = own.into_iter().chain(above).filter_map(|c| c.place());
-        places.find_map(|place| {
-            let known = self.known.get(&place).filter(|known| !known.is_over)?;
-            Some(&known.entry)
-        })
+        self.known.holder_of(key)
     }
 
     /// The locks that have ended and that nobody has removed yet.
     pub fn remains(&self) -> impl Iterator<Item = &Entry> {
-        let over = self.known.values().filter(|known| known.is_over);
-        over.map(|known| &known.entry)
+        let over = self.known.items().filter(|item| item.is_over);
+        over.map(|item| &item.entry)
     }
 
     /// What can be seen to have happened since a change without a record of it: locks that were taken, and what has ended
     /// and was not removed.
     #[must_use]
     pub fn still(&self, since: u64) -> Vec<Event> {
-        let is_new = |known: &&Known| {
-            let lock = known.entry.lock();
-            known.is_over || lock.is_none_or(|lock| lock.seq > since)
+        let is_new = |item: &&Item| {
+            let lock = item.entry.lock();
+            item.is_over || lock.is_none_or(|lock| lock.seq > since)
         };
-        let told = self.known.values().filter(is_new).map(|known| {
-            let happening = if known.is_over {
+        let told = self.known.items().filter(is_new).map(|item| {
+            let happening = if item.is_over {
                 Happening::Expired
             } else {
                 Happening::Locked
             };
-            self.event(happening, self.begun, &known.entry, None)
+            self.event(happening, self.begun, &item.entry, None)
         });
         told.collect()
     }
@@ -162,7 +136,7 @@ impl Follower {
     /// When the next lock is over by time.
     #[must_use]
     pub fn next_end(&self) -> Option<DateTime<Utc>> {
-        self.ends.first().map(|(at, _)| *at)
+        self.known.next_end()
     }
 
     /// What has happened in the places that were touched.
@@ -219,7 +193,7 @@ impl Follower {
         }
         self.missed = false;
         let seen = view.entries().map(|entry| entry.place.clone());
-        let places: BTreeSet<Place> = seen.chain(self.known.keys().cloned()).collect();
+        let places: BTreeSet<Place> = seen.chain(self.known.places().cloned()).collect();
         Ok(self.compare(&places, view))
     }
 
@@ -250,31 +224,19 @@ impl Follower {
     pub fn ended(&mut self, latch: &Latch, clock: &dyn Clock) -> Result<Vec<Event>> {
         let now = clock.now();
         let view = View::new(self.seq, now, *latch.terms(), Vec::new());
-        let timely = self.ends.iter().take_while(|(at, _)| *at <= now);
-        let mut over: BTreeSet<Place> = timely.map(|(_, place)| place.clone()).collect();
-        for place in &self.bound {
-            if let Some(known) = self.known.get_mut(place)
-                && let Content::Lock { lock, life } = &mut known.entry.content
-            {
-                *life = crate::process::liveness(lock.process.as_ref());
-                if view.standing(&known.entry) == Standing::Expired {
-                    over.insert(place.clone());
-                }
-            }
-        }
+        let over = self.known.seem_over(&view);
         let mut events = self.read_or_miss(latch, &over, clock)?;
         for place in over {
-            let Some(known) = self.forget(&place) else {
+            let Some(item) = self.known.forget(&place) else {
                 continue;
             };
-            if !known.is_over && view.standing(&known.entry) == Standing::Expired {
-                let at = known.end.filter(|end| *end <= now).unwrap_or(now);
-                events.push(self.event(Happening::Expired, at, &known.entry, None));
-                self.remember(known.entry, true, &view);
-            } else {
-                // Its end has moved: a heartbeat ahead of this clock counts as soon as it is not ahead any more.
-                self.remember(known.entry, known.is_over, &view);
+            let is_over = view.standing(&item.entry) == Standing::Expired;
+            if is_over && !item.is_over {
+                let at = item.end.filter(|end| *end <= now).unwrap_or(now);
+                events.push(self.event(Happening::Expired, at, &item.entry, None));
             }
+            // Or its end has moved: a heartbeat ahead of this clock counts as soon as it is not ahead any more.
+            self.known.remember(item.entry, is_over, &view);
         }
         Ok(events)
     }
@@ -282,22 +244,17 @@ impl Follower {
     /// Judges everything anew, after the clock was set: what had ended may live again.
     pub fn clock_was_set(&mut self, latch: &Latch, now: DateTime<Utc>) -> Vec<Event> {
         let view = View::new(self.seq, now, *latch.terms(), Vec::new());
-        let known = std::mem::take(&mut self.known);
-        self.ends.clear();
-        self.bound.clear();
         let mut events = Vec::new();
-        for known in known.into_values() {
-            let is_over = view.standing(&known.entry) == Standing::Expired;
-            match (known.is_over, is_over) {
-                (true, false) => {
-                    events.push(self.event(Happening::Locked, now, &known.entry, None));
-                }
-                (false, true) => {
-                    events.push(self.event(Happening::Expired, now, &known.entry, None));
-                }
-                _ => {}
-            }
-            self.remember(known.entry, is_over, &view);
+        for item in self.known.forget_all() {
+            let is_over = view.standing(&item.entry) == Standing::Expired;
+            let happening = match (item.is_over, is_over) {
+                (true, false) => Some(Happening::Locked),
+                (false, true) => Some(Happening::Expired),
+                _ => None,
+            };
+            let told = happening.map(|what| self.event(what, now, &item.entry, None));
+            events.extend(told);
+            self.known.remember(item.entry, is_over, &view);
         }
         events
     }
@@ -325,11 +282,8 @@ impl Follower {
     /// The places, and those known below the directories among them.
     fn with_known(&self, found: mirror::Found) -> BTreeSet<Place> {
         let mut places = found.places;
-        for directory in found.directories {
-            let from = Place::from_bytes(directory.clone());
-            let below = self.known.range(from..).map(|(place, _)| place);
-            let below = below.take_while(|place| place.as_bytes().starts_with(&directory));
-            places.extend(below.cloned());
+        for directory in &found.directories {
+            places.extend(self.known.places_below(directory).cloned());
         }
         places
     }
@@ -367,8 +321,8 @@ impl Follower {
         let mut fresh: BTreeMap<Place, Entry> = fresh.map(|e| (e.place.clone(), e)).collect();
         let mut events = Vec::new();
         for place in places {
-            let old = self.forget(place).filter(|known| !known.is_over);
-            let before = old.as_ref().map(|known| &known.entry);
+            let old = self.known.forget(place).filter(|item| !item.is_over);
+            let before = old.as_ref().map(|item| &item.entry);
             let new = fresh.remove(place);
             let is_over = |entry: &Entry| view.standing(entry) == Standing::Expired;
             let is_expired = new.as_ref().is_some_and(is_over);
@@ -384,7 +338,7 @@ impl Follower {
             if let Some(entry) = new {
                 // Its end is told by the next look at the clock, unless it was told or never was seen alive.
                 let is_told = is_expired && before.is_none();
-                self.remember(entry, is_told, &view);
+                self.known.remember(entry, is_told, &view);
             }
         }
         events.sort_by_key(|event| event.seq);
@@ -413,35 +367,6 @@ impl Follower {
             previous: previous.cloned(),
             by: None,
         }
-    }
-
-    fn remember(&mut self, entry: Entry, is_over: bool, view: &View) {
-        let place = entry.place.clone();
-        // What ends with a process that lives does not end by time.
-        let ends_by_time = !is_over && !entry.is_bound_to_living();
-        let end = entry.over_at(view.now, &view.terms);
-        let end = end.filter(|_| ends_by_time);
-        if !is_over {
-            self.ends.extend(end.map(|at| (at, place.clone())));
-            if entry.lock().is_some_and(|lock| lock.process.is_some()) {
-                self.bound.insert(place.clone());
-            }
-        }
-        let known = Known {
-            entry,
-            end,
-            is_over,
-        };
-        self.known.insert(place, known);
-    }
-
-    fn forget(&mut self, place: &Place) -> Option<Known> {
-        let known = self.known.remove(place)?;
-        self.bound.remove(place);
-        if let Some(end) = known.end {
-            self.ends.remove(&(end, place.clone()));
-        }
-        Some(known)
     }
 }
 
