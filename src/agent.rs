@@ -19,7 +19,7 @@ mod pace;
 mod tending;
 mod work;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
@@ -33,8 +33,9 @@ use self::pace::Pace;
 use self::tending::Leases;
 use self::work::{Outcome, Worker};
 use crate::edits::Saved;
-use crate::error::Result;
+use crate::error::{Code, Result};
 use crate::fault;
+use crate::first_edits::Branches;
 use crate::git::Cancel;
 use crate::held::Loss;
 use crate::identity::Environment;
@@ -90,9 +91,10 @@ enum Done {
     Swept(Result<()>),
     Losses(Result<Vec<Loss>>),
     Settled(Result<()>),
-    Saved(edits::Asked, Result<Vec<(Vec<u8>, Saved)>>),
+    Saved(edits::Asked, Vec<Vec<u8>>, Result<Vec<(Vec<u8>, Saved)>>),
     Folders(Result<std::collections::BTreeSet<std::path::PathBuf>>),
-    Locked(Result<Acquired>),
+    Locked(Vec<RepoPath>, Result<(Acquired, Branches)>),
+    Struck(Result<Branches>),
     GivenBack(Result<Vec<RepoPath>>),
     Finished(Result<Vec<RepoPath>>),
 }
@@ -117,6 +119,8 @@ pub struct Agent {
     polling: Option<String>,
     /// Whether much was touched that was no lock.
     is_noisy: bool,
+    /// What fails, and how: told already.
+    failures: HashMap<&'static str, Code>,
     /// What was said already where nothing is done.
     said: HashSet<String>,
     cancel: Cancel,
@@ -146,6 +150,7 @@ struct Busy {
     sweeping: bool,
     looking_for_losses: bool,
     giving_back: bool,
+    striking: bool,
     asking: bool,
     asking_for_folders: bool,
     settling: bool,
@@ -186,6 +191,7 @@ impl Agent {
             busy: Busy::default(),
             polling: None,
             is_noisy: false,
+            failures: HashMap::new(),
             said: HashSet::new(),
             live,
             me,
@@ -238,32 +244,39 @@ impl Agent {
         self.is_noisy = round.events.is_empty() && !round.touched.is_nothing();
         let now = Instant::now();
         let (mut first, mut notices) = (Vec::new(), Vec::new());
-        self.note_round(&round, now, &mut first)?;
-        self.hear_events(&round, now, &mut notices);
+        let noted = self.note_round(&round, now, &mut first);
+        self.hear_events(&round, now);
         while let Ok(outcome) = self.results.try_recv() {
             match outcome {
                 Ok(done) => self.hear(done, now, &mut notices),
                 Err(panic) => std::panic::resume_unwind(panic),
             }
         }
-        self.check_instance(now)?;
+        let instance = self.check_instance(now);
         self.tend_leases(now, &mut notices);
         self.tend_locks(now, &mut notices);
         self.tend_edits(&round, now, &mut notices);
         let latch = Arc::clone(self.live.latch());
-        for notice in first {
+        let problems = round.problems.into_iter().map(|problem| {
+            let what = match problem.code() {
+                Code::BadPolicy => "reading the policy",
+                _ => "reading the locks",
+            };
+            Notice::Failed(what, problem)
+        });
+        let events = round
+            .events
+            .into_iter()
+            .map(|event| Notice::Event(Box::new(event)));
+        for notice in first
+            .into_iter()
+            .chain(problems)
+            .chain(events)
+            .chain(notices)
+        {
             tell(&latch, notice);
         }
-        if let Some(problem) = round.problem {
-            tell(&latch, Notice::Failed("reading the locks", problem));
-        }
-        for event in round.events {
-            tell(&latch, Notice::Event(Box::new(event)));
-        }
-        for notice in notices {
-            tell(&latch, notice);
-        }
-        Ok(())
+        noted.and(instance)
     }
 
     /// Ends: waits for what is under way, but not for long.

@@ -29,6 +29,8 @@ use crate::watch::{Directories, Means, Touched, Waker};
 const TICK: Duration = Duration::from_secs(1);
 /// By how much the clock on the wall and the one that never jumps may part between two looks.
 const JUMP: TimeDelta = TimeDelta::seconds(2);
+/// The longest pause between two tries to read what cannot be read.
+const LONGEST: Duration = Duration::from_secs(30);
 /// Looking without events takes at most one part in so many of the time.
 const SHARE: u32 = 50;
 /// How often to ask again for events where the system had none.
@@ -44,7 +46,8 @@ pub struct Live {
     polled: Instant,
     pause: Duration,
     regained: Instant,
-    is_failing: bool,
+    /// After a reading that failed: when to try again, and how long after that.
+    failing: Option<(Instant, Duration)>,
 }
 
 /// What one wait came to.
@@ -58,8 +61,8 @@ pub struct Round {
     pub jump: Option<TimeDelta>,
     /// Whether policy or configuration were read anew.
     pub is_reopened: bool,
-    /// Why the locks, or policy or configuration, could not be read: told once until they can.
-    pub problem: Option<Error>,
+    /// Why the locks, or policy or configuration, could not be read: each told once until they can.
+    pub problems: Vec<Error>,
 }
 
 /// Two clocks at the same moment.
@@ -105,7 +108,7 @@ impl Live {
             polled: steady,
             pause: TICK,
             regained: steady,
-            is_failing: false,
+            failing: None,
         })
     }
 
@@ -150,24 +153,34 @@ impl Live {
         self.seen = now;
         match self.current.refresh() {
             Ok(is_reopened) => round.is_reopened = is_reopened,
-            Err(error) => round.problem = Some(error),
+            Err(error) => round.problems.push(error),
         }
         self.check_repository()?;
-        match self.read(&round, clock) {
-            Ok(events) => {
-                round.events = events;
-                self.is_failing = false;
+        if self.failing.is_none_or(|(again, _)| now.steady >= again) {
+            match self.read(&round, clock) {
+                Ok(events) => {
+                    round.events = events;
+                    self.failing = None;
+                }
+                Err(error) => {
+                    self.follower.note_missed();
+                    let pause = self
+                        .failing
+                        .map_or(TICK, |(_, pause)| (pause * 2).min(LONGEST));
+                    if self.failing.replace((now.steady + pause, pause)).is_none() {
+                        round.problems.push(error);
+                    }
+                }
             }
-            Err(error) if !self.is_failing => {
-                self.is_failing = true;
-                round.problem = Some(error);
-            }
-            Err(_) => {}
         }
         Ok(round)
     }
 
     fn patience(&self, at_most: Duration, now: DateTime<Utc>) -> Duration {
+        if self.failing.is_some() {
+            // What has ended by now cannot be told before the locks can be read.
+            return at_most.min(TICK);
+        }
         let until_end = self.follower.next_end().map_or(TICK, |end| {
             // At the end itself it is not over yet, and a wait counts whole milliseconds.
             (end - now).to_std().unwrap_or(Duration::ZERO) + Duration::from_millis(1)
@@ -178,11 +191,7 @@ impl Live {
     /// Reads what there is reason to read, and then looks what has ended.
     fn read(&mut self, round: &Round, clock: &dyn Clock) -> Result<Vec<Event>> {
         let mut events = self.read_changes(round, clock)?;
-        let latch = self.current.latch();
-        if round.jump.is_some() || round.is_reopened {
-            events.extend(self.follower.clock_was_set(latch, clock.now()));
-        }
-        events.extend(self.follower.ended(latch, clock)?);
+        events.extend(self.follower.ended(self.current.latch(), clock)?);
         Ok(events)
     }
 

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
 
+use crate::store::mount_of;
+
 use notify::event::{AccessKind, AccessMode};
 use notify::{ErrorKind, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 
@@ -121,6 +123,11 @@ impl Directories {
             Ok(watcher) => watcher,
             Err(why) => return Err(Unwatched::NoEvents(why.clone())),
         };
+        if let Some(kind) = mount_of(directory) {
+            // What other machines write makes no event here.
+            let why = format!("{} lies on {kind}", directory.display());
+            return Err(Unwatched::NoEvents(why));
+        }
         if self.watched.contains_key(directory) {
             // The system has dropped the watch of a directory that is gone.
             let _ = watcher.unwatch(directory);

@@ -1,17 +1,18 @@
 //! Locks that are taken on the first edit and given back when the work is out.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::leases::{differs, renewal_of};
+use super::edits::is_git_at_work;
+use super::leases::differs;
 use super::{Agent, Deed, Done, Notice, SWEEP};
 use crate::edits::{is_combining, work_in_progress};
 use crate::error::Result;
 use crate::first_edits::{Branches, FirstEdits};
 use crate::latch::{Latch, LockOptions};
 use crate::lease::Acquired;
-use crate::lock::{LeaseId, Lock};
+use crate::lock::Lock;
 use crate::path::{Key, Kind, RepoPath};
 use crate::store::files;
 use crate::target::Target;
@@ -28,7 +29,8 @@ pub(super) struct Firsts {
     /// What was on the list when it was looked at last.
     noted: Branches,
     /// Files whose lock is under way, or was taken and not seen yet.
-    locking: BTreeSet<RepoPath>,
+    /// With the number of the change once that is known.
+    locking: BTreeMap<RepoPath, Option<u64>>,
     /// When to look whose work is out.
     pub(super) give_back_at: Instant,
 }
@@ -39,7 +41,7 @@ impl Firsts {
         Ok(Firsts {
             noted: list.read()?,
             list,
-            locking: BTreeSet::new(),
+            locking: BTreeMap::new(),
             give_back_at: now,
         })
     }
@@ -60,38 +62,39 @@ impl Agent {
         }
         let paths: Vec<RepoPath> = paths
             .into_iter()
-            .filter(|path| self.firsts.locking.insert(path.clone()))
+            .filter(|path| self.firsts.locking.insert(path.clone(), None).is_none())
             .collect();
         if paths.is_empty() {
             return;
         }
-        // Before it is locked: a lock that nobody remembers taking would not be given back.
-        let branch = branch(self.live.latch());
-        let noted = branch.and_then(|branch| self.firsts.list.add(&paths, &branch));
-        let is_noted = noted.is_ok();
-        self.note_failure("noting the locks of first edits", noted, notices);
-        self.read_first_edits(notices);
-        if !is_noted {
-            self.firsts.locking.clear();
-            return;
-        }
         let (latch, clock) = (Arc::clone(self.live.latch()), Arc::clone(&self.clock));
-        self.store
-            .give(move || Done::Locked(lock(&latch, &paths, &*clock)));
+        self.store.give(move || {
+            let result = lock(&latch, &paths, &*clock);
+            Done::Locked(paths, result)
+        });
     }
 
-    pub(super) fn hear_locked(&mut self, result: Result<Acquired>, notices: &mut Vec<Notice>) {
+    pub(super) fn hear_locked(
+        &mut self,
+        paths: &[RepoPath],
+        result: Result<(Acquired, Branches)>,
+        notices: &mut Vec<Notice>,
+    ) {
         let what = "locking on the first edit";
-        let acquired = match result {
-            Ok(acquired) => acquired,
+        let (acquired, noted) = match result {
+            Ok(answer) => answer,
             Err(error) => {
-                self.firsts.locking.clear();
-                self.strike_first_edits(notices);
+                self.firsts.seen(paths.iter());
                 return self.note_failure(what, Err(error), notices);
             }
         };
         self.note_failure(what, Ok(()), notices);
-        // What was acquired shows by its event, before or after this.
+        self.firsts.noted = noted;
+        // What was acquired is under way until it is seen.
+        for taken in &acquired.locked {
+            let path = taken.lock.path.clone();
+            self.firsts.locking.insert(path, Some(taken.lock.seq));
+        }
         for refusal in acquired.refused {
             self.firsts.locking.remove(&refusal.path);
             let path = refusal.path.to_string();
@@ -99,7 +102,7 @@ impl Agent {
                 self.tell_edited(path.as_bytes(), holder, notices);
             }
         }
-        self.strike_first_edits(notices);
+        self.strike_first_edits();
     }
 
     /// Gives back what was locked on the first edit, where the work is out.
@@ -129,25 +132,36 @@ impl Agent {
     }
 
     /// Takes files off the list of first edits that are locked by me no more.
-    pub(super) fn strike_first_edits(&mut self, notices: &mut Vec<Notice>) {
-        if self.firsts.noted.is_empty() {
-            return;
-        }
+    pub(super) fn strike_first_edits(&mut self) {
+        let seq = self.live.follower().seq();
+        let is_unseen = |at: &Option<u64>| at.is_none_or(|at| at > seq);
+        self.firsts.locking.retain(|_, at| is_unseen(at));
         let mine = mine(self.live.follower().live(), &self.me);
         let mine: HashSet<&RepoPath> = mine.map(|lock| &lock.path).collect();
         let locking = &self.firsts.locking;
-        let is_over = |path: &RepoPath| !mine.contains(path) && !locking.contains(path);
-        let struck = self.firsts.list.strike(is_over);
-        self.note_failure("noting the locks of first edits", struck, notices);
-        self.read_first_edits(notices);
+        let is_over = |path: &RepoPath| !mine.contains(path) && !locking.contains_key(path);
+        let over: HashSet<RepoPath> = self
+            .firsts
+            .noted
+            .keys()
+            .filter(|path| is_over(path))
+            .cloned()
+            .collect();
+        if over.is_empty() || self.busy.striking {
+            return;
+        }
+        self.busy.striking = true;
+        let list = self.firsts.list.clone();
+        self.store.give(move || {
+            let struck = list.strike(|path| over.contains(path));
+            Done::Struck(struck.and_then(|()| list.read()))
+        });
     }
 
-    /// Reads the list again: who locks by hand takes files off.
-    pub(super) fn read_first_edits(&mut self, notices: &mut Vec<Notice>) {
-        match self.firsts.list.read() {
-            Ok(noted) => self.firsts.noted = noted,
-            Err(error) => self.note_failure("reading the list of first edits", Err(error), notices),
-        }
+    pub(super) fn hear_list(&mut self, result: Result<Branches>, notices: &mut Vec<Notice>) {
+        self.busy.striking = false;
+        let heard = result.map(|noted| self.firsts.noted = noted);
+        self.note_failure("noting the locks of first edits", heard, notices);
     }
 }
 
@@ -162,20 +176,24 @@ pub(super) fn branch(latch: &Latch) -> Result<String> {
     Ok(latch.repo().head_ref()?.unwrap_or_default())
 }
 
-/// Locks files in my name; what is refused is told.
-pub(super) fn lock(latch: &Latch, paths: &[RepoPath], clock: &dyn Clock) -> Result<Acquired> {
+/// Locks files in my name; what is refused is told. Gives the list as it is then, too.
+fn lock(latch: &Latch, paths: &[RepoPath], clock: &dyn Clock) -> Result<(Acquired, Branches)> {
     let options = LockOptions {
         reason: Some(REASON.into()),
         several: crate::lease::Several::Partial,
         ..LockOptions::default()
     };
     let targets: Vec<Target> = paths.iter().map(target).collect();
-    latch.lock(&targets, &options, clock)
+    // Noted before it is locked: a lock that nobody remembers taking would not be given back.
+    let list = FirstEdits::of(latch);
+    list.add(paths, &branch(latch)?)?;
+    let acquired = latch.lock(&targets, &options, clock)?;
+    Ok((acquired, list.read()?))
 }
 
-/// Gives back those of the locks on which there is no work any more: these leases, whatever became of their paths
-/// meanwhile. Each comes with the branch it was taken on. Gives the paths that are free now.
-pub(super) fn give_back(
+/// Gives back those of the locks on which there is no work any more, as they were judged: one that was renewed, stolen or
+/// taken anew meanwhile stays. Each comes with the branch it was taken on. Gives the paths that are free now.
+fn give_back(
     latch: &Latch,
     me: &Me,
     locks: &[(Lock, String)],
@@ -188,24 +206,17 @@ pub(super) fn give_back(
         .filter(|(lock, _)| noted.contains_key(&lock.path));
     let locks: Vec<_> = locks.cloned().collect();
     let finished = finished(latch, &locks)?;
-    if finished.is_empty() {
-        return Ok(finished);
-    }
-    let leases: Vec<_> = locks
-        .iter()
-        .filter(|(lock, _)| finished.contains(&lock.path))
-        .map(|(lock, _)| renewal_of(lock))
+    let finished: Vec<Lock> = locks
+        .into_iter()
+        .map(|(lock, _)| lock)
+        .filter(|lock| finished.contains(&lock.path))
         .collect();
-    latch.release_leases(&leases, me, clock)?;
-    let released: HashSet<&LeaseId> = leases.iter().map(|(_, r)| &r.lease).collect();
-    latch.held().strike(|held| released.contains(&held.lease))?;
-    Ok(finished)
+    latch.give_back_unchanged(&finished, me, clock)
 }
 
 /// The paths of those of the locks on which there is no work any more.
 pub(super) fn finished(latch: &Latch, locks: &[(Lock, String)]) -> Result<Vec<RepoPath>> {
-    let git_dir = latch.repo().git_dir();
-    if git_dir.join("index.lock").exists() || is_combining(git_dir) {
+    if is_git_at_work(latch) || is_combining(latch.repo().git_dir()) {
         // Half a stash or rebase looks like no work at all.
         return Ok(Vec::new());
     }

@@ -78,6 +78,14 @@ impl Bursts {
         untold
     }
 
+    /// A file that git is to be asked about when nothing has been written to it for a while, and not before.
+    pub(super) fn ask_at_end(&mut self, path: Vec<u8>, now: Instant) {
+        self.of.entry(path).or_insert(Burst {
+            last: now,
+            state: State::Unchanged,
+        });
+    }
+
     /// The burst of a file is over at once.
     pub(super) fn end(&mut self, path: &[u8]) {
         self.of.remove(path);
@@ -113,6 +121,15 @@ mod tests {
         bursts.touch(file(), at(5001));
         assert_eq!(bursts.unjudged(), [file()]);
         assert!(bursts.is_news(b"hero.psd", begin));
+    }
+
+    #[test]
+    fn what_is_asked_about_at_the_end_is_not_asked_about_before() {
+        let (mut bursts, begin) = (Bursts::default(), Instant::now());
+        bursts.ask_at_end(b"a".to_vec(), begin);
+        bursts.ask_at_end(b"a".to_vec(), begin + QUIET / 2);
+        assert!(bursts.unjudged().is_empty());
+        assert_eq!(bursts.over(begin + QUIET), [b"a".to_vec()]);
     }
 
     #[test]

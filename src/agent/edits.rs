@@ -3,7 +3,7 @@
 //! A file system's word that a file was written is only the reason to ask git whether it differs: a pull, a checkout and
 //! an editor that saves what was there write files, too.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,6 +17,7 @@ use crate::event::{Event, Happening};
 use crate::fault;
 use crate::latch::Latch;
 use crate::live::{Live, Round};
+use crate::lock::LeaseId;
 use crate::path::{Key, Kind, RepoPath, escaped, path_to_bytes};
 use crate::view::Entry;
 
@@ -24,6 +25,8 @@ use crate::view::Entry;
 const REFRESH: Duration = Duration::from_millis(200);
 /// Looking takes at most one part in so many of the time.
 const SHARE: u32 = 50;
+/// The pause after a question that git did not answer.
+pub(super) const ASK_AGAIN: Duration = Duration::from_secs(5);
 /// From what age on a lock of git's index counts for nothing.
 const LEFT_BEHIND: Duration = Duration::from_secs(3600);
 /// The pause between two looks whether git is still at work.
@@ -61,6 +64,10 @@ pub(super) struct Edits {
     questions: BTreeMap<Asked, BTreeSet<Vec<u8>>>,
     /// Whether other folders may hold files that are locked on their first edit.
     pub(super) are_folders_outdated: bool,
+    /// The edits that were told, and against which lease.
+    told: HashMap<Vec<u8>, Option<LeaseId>>,
+    /// After a question that git did not answer: when to ask again.
+    ask_again_at: Option<Instant>,
     left_out: Option<String>,
     looked: Instant,
 }
@@ -80,6 +87,8 @@ impl Edits {
             to_settle: Vec::new(),
             questions: BTreeMap::new(),
             are_folders_outdated: true,
+            told: HashMap::new(),
+            ask_again_at: None,
             left_out: None,
             looked: now,
         }
@@ -102,6 +111,12 @@ impl Edits {
         }
     }
 
+    /// Git did not answer: it is asked again a little later.
+    pub(super) fn ask_for_folders_again(&mut self) {
+        self.are_folders_outdated = true;
+        self.ask_again_at = Some(Instant::now() + ASK_AGAIN);
+    }
+
     /// The folders of files that are locked on their first edit.
     pub(super) fn of_patterns(&mut self, folders: BTreeSet<PathBuf>) {
         self.is_outdated |= folders != self.for_patterns;
@@ -115,9 +130,16 @@ impl Edits {
         }
     }
 
+    /// Whether an edit was told since the file has this lock.
+    fn was_told(&self, path: &[u8], holder: &Entry) -> bool {
+        self.told.get(path) == Some(&holder.lock().map(|lock| lock.lease.clone()))
+    }
+
     /// A file is free: its next save is a first edit, or somebody else's business.
-    pub(super) fn end_burst(&mut self, path: &[u8]) {
+    pub(super) fn end_burst(&mut self, path: &[u8], was: &Entry) {
         self.bursts.end(path);
+        let lease = was.lock().map(|lock| lock.lease.clone());
+        self.told.retain(|_, told| *told != lease);
     }
 
     /// When there is something to do.
@@ -126,6 +148,7 @@ impl Edits {
         // What is due and not begun waits for a job that is under way, whose end wakes.
         let settle = self.settle_at.filter(|at| *at > now);
         let question = (!self.questions.is_empty()).then(|| now + GIT_AT_WORK);
+        let question = question.map(|at| self.ask_again_at.map_or(at, |again| at.max(again)));
         let others = refresh.into_iter().chain(settle).chain(question);
         self.bursts.next_end().into_iter().chain(others).min()
     }
@@ -158,7 +181,7 @@ impl Agent {
             self.refresh_folders(notices);
             self.edits.pause = REFRESH.max(now.elapsed() * SHARE);
         }
-        self.ask_git();
+        self.ask_git(now);
     }
 
     /// Without events for some folders, all is looked at every now and then.
@@ -210,7 +233,11 @@ impl Agent {
     }
 
     /// Asks git one thing after the other: however often a file is written, one question is under way.
-    fn ask_git(&mut self) {
+    fn ask_git(&mut self, now: Instant) {
+        if self.edits.ask_again_at.is_some_and(|at| now < at) {
+            return;
+        }
+        self.edits.ask_again_at = None;
         if !self.busy.asking
             && !is_git_at_work(self.live.latch())
             && let Some((asked, paths)) = self.edits.questions.pop_first()
@@ -218,8 +245,10 @@ impl Agent {
             self.busy.asking = true;
             let latch = Arc::clone(self.live.latch());
             let paths: Vec<Vec<u8>> = paths.into_iter().collect();
-            self.tree
-                .give(move || Done::Saved(asked, saved(latch.repo(), &paths)));
+            self.tree.give(move || {
+                let result = saved(latch.repo(), &paths);
+                Done::Saved(asked, paths, result)
+            });
         }
         let has_patterns = !self.live.latch().policy().auto_lock.is_empty();
         if self.edits.are_folders_outdated && has_patterns && !self.busy.asking_for_folders {
@@ -251,6 +280,7 @@ impl Agent {
     pub(super) fn hear_saved(
         &mut self,
         asked: Asked,
+        paths: Vec<Vec<u8>>,
         result: Result<Vec<(Vec<u8>, Saved)>>,
         notices: &mut Vec<Notice>,
     ) {
@@ -258,25 +288,31 @@ impl Agent {
         let found = match result {
             Ok(found) => found,
             Err(error) => {
+                self.edits.ask(asked, paths);
+                self.edits.ask_again_at = Some(Instant::now() + ASK_AGAIN);
                 return self.note_failure("asking git what was edited", Err(error), notices);
             }
         };
         self.note_failure("asking git what was edited", Ok(()), notices);
         let mut first = Vec::new();
         for (path, saved) in found {
+            let holder = self.live.follower().holder_of(&Key::of(&path)).cloned();
+            let wanted = auto::wants(self.live.latch(), &path, holder.as_ref());
+            let foreign = holder.filter(|entry| self.is_foreign(entry));
+            if wanted.is_none() && foreign.is_none() {
+                continue;
+            }
             // What is only staged may be git's own doing: a pull before it moves `HEAD`. In two seconds that is settled.
             if asked != Asked::AfterBurst && saved == Saved::Staged {
-                self.edits.bursts.touch(path, Instant::now());
+                self.edits.bursts.ask_at_end(path, Instant::now());
                 continue;
             }
-            let holder = self.live.follower().holder_of(&Key::of(&path)).cloned();
-            if let Some(wanted) = auto::wants(self.live.latch(), &path, holder.as_ref()) {
-                first.push(wanted);
+            first.extend(wanted);
+            if let Some(holder) = foreign
+                && !(asked == Asked::ForLocks && self.edits.was_told(&path, &holder))
+            {
+                self.tell_edited(&path, holder, notices);
             }
-            let Some(holder) = holder.filter(|entry| self.is_foreign(entry)) else {
-                continue;
-            };
-            self.tell_edited(&path, holder, notices);
         }
         self.lock_first_edits(first, notices);
     }
@@ -286,6 +322,8 @@ impl Agent {
         if !self.edits.bursts.is_news(path, Instant::now()) {
             return;
         }
+        let lease = holder.lock().map(|lock| lock.lease.clone());
+        self.edits.told.insert(path.to_vec(), lease);
         notices.push(Notice::Event(Box::new(Event {
             seq: self.live.follower().seq(),
             happening: Happening::Edited,

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{Agent, Deed, Done, Notice, PATIENCE, SETTLING, edits};
+use super::{Agent, Deed, Done, Notice, PATIENCE, SETTLING, SWEEP, edits};
 use crate::error::Result;
 use crate::event::{Event, Happening};
 use crate::live::Round;
@@ -42,7 +42,7 @@ impl Agent {
     }
 
     /// What follows from what happened to locks.
-    pub(super) fn hear_events(&mut self, round: &Round, now: Instant, notices: &mut Vec<Notice>) {
+    pub(super) fn hear_events(&mut self, round: &Round, now: Instant) {
         if round.events.is_empty() {
             return;
         }
@@ -58,6 +58,13 @@ impl Agent {
             // Whose command it was strikes its own record off: that is waited for, but not for ever.
             let latest = *self.leases.losses_since.get_or_insert(now) + PATIENCE;
             self.leases.look_for_losses_at = Some(latest.min(now + SETTLING));
+        }
+        let renewed = round
+            .events
+            .iter()
+            .filter(|e| e.happening == Happening::Renewed);
+        for lock in renewed.filter_map(|event| event.lock.lock()) {
+            self.leases.was_renewed(&lock.lease);
         }
         let locks = round.events.iter().filter_map(|event| event.lock.lock());
         self.firsts.seen(locks.map(|lock| &lock.path));
@@ -77,11 +84,11 @@ impl Agent {
             .iter()
             .filter(|event| matches!(event.happening, Happening::Unlocked | Happening::Expired));
         for event in free {
-            self.edits.end_burst(event.path.as_bytes());
+            self.edits.end_burst(event.path.as_bytes(), &event.lock);
         }
         let covered = changed.iter().map(|lock| (lock.path.clone(), lock.kind));
         self.edits.to_settle.extend(covered);
-        self.strike_first_edits(notices);
+        self.strike_first_edits();
         let foreign = |event: &&Event| {
             let taken = matches!(event.happening, Happening::Locked | Happening::Stolen);
             taken && !self.me.has(&event.lock)
@@ -102,14 +109,17 @@ impl Agent {
             Done::Judged(result) => self.hear_judged(result, now, notices),
             Done::Renewed(locks, result) => self.hear_renewed(locks, result, now, notices),
             Done::Losses(result) => self.hear_losses(result, notices),
-            Done::Saved(asked, result) => self.hear_saved(asked, result, notices),
+            Done::Saved(asked, paths, result) => self.hear_saved(asked, paths, result, notices),
             Done::Folders(Ok(folders)) => {
                 self.busy.asking_for_folders = false;
+                self.note_failure("asking git for its files", Ok(()), notices);
                 self.edits.of_patterns(folders);
             }
-            Done::Locked(result) => self.hear_locked(result, notices),
+            Done::Locked(paths, result) => self.hear_locked(&paths, result, notices),
+            Done::Struck(result) => self.hear_list(result, notices),
             Done::Finished(Ok(paths)) => {
                 self.busy.giving_back = false;
+                self.note_failure("asking git what is out", Ok(()), notices);
                 let would = |path: RepoPath| Deed::Unlock(path);
                 self.say(paths.into_iter().map(would), notices);
             }
@@ -128,10 +138,14 @@ impl Agent {
             }
             Done::Settled(result) => {
                 self.busy.settling = false;
+                if result.is_err() {
+                    self.edits.settle_at = Some(now + SWEEP);
+                }
                 self.note_failure("setting write bits", result, notices);
             }
             Done::Folders(Err(error)) => {
                 self.busy.asking_for_folders = false;
+                self.edits.ask_for_folders_again();
                 self.note_failure("asking git for its files", Err(error), notices);
             }
             Done::Finished(Err(error)) => {
@@ -141,7 +155,7 @@ impl Agent {
         }
     }
 
-    /// A failure is told once, until another one comes.
+    /// A failure is told once, until it succeeds or fails in another way.
     pub(super) fn note_failure(
         &mut self,
         what: &'static str,
@@ -149,12 +163,10 @@ impl Agent {
         notices: &mut Vec<Notice>,
     ) {
         match result {
-            Ok(()) => self.said.retain(|said| !said.starts_with(what)),
+            Ok(()) => drop(self.failures.remove(what)),
             Err(error) => {
-                if self
-                    .said
-                    .insert(format!("{what}: {}", error.code().as_str()))
-                {
+                let is_known = self.failures.insert(what, error.code()) == Some(error.code());
+                if !is_known {
                     notices.push(Notice::Failed(what, error));
                 }
             }

@@ -58,6 +58,14 @@ impl Leases {
     }
 }
 
+impl Leases {
+    /// Whoever renewed it: its end is to be told anew.
+    pub(super) fn was_renewed(&mut self, lease: &LeaseId) {
+        self.warned.remove(lease);
+        self.told_failing.remove(lease);
+    }
+}
+
 impl Agent {
     pub(super) fn tend_leases(&mut self, now: Instant, notices: &mut Vec<Notice>) {
         self.look_for_losses(now);
@@ -95,6 +103,8 @@ impl Agent {
                 self.note_failure("looking for lost leases", Ok(()), notices);
             }
             Err(error) => {
+                // A renewal finds out by itself what is lost.
+                self.leases.is_held_back = false;
                 self.leases.look_for_losses_at = Some(Instant::now() + Duration::from_secs(5));
                 self.note_failure("looking for lost leases", Err(error), notices);
             }
@@ -105,7 +115,12 @@ impl Agent {
     pub(super) fn note_due(&mut self, now: Instant) {
         let seed = self.leases.seed;
         let next = self.mine().filter_map(|lock| due_at(lock, seed)).min();
+        let mine: HashSet<LeaseId> = self.mine().map(|lock| lock.lease.clone()).collect();
         self.leases.next_due = next;
+        self.leases.warned.retain(|lease| mine.contains(lease));
+        self.leases
+            .told_failing
+            .retain(|lease| mine.contains(lease));
         // A new one may be shorter than those that were judged.
         self.leases.judge_at = self.leases.judge_at.min(now + pause_after(self.mine()));
     }
@@ -143,7 +158,7 @@ impl Agent {
 
     /// Renews what is late in its life while git has not answered yet: rather once too often than losing work.
     fn renew_on_doubt(&mut self, now: Instant) {
-        let may = self.busy.judging && !self.busy.renewing && !self.leases.is_held_back;
+        let may = !self.busy.renewing && !self.leases.is_held_back;
         let is_time = self.leases.doubt_at.is_some_and(|at| now >= at);
         if !may || !is_time || !self.does() {
             return;
@@ -196,10 +211,16 @@ impl Agent {
         notices: &mut Vec<Notice>,
     ) {
         self.busy.judging = false;
+        self.leases.doubt_at = None;
         let (kept, left) = match result {
-            Ok(judged) => judged,
+            Ok(judged) => {
+                self.note_failure("asking git what is worked on", Ok(()), notices);
+                judged
+            }
             Err(error) => {
-                self.leases.retry.failed(now, LONGEST);
+                // Asked again before a life is over; meanwhile what is late in its life is renewed on doubt.
+                self.leases.judge_at = now + pause_after(self.mine());
+                self.leases.doubt_at = Some(now);
                 self.note_failure("asking git what is worked on", Err(error), notices);
                 return;
             }
@@ -239,9 +260,8 @@ impl Agent {
                     self.leases.told_failing.clear();
                     notices.push(Notice::RenewedAgain);
                 }
-                let renewed = prolonged.renewed.iter().map(|lock| &lock.lease);
-                for lease in renewed {
-                    self.leases.warned.remove(lease);
+                for lock in &prolonged.renewed {
+                    self.leases.was_renewed(&lock.lease);
                 }
                 if !prolonged.lost.is_empty() {
                     self.leases.look_for_losses_at = Some(now + SETTLING);

@@ -15,7 +15,7 @@ use super::interrupt::Interrupt;
 use super::output::{ALERT, GOOD, until, wall};
 use super::words;
 use git_latch::agent::{Agent, Deed, Deeds, Notice, Options};
-use git_latch::error::{Error, Result};
+use git_latch::error::Result;
 use git_latch::event::Happening;
 use git_latch::latch::Latch;
 use git_latch::lock::Lock;
@@ -62,15 +62,19 @@ impl Arguments {
             context,
             told: Told::to(context.output),
         };
-        let mut goes_on = teller.begin(&mut agent)?;
-        while goes_on && !interrupt.is_set() {
-            agent.round(&mut |latch, notice| teller.tell(latch, &notice))?;
-            // Who started it and listened is gone: nobody would know what it keeps alive.
-            goes_on = teller.flush();
-        }
+        let mut follow = || -> Result<()> {
+            let mut goes_on = teller.begin(&mut agent)?;
+            while goes_on && !interrupt.is_set() {
+                agent.round(&mut |latch, notice| teller.tell(latch, &notice))?;
+                // Who started it and listened is gone: nobody would know what it keeps alive.
+                goes_on = teller.flush();
+            }
+            Ok(())
+        };
+        let result = follow();
         agent.stop();
         teller.end();
-        Ok(Answer::silent(0))
+        result.map(|()| Answer::silent(0))
     }
 }
 
@@ -127,7 +131,7 @@ impl Teller<'_> {
             "agent of {} for {}: {} of yours, {others} of others, {watches} watches",
             latch.repo().root()?.display(),
             me.owner,
-            counted(mine)
+            words::locks(mine)
         );
         let pid = std::process::id();
         let more = json!({"pid": pid, "mine": mine, "others": others, "watches": watches});
@@ -202,7 +206,7 @@ fn of_leases(viewpoint: &Viewpoint<'_>, notice: &Notice) -> Option<Line> {
             let when = first.map_or("never".to_owned(), |end| {
                 format!("{} ({})", wall(end), until(Some(end), viewpoint.now))
             });
-            let sentence = format!("{}; {} {when}", said(error), ending_first(locks));
+            let sentence = format!("{}; {} {when}", words::said(error), ending_first(locks));
             let paths: Vec<_> = locks.iter().map(|lock| &lock.path).collect();
             let failure = Failure::from(error);
             let until = first.map(rfc3339);
@@ -245,7 +249,7 @@ fn of_the_rest(notice: &Notice) -> Option<Line> {
         Notice::OutOfStep(error, pause) => {
             let sentence = format!(
                 "{}; trying again in {} s, and less often while it fails",
-                said(error),
+                words::said(error),
                 pause.as_secs()
             );
             Line::alert(
@@ -256,7 +260,7 @@ fn of_the_rest(notice: &Notice) -> Option<Line> {
         }
         Notice::InStep => Line::good("in_step", "the shared locks are fetched again", json!({})),
         Notice::Failed(what, error) => {
-            let sentence = format!("{what}: {}", said(error));
+            let sentence = format!("{what}: {}", words::said(error));
             Line::alert("failed", sentence, json!({"error": Failure::from(error)}))
         }
         Notice::Jumped(jump) => {
@@ -289,19 +293,4 @@ fn ending_first(locks: &[Lock]) -> String {
         [lock] => format!("your lock on {} ends", words::path_of(lock)),
         locks => format!("the first of your {} locks ends", locks.len()),
     }
-}
-
-/// So many locks.
-fn counted(count: usize) -> String {
-    match count {
-        1 => "1 lock".to_owned(),
-        n => format!("{n} locks"),
-    }
-}
-
-/// What went wrong, with its cause.
-fn said(error: &Error) -> String {
-    let first = std::error::Error::source(error);
-    let cause = first.map(|cause| format!(": {cause}")).unwrap_or_default();
-    format!("{error}{cause}")
 }

@@ -109,9 +109,7 @@ impl Context {
 
     /// Says what goes wrong while something goes on.
     pub(crate) fn tell_problem(&self, problem: &Error) {
-        let cause = std::error::Error::source(problem);
-        let cause = cause.map(|c| format!(": {c}")).unwrap_or_default();
-        self.output.note(format!("{problem}{cause}"));
+        self.output.note(words::said(problem));
         if let Some(hint) = problem.hint() {
             self.output.hint(hint);
         }

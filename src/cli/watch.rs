@@ -12,6 +12,7 @@ use super::Answer;
 use super::context::Context;
 use super::events::Told;
 use super::interrupt::Interrupt;
+use super::words;
 use git_latch::error::Result;
 use git_latch::event::{Event, Happening};
 use git_latch::latch::Latch;
@@ -66,16 +67,32 @@ impl Arguments {
             // A reader that has gone away has seen enough.
             Ok(told.flush())
         };
+        let result = self.follow(context, &mut live, &interrupt, &mut tell);
+        told.end();
+        if let Some(runner) = runner {
+            runner.stop();
+        }
+        result.map(|()| Answer::silent(0))
+    }
+
+    /// Tells what was missed, and then what happens, until somebody wants it to end or nobody listens.
+    fn follow(
+        &self,
+        context: &Context,
+        live: &mut Live,
+        interrupt: &Interrupt,
+        tell: &mut dyn FnMut(&Latch, &[Event]) -> Result<bool>,
+    ) -> Result<()> {
         let missed = match self.since {
-            Some(seq) => missed(&live, seq)?,
+            Some(seq) => missed(live, seq)?,
             None => Vec::new(),
         };
         let mut goes_on = tell(live.latch(), &missed)?;
-        greet(context, &live);
+        greet(context, live);
         let mut polling = live.follower().polling().map(str::to_owned);
         while goes_on && !interrupt.is_set() {
             let round = live.round(PATIENCE, &context.clock)?;
-            if let Some(problem) = &round.problem {
+            for problem in &round.problems {
                 context.tell_problem(problem);
             }
             goes_on = tell(live.latch(), &round.events)?;
@@ -85,11 +102,7 @@ impl Arguments {
                 context.tell_polling(polling.as_deref());
             }
         }
-        told.end();
-        if let Some(runner) = runner {
-            runner.stop();
-        }
-        Ok(Answer::silent(0))
+        Ok(())
     }
 
     fn wants(&self, event: &Event) -> bool {
@@ -99,10 +112,7 @@ impl Arguments {
 
 /// Says that it has begun.
 fn greet(context: &Context, live: &Live) {
-    let locks = match live.follower().live().count() {
-        1 => "1 lock".to_owned(),
-        n => format!("{n} locks"),
-    };
+    let locks = words::locks(live.follower().live().count());
     let greeting = format!("watching {locks}; Ctrl-C ends it");
     context.output.progress(greeting);
     if let Some(why) = live.follower().polling() {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use git_latch::error::Code;
+use git_latch::error::{Code, Error};
 use git_latch::held::{Cause, Loss};
 use git_latch::lease::{Refusal, Why};
 use git_latch::lock::Lock;
@@ -222,6 +222,21 @@ pub(crate) fn loss(viewpoint: &Viewpoint<'_>, loss: &Loss) -> String {
             format!("your lock on {name} was removed {when}; nobody has it now")
         }
     }
+}
+
+/// So many locks.
+pub(crate) fn locks(count: usize) -> String {
+    match count {
+        1 => "1 lock".to_owned(),
+        n => format!("{n} locks"),
+    }
+}
+
+/// What went wrong, with its cause.
+pub(crate) fn said(error: &Error) -> String {
+    let first = std::error::Error::source(error);
+    let cause = first.map(|cause| format!(": {cause}")).unwrap_or_default();
+    format!("{error}{cause}")
 }
 
 /// How changes are noticed, where that has changed: by looking, for want of events, or by events again.

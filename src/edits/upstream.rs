@@ -31,15 +31,16 @@ fn ahead_of_upstream(repo: &Repo) -> Result<Option<BTreeSet<Vec<u8>>>> {
         let arguments = [&["diff", "--no-ext-diff"], &NAMES[..], &[range, "--"]].concat();
         Ok(paths(&repo.git().output(&arguments)?))
     };
+    if repo.commit_of("@{upstream}")?.is_none() || !repo.has_head()? {
+        return Ok(None);
+    }
+    let differs = differing("@{upstream}..HEAD")?;
     match differing("@{upstream}...HEAD") {
-        Ok(ours) if ours.is_empty() => Ok(Some(ours)),
-        Ok(ours) => {
-            let differs = differing("@{upstream}..HEAD")?;
-            Ok(Some(ours.intersection(&differs).cloned().collect()))
-        }
+        Ok(ours) => Ok(Some(ours.intersection(&differs).cloned().collect())),
+        // Without a common ancestor, in a shallow clone say, nobody can tell whose the difference is.
         Err(error @ Error::Git { .. }) => {
-            tracing::debug!(%error, "there is no upstream to compare with");
-            Ok(None)
+            tracing::debug!(%error, "there is no merge base");
+            Ok(Some(differs))
         }
         Err(error) => Err(error),
     }

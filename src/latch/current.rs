@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::Latch;
-use crate::error::Result;
+use crate::error::{Code, Result};
 use crate::identity::Environment;
 use crate::policy;
 use crate::repo::Repo;
@@ -48,9 +48,22 @@ impl Current {
         if stamps == self.stamps {
             return Ok(false);
         }
-        self.stamps = stamps;
-        self.latch = Arc::new(Latch::of(self.latch.repo().clone(), &self.environment)?);
-        Ok(true)
+        match Latch::of(self.latch.repo().clone(), &self.environment) {
+            Ok(latch) => {
+                self.stamps = stamps;
+                self.latch = Arc::new(latch);
+                Ok(true)
+            }
+            Err(error) => {
+                // What is written there is wrong, and stays so; anything else is tried again.
+                if matches!(error.code(), Code::BadPolicy | Code::BadUsage) {
+                    self.stamps = stamps;
+                    return Err(error);
+                }
+                tracing::debug!(%error, "the repository is not opened again yet");
+                Ok(false)
+            }
+        }
     }
 }
 

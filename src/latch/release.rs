@@ -9,6 +9,7 @@ use crate::error::{Code, Error, Result};
 use crate::lease::{
     self, Acquired, Change, Insist, Outcome, Refusal, Release, Released, Renewal, Why,
 };
+use crate::lock::Lock;
 use crate::path::{Claim, Key, Kind, RepoPath};
 use crate::store::{self, Scope, Verdict};
 use crate::target::Target;
@@ -254,6 +255,40 @@ impl Latch {
         }
         self.held
             .strike(|h| h.is_of(me) && h.claim().is_none_or(|claim| over.contains(&claim.key)))
+    }
+
+    /// Gives back locks of mine that are still as they were read; gives the paths that are free now.
+    pub(crate) fn give_back_unchanged(
+        &self,
+        locks: &[Lock],
+        me: &Me,
+        clock: &dyn Clock,
+    ) -> Result<Vec<RepoPath>> {
+        if locks.is_empty() {
+            return Ok(Vec::new());
+        }
+        let scope = Scope::Claims(locks.iter().map(Lock::claim).collect());
+        let (_, free) = store::transact(self.store(), &scope, clock, |view| {
+            let is_there = |lock: &&Lock| view.entries().any(|e| e.lock() == Some(*lock));
+            let (mut steps, mut free) = (Vec::new(), Vec::new());
+            for lock in locks.iter().filter(is_there) {
+                let lease = Release::Lease(lock.lease.as_str());
+                let (changes, came_to) =
+                    lease::release(view, me, &lease, Insist::No, &self.policy.force);
+                steps.extend(changes);
+                if matches!(came_to, Released::Free(_)) {
+                    free.push((lock.path.clone(), lock.kind));
+                }
+            }
+            Ok((steps, Verdict::Yes, free))
+        })?;
+        self.after_change();
+        let paths: Vec<_> = free.iter().map(|(path, kind)| (path, *kind)).collect();
+        self.settle_bits(&paths, me, clock);
+        let keys: HashSet<Key> = free.iter().map(|(path, _)| path.key()).collect();
+        self.held
+            .strike(|h| h.is_of(me) && h.claim().is_some_and(|claim| keys.contains(&claim.key)))?;
+        Ok(free.into_iter().map(|(path, _)| path).collect())
     }
 
     /// Gives back what `with_lock` or `run` acquired, and only that: by lease, so that a successor's lock stays. Gives the

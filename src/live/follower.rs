@@ -23,6 +23,9 @@ use crate::time::Clock;
 use crate::view::{Entry, Standing, View};
 use crate::watch::{Directories, Touched};
 
+/// How often to read again, while changes come in between.
+const TRIES: u32 = 5;
+
 /// What is known of the locks of one repository.
 #[derive(Debug)]
 pub struct Follower {
@@ -49,7 +52,11 @@ impl Follower {
     ///
     /// # Errors
     /// Where they cannot be read.
-    pub fn start(latch: &Latch, directories: &mut Directories, clock: &dyn Clock) -> Result<Self> {
+    pub(super) fn start(
+        latch: &Latch,
+        directories: &mut Directories,
+        clock: &dyn Clock,
+    ) -> Result<Self> {
         // First the watches, then the reading: what changes in between is read twice.
         let mut follower = Follower {
             source: Source::of(latch)?,
@@ -61,6 +68,14 @@ impl Follower {
         };
         follower.attach(latch, directories);
         let mut view = latch.view(&Scope::All, clock)?;
+        // What is gone by now may have had its number before: then it is in neither, and nobody would be told.
+        for _ in 0..TRIES {
+            let after = latch.view(&Scope::Places(Vec::new()), clock)?;
+            if after.seq == view.seq {
+                break;
+            }
+            view = latch.view(&Scope::All, clock)?;
+        }
         follower.seq = view.seq;
         for entry in view.take_entries() {
             let is_over = view.standing(&entry) == Standing::Expired;
@@ -83,16 +98,21 @@ impl Follower {
 
     /// Whether another directory has come in the place of a watched one, without an event that would show it.
     #[must_use]
-    pub fn is_displaced(&self) -> bool {
+    pub(super) fn is_displaced(&self) -> bool {
         match &self.source {
             Source::Directory(mirror) => mirror.is_displaced(),
             Source::Tip(tip) => tip.is_displaced(),
         }
     }
 
+    /// Something could not be read.
+    pub(super) fn note_missed(&mut self) {
+        self.missed = true;
+    }
+
     /// Whether something could not be read, and is to be read again.
     #[must_use]
-    pub fn has_missed(&self) -> bool {
+    pub(super) fn has_missed(&self) -> bool {
         self.missed
     }
 
@@ -128,7 +148,8 @@ impl Follower {
             } else {
                 Happening::Locked
             };
-            self.event(happening, self.begun, &item.entry, None)
+            let at = item.end.unwrap_or(self.begun);
+            self.event(happening, at, &item.entry, None)
         });
         told.collect()
     }
@@ -143,7 +164,7 @@ impl Follower {
     ///
     /// # Errors
     /// Where they cannot be read: the next look reads everything again.
-    pub fn look(
+    pub(super) fn look(
         &mut self,
         latch: &Latch,
         directories: &mut Directories,
@@ -177,7 +198,7 @@ impl Follower {
     ///
     /// # Errors
     /// As [`Follower::look`].
-    pub fn look_everywhere(
+    pub(super) fn look_everywhere(
         &mut self,
         latch: &Latch,
         directories: &mut Directories,
@@ -201,7 +222,7 @@ impl Follower {
     ///
     /// # Errors
     /// As [`Follower::look`].
-    pub fn poll(
+    pub(super) fn poll(
         &mut self,
         latch: &Latch,
         directories: &mut Directories,
@@ -221,7 +242,7 @@ impl Follower {
     ///
     /// # Errors
     /// As [`Follower::look`].
-    pub fn ended(&mut self, latch: &Latch, clock: &dyn Clock) -> Result<Vec<Event>> {
+    pub(super) fn ended(&mut self, latch: &Latch, clock: &dyn Clock) -> Result<Vec<Event>> {
         let now = clock.now();
         let view = View::new(self.seq, now, *latch.terms(), Vec::new());
         let over = self.known.seem_over(&view);
@@ -239,24 +260,6 @@ impl Follower {
             self.known.remember(item.entry, is_over, &view);
         }
         Ok(events)
-    }
-
-    /// Judges everything anew, after the clock was set: what had ended may live again.
-    pub fn clock_was_set(&mut self, latch: &Latch, now: DateTime<Utc>) -> Vec<Event> {
-        let view = View::new(self.seq, now, *latch.terms(), Vec::new());
-        let mut events = Vec::new();
-        for item in self.known.forget_all() {
-            let is_over = view.standing(&item.entry) == Standing::Expired;
-            let happening = match (item.is_over, is_over) {
-                (true, false) => Some(Happening::Locked),
-                (false, true) => Some(Happening::Expired),
-                _ => None,
-            };
-            let told = happening.map(|what| self.event(what, now, &item.entry, None));
-            events.extend(told);
-            self.known.remember(item.entry, is_over, &view);
-        }
-        events
     }
 
     fn attach(&mut self, latch: &Latch, directories: &mut Directories) {

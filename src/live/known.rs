@@ -21,7 +21,7 @@ pub(super) struct Known {
 #[derive(Debug)]
 pub(super) struct Item {
     pub(super) entry: Entry,
-    /// When it is over by time, as it stands among the ends.
+    /// When it is over by time, or was; as it stands among the ends while it counts.
     pub(super) end: Option<DateTime<Utc>>,
     /// Its end was told: it counts for nobody any more.
     pub(super) is_over: bool,
@@ -91,7 +91,7 @@ impl Known {
     pub(super) fn remember(&mut self, entry: Entry, is_over: bool, view: &View) {
         let place = entry.place.clone();
         // What ends with a process that lives does not end by time.
-        let ends_by_time = !is_over && !entry.is_bound_to_living();
+        let ends_by_time = !entry.is_bound_to_living();
         let end = entry.over_at(view.now, &view.terms);
         let end = end.filter(|_| ends_by_time);
         if !is_over {
@@ -116,10 +116,5 @@ impl Known {
             self.ends.remove(&(end, place.clone()));
         }
         Some(item)
-    }
-
-    /// Forgets everything, and gives it.
-    pub(super) fn forget_all(&mut self) -> impl Iterator<Item = Item> + use<> {
-        std::mem::take(self).items.into_values()
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::Result;
 use crate::path::{Place, path_to_bytes};
-use crate::store::{LocalStore, Stamp, mount_of, stamps};
+use crate::store::{LocalStore, Stamp, stamps};
 use crate::watch::{Directories, Identity, Unwatched, identity};
 
 /// The watched directories of one lock directory.
@@ -72,9 +72,6 @@ impl Mirror {
         self.detach(directories);
         self.watched.clear();
         found.directories.push(Vec::new());
-        if let Some(kind) = mount_of(&self.common) {
-            return Err(format!("{} lies on {kind}", self.common.display()));
-        }
         self.above = self.identities();
         let attached = self.attach_from_above(directories, found);
         if attached.is_err() {

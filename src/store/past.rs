@@ -68,9 +68,10 @@ impl Record {
         if lines.is_empty() {
             return Ok(());
         }
-        let length = fs::metadata(&self.now).map_or(0, |meta| meta.len());
+        let mut length = fs::metadata(&self.now).map_or(0, |meta| meta.len());
         if length > FULL {
             fs::rename(&self.now, &self.before).map_err(Error::io("rename", &self.now))?;
+            length = 0;
         }
         let mut options = OpenOptions::new();
         options.append(true).create(true);

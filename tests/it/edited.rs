@@ -467,7 +467,7 @@ fn what_is_locked_by_hand_after_the_first_edit_stays() {
 }
 
 #[test]
-fn an_edit_while_the_lock_is_given_back_takes_it_again() {
+fn an_edit_after_the_lock_was_given_back_takes_it_again() {
     let sandbox = Sandbox::new();
     let ada = sandbox.repo();
     let (mut agent, halt) = about_to_give_back(&ada);
@@ -528,4 +528,38 @@ fn a_rebase_that_stops_gives_nothing_back() {
     assert_eq!(ada.locks()[0].0, "scenes/town.tscn");
     ada.git(&["push", "-q", "origin", "main"]);
     agent.tells(&[("unlocked", "scenes/town.tscn")]);
+}
+
+#[test]
+fn a_lock_that_was_confirmed_by_hand_meanwhile_is_not_given_back() {
+    let sandbox = Sandbox::new();
+    let ada = sandbox.repo();
+    let (mut agent, halt) = about_to_give_back(&ada);
+    ada.ok(&["lock", "scenes/town.tscn"]);
+    fs::remove_file(&halt).unwrap();
+    agent.tells_in_the_end("renewed", "scenes/town.tscn");
+    ada.write("scenes/cave.tscn", "two\n");
+    agent.tells(&[("locked", "scenes/cave.tscn")]);
+    ada.git(&["checkout", "-q", "."]);
+    agent.tells(&[("unlocked", "scenes/cave.tscn")]);
+    assert_eq!(ada.locks()[0].0, "scenes/town.tscn");
+}
+
+#[test]
+fn a_file_that_is_only_staged_is_a_first_edit_and_git_is_asked_twice() {
+    let sandbox = Sandbox::new();
+    let ada = sandbox.repo();
+    locks_scenes(&ada);
+    ada.write("scenes/town.tscn", "two\n");
+    ada.git(&["add", "."]);
+    let counted = sandbox.path().join("counted");
+    let script = format!(
+        "#!/bin/sh\nPATH=${{PATH#*:}}\n[ \"$1\" != status ] || echo >> '{}'\nexec git \"$@\"\n",
+        counted.display()
+    );
+    ada.write_script("../slow/git", &script);
+    let mut agent = agent_with_slow_git(&ada);
+    agent.tells(&[("locked", "scenes/town.tscn")]);
+    let asked = fs::read_to_string(&counted).unwrap().lines().count();
+    assert!(asked < 10, "{asked}");
 }

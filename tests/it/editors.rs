@@ -83,16 +83,18 @@ fn the_pattern_for_vs_code_matches_what_watch_tells() {
     let pattern = tasks["tasks"][0]["problemMatcher"]["pattern"]["regexp"]
         .as_str()
         .unwrap();
+    ada.ok(&["lock", "notes.txt"]);
     ada.by("bob").ok(&["lock", "hero.psd"]);
     let mut watch = Stream::start(
         ada.command("sh")
             .args(["-c", tasks["tasks"][0]["command"].as_str().unwrap()]),
     );
-    let line = watch.next();
-    let script = "const [, pattern, line] = process.argv; console.log(line.match(new RegExp(pattern)).slice(1, 4).join(' '))";
+    let (mine, bobs) = (watch.next(), watch.next());
+    let script = "const [, pattern, ...lines] = process.argv; const found = lines.map((l) => l.match(new RegExp(pattern))); \
+                  console.log(found.map((f) => (f ? f.slice(1, 4).join(' ') : 'none')).join(', '))";
     let Ok(matched) = ada
         .command("node")
-        .args(["-e", script, pattern, &line])
+        .args(["-e", script, pattern, &mine, &bobs])
         .output()
     else {
         eprintln!("skipped: node is not installed");
@@ -100,6 +102,6 @@ fn the_pattern_for_vs_code_matches_what_watch_tells() {
     };
     assert_eq!(
         String::from_utf8_lossy(&matched.stdout),
-        "locked hero.psd bob\n"
+        "none, locked hero.psd bob\n"
     );
 }

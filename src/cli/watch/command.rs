@@ -1,10 +1,10 @@
 //! The command of `--exec`: once for each event, one after the other, beside the watching.
 
 use std::io::{self, Write as _};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -14,8 +14,10 @@ use git_latch::report::Viewpoint;
 use git_latch::time::rfc3339;
 use git_latch::view::Entry;
 
-/// How often to look whether the command has ended.
-const PAUSE: Duration = Duration::from_millis(2);
+/// How many events wait for the command at most.
+const QUEUED: usize = 10_000;
+/// The pauses between two looks whether the command has ended: it may be short, or go on for hours.
+const PAUSES: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(50)];
 /// How long a command that was told to end may take; then it goes on without us.
 const PATIENCE: Duration = Duration::from_millis(500);
 
@@ -28,48 +30,48 @@ struct Call {
 /// Runs a shell command for events.
 #[derive(Debug)]
 pub(super) struct Runner {
-    calls: Sender<Call>,
-    running: Arc<Mutex<Option<Child>>>,
+    calls: SyncSender<Call>,
+    output: Output,
+    has_dropped: bool,
     is_over: Arc<AtomicBool>,
     worker: JoinHandle<()>,
 }
 
 impl Runner {
     pub(super) fn new(command: &str, output: Output) -> Self {
-        let (calls, queue) = mpsc::channel();
-        let running = Arc::new(Mutex::new(None));
+        let (calls, queue) = mpsc::sync_channel(QUEUED);
         let is_over = Arc::new(AtomicBool::new(false));
         let worker = Worker {
             command: command.to_owned(),
             output,
-            running: Arc::clone(&running),
             is_over: Arc::clone(&is_over),
         };
         Runner {
             calls,
-            running,
+            output,
+            has_dropped: false,
             is_over,
             worker: std::thread::spawn(move || worker.work(&queue)),
         }
     }
 
     /// Has the command run for an event, after those before it.
-    pub(super) fn run(&self, viewpoint: &Viewpoint<'_>, event: &Event) {
+    pub(super) fn run(&mut self, viewpoint: &Viewpoint<'_>, event: &Event) {
         let report = serde_json::to_string(&viewpoint.event(event));
         let call = Call {
             json: report.expect("strings and numbers are JSON") + "\n",
             variables: variables(viewpoint, event),
         };
-        // The other end lives as long as this one.
-        let _ = self.calls.send(call);
+        let is_dropped = self.calls.try_send(call).is_err();
+        if is_dropped && !std::mem::replace(&mut self.has_dropped, true) {
+            self.output
+                .note("the command of --exec is too slow: it is not run for every event");
+        }
     }
 
     /// Ends the run that is under way, and begins no other.
     pub(super) fn stop(self) {
         self.is_over.store(true, Ordering::Relaxed);
-        if let Some(child) = &mut *lock(&self.running) {
-            end(child);
-        }
         drop(self.calls);
         if self.worker.join().is_err() {
             tracing::debug!("the command's thread has panicked");
@@ -80,7 +82,6 @@ impl Runner {
 struct Worker {
     command: String,
     output: Output,
-    running: Arc<Mutex<Option<Child>>>,
     is_over: Arc<AtomicBool>,
 }
 
@@ -114,40 +115,40 @@ impl Worker {
             command.stdout(io::stderr());
         }
         let mut child = command.spawn()?;
-        let stdin = child.stdin.take();
-        *lock(&self.running) = Some(child);
-        if let Some(mut stdin) = stdin {
+        if let Some(mut stdin) = child.stdin.take() {
             // It need not read it.
             let _ = stdin.write_all(call.json.as_bytes());
         }
-        // Not waited for under the lock: somebody may want to end it.
-        let mut left = PATIENCE;
-        let status = loop {
-            if self.is_over.load(Ordering::Relaxed) {
-                left = left.saturating_sub(PAUSE);
-            }
-            let status = match &mut *lock(&self.running) {
-                Some(child) => child.try_wait()?,
-                None => return Ok(None),
-            };
-            match status {
-                Some(status) => break status,
-                None if left.is_zero() => return Ok(None),
-                None => std::thread::sleep(PAUSE),
-            }
+        let Some(status) = self.wait(&mut child)? else {
+            return Ok(None);
         };
-        *lock(&self.running) = None;
         Ok(match status.code() {
             _ if self.is_over.load(Ordering::Relaxed) => None,
             Some(0) => None,
             code => Some(code.unwrap_or(128)),
         })
     }
-}
 
-/// A panic in the other thread leaves nothing half changed.
-fn lock(running: &Mutex<Option<Child>>) -> std::sync::MutexGuard<'_, Option<Child>> {
-    running.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Waits for its end; `None` where it is to end and does not.
+    fn wait(&self, child: &mut Child) -> io::Result<Option<ExitStatus>> {
+        let (mut left, mut pause, mut is_told) = (PATIENCE, PAUSES[0], false);
+        loop {
+            if let Some(status) = child.try_wait()? {
+                return Ok(Some(status));
+            }
+            if self.is_over.load(Ordering::Relaxed) {
+                if !std::mem::replace(&mut is_told, true) {
+                    end(child);
+                }
+                left = left.saturating_sub(pause);
+                if left.is_zero() {
+                    return Ok(None);
+                }
+            }
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(PAUSES[1]);
+        }
+    }
 }
 
 /// `SIGTERM`; what does not heed that goes on without us.
