@@ -424,7 +424,7 @@ fn who_removes_its_guard_does_not_get_two() {
     let mut command = command(&ada, &[]);
     command.env("GIT_LATCH_SWEEP_MS", "50");
     let _first = begun(command);
-    fs::remove_dir_all(ada.path.join(".git/latch")).unwrap();
+    fs::rename(ada.path.join(".git/latch"), ada.path.join(".git/aside")).unwrap();
     eventually("its guard is there again", || {
         ada.path.join(".git/latch/agent").exists()
     });
