@@ -133,7 +133,9 @@ impl Policy {
         let Ok(text) = files::read_small(&root.join(FILE), LARGEST) else {
             return;
         };
-        if files::read_small(&seen, LARGEST).is_ok_and(|old| old == text) {
+        let is_known = || files::read_small(&seen, LARGEST).is_ok_and(|old| old == text);
+        let is_fine = || parse(&seen, &String::from_utf8_lossy(&text)).is_ok();
+        if is_known() || !is_fine() {
             return;
         }
         let stored = files::create_directories(&common_dir.join("latch"), sharing)

@@ -25,6 +25,8 @@ use crate::view::Entry;
 const REFRESH: Duration = Duration::from_millis(200);
 /// Looking takes at most one part in so many of the time.
 const SHARE: u32 = 50;
+/// How many folders that were made are watched: a build makes thousands.
+const MOST_MADE: usize = 256;
 /// The pause after a question that git did not answer.
 pub(super) const ASK_AGAIN: Duration = Duration::from_secs(5);
 /// From what age on a lock of git's index counts for nothing.
@@ -49,6 +51,8 @@ pub(super) struct Edits {
     bursts: Bursts,
     folders: Folders,
     for_patterns: BTreeSet<PathBuf>,
+    /// Folders that were made while they could hold such files.
+    made: BTreeSet<PathBuf>,
     /// Whether other folders may matter than those that are watched.
     pub(super) is_outdated: bool,
     refreshed: Instant,
@@ -78,6 +82,7 @@ impl Edits {
             bursts: Bursts::default(),
             folders: Folders::default(),
             for_patterns: BTreeSet::new(),
+            made: BTreeSet::new(),
             is_outdated: true,
             refreshed: now.checked_sub(REFRESH).unwrap_or(now),
             pause: REFRESH,
@@ -219,6 +224,10 @@ impl Agent {
             if path == root {
                 return;
             }
+            let has_patterns = !latch.policy().auto_lock.is_empty();
+            if has_patterns && path.is_dir() && self.edits.made.len() < MOST_MADE {
+                self.edits.made.insert(path.to_owned());
+            }
         }
         let bytes = path_to_bytes(relative);
         let key = Key::of(&bytes);
@@ -346,6 +355,11 @@ impl Agent {
         wanted
             .folders
             .extend(self.edits.for_patterns.iter().cloned());
+        self.edits.made.retain(|folder| folder.is_dir());
+        wanted.folders.extend(self.edits.made.iter().cloned());
+        if !latch.policy().auto_lock.is_empty() {
+            wanted.folders.insert(root.to_owned());
+        }
         let directories = self.live.directories();
         let (new, watched) = self.edits.folders.watch(directories, &wanted.folders);
         // What was written before the watch was set is found by looking.

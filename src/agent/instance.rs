@@ -33,7 +33,7 @@ impl Instance {
         match Guard::try_take(&path, &note)? {
             Some(guard) => Ok(Instance { guard }),
             None => Err(Error::AgentRuns {
-                holder: guard::holder(&path),
+                holder: guard::holder(&path).replace("held by ", ""),
             }),
         }
     }

@@ -29,10 +29,10 @@ pub(super) struct Arguments {
     /// Only say what would be done
     #[arg(long)]
     dry_run: bool,
-    /// Look every second instead of being told by the system
+    /// Look at locks every second and at files every 30 s instead of being told by the system
     #[arg(long)]
     poll: bool,
-    /// How often to fetch shared locks
+    /// How often to fetch shared locks, a second at least
     #[arg(long, value_name = "D", default_value = "30s")]
     sync_every: Length,
 }
@@ -128,20 +128,29 @@ impl Teller<'_> {
         let (mine, others) = (mine.len(), others.len());
         let watches = agent.watches();
         let sentence = format!(
-            "agent of {} for {}: {} of yours, {others} of others, {watches} watches",
+            "agent of {} for {}: {} of yours, {others} of others; watching {watches} directories",
             latch.repo().root()?.display(),
             me.owner,
             words::locks(mine)
         );
         let pid = std::process::id();
         let more = json!({"pid": pid, "mine": mine, "others": others, "watches": watches});
-        self.say(&Line::good("started", sentence, more));
+        if !self.is_quiet() {
+            self.say(&Line::good("started", sentence, more));
+        }
         Ok(self.flush())
+    }
+
+    /// Whether a person wants to hear of what asks for attention only.
+    fn is_quiet(&self) -> bool {
+        self.context.output.quiet && !self.context.output.json
     }
 
     fn end(mut self) {
         let sentence = "your locks stay yours until they end";
-        self.say(&Line::plain("stopped", sentence, json!({})));
+        if !self.is_quiet() {
+            self.say(&Line::plain("stopped", sentence, json!({})));
+        }
         self.told.end();
     }
 
@@ -152,7 +161,8 @@ impl Teller<'_> {
     fn say(&mut self, line: &Line) {
         let at = self.context.clock.now();
         if !self.context.output.json {
-            self.told.line(at, line.word, line.style, &line.sentence);
+            let word = line.word.replace('_', " ");
+            self.told.line(at, &word, line.style, &line.sentence);
             return;
         }
         let mut object = json!({
@@ -174,7 +184,8 @@ impl Teller<'_> {
         let viewpoint = self.context.viewpoint(latch, &me);
         if let Notice::Event(event) = notice {
             let is_others = !viewpoint.me.has(&event.lock);
-            if event.happening != Happening::Renewed || !is_others {
+            let is_heartbeat = event.happening == Happening::Renewed;
+            if !is_heartbeat || !(is_others || self.is_quiet()) {
                 self.told.event(&viewpoint, event);
             }
         } else if let Some(line) = of_leases(&viewpoint, notice).or_else(|| of_the_rest(notice)) {
@@ -271,7 +282,9 @@ fn of_the_rest(notice: &Notice) -> Option<Line> {
             Line::plain("woke", sentence, json!({"seconds": seconds}))
         }
         Notice::NotWatched(why, count) => {
-            let sentence = format!("{count} folders are only looked at every 30 s: {why}");
+            let sentence = format!(
+                "files are only looked at every 30 s in {count} of the folders that matter: {why}"
+            );
             Line::alert(
                 "not_watched",
                 sentence,

@@ -184,7 +184,13 @@ pub(super) fn sentence(viewpoint: &Viewpoint<'_>, event: &Event) -> String {
         Happening::Locked | Happening::Renewed => format!("{path} by {holder}, {}", terms()),
         Happening::Stolen => {
             let from = event.previous.as_ref().and_then(Entry::lock);
-            let from = from.map_or_else(String::new, |lock| format!(" from {}", lock.owner));
+            let from = from.map_or_else(String::new, |lock| {
+                if viewpoint.me.owns(lock) {
+                    " from you".to_owned()
+                } else {
+                    format!(" from {}", lock.owner)
+                }
+            });
             format!("{path} by {holder}{from}, {}", terms())
         }
         Happening::Unlocked | Happening::Expired => format!("{path}, held by {holder} until now"),

@@ -69,7 +69,7 @@ struct Cli {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Global options")]
 struct Global {
-    /// Print one JSON object instead of text
+    /// Print one JSON object instead of text (`watch`, `agent`: one in each line)
     #[arg(long, global = true)]
     json: bool,
     /// Print results and errors only

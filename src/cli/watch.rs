@@ -118,6 +118,12 @@ fn greet(context: &Context, live: &Live) {
     if let Some(why) = live.follower().polling() {
         context.tell_polling(Some(why));
     }
+    if let Some(shared) = live.latch().shared() {
+        context.output.note(format!(
+            "the locks of `{}` are told as they are fetched: git latch agent does that every 30 s, git latch sync once",
+            shared.remote()
+        ));
+    }
 }
 
 /// What has happened since a change: as it was recorded, and what can still be seen where the record does not reach.

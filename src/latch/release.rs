@@ -282,12 +282,13 @@ impl Latch {
             }
             Ok((steps, Verdict::Yes, free))
         })?;
-        self.after_change();
-        let paths: Vec<_> = free.iter().map(|(path, kind)| (path, *kind)).collect();
-        self.settle_bits(&paths, me, clock);
+        // At once: until it is struck off, it looks as if somebody had taken it away.
         let keys: HashSet<Key> = free.iter().map(|(path, _)| path.key()).collect();
         self.held
             .strike(|h| h.is_of(me) && h.claim().is_some_and(|claim| keys.contains(&claim.key)))?;
+        self.after_change();
+        let paths: Vec<_> = free.iter().map(|(path, kind)| (path, *kind)).collect();
+        self.settle_bits(&paths, me, clock);
         Ok(free.into_iter().map(|(path, _)| path).collect())
     }
 

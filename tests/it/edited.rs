@@ -213,10 +213,15 @@ fn the_first_edit_takes_the_lock_and_taking_it_back_gives_it_back() {
 
 /// Waits until the agent watches the folder of the scenes.
 fn ready(tree: &Tree<'_>, agent: &mut Stream) {
+    is_watched(tree, agent, "scenes");
+}
+
+/// Waits until the agent watches a folder.
+fn is_watched(tree: &Tree<'_>, agent: &Stream, folder: &str) {
     let pid = agent.pid().as_raw_nonzero();
     let inode = {
         use std::os::unix::fs::MetadataExt as _;
-        fs::metadata(tree.path.join("scenes")).unwrap().ino()
+        fs::metadata(tree.path.join(folder)).unwrap().ino()
     };
     let watched = format!("ino:{inode:x} ");
     eventually("the folder is watched", || {
@@ -562,4 +567,17 @@ fn a_file_that_is_only_staged_is_a_first_edit_and_git_is_asked_twice() {
     agent.tells(&[("locked", "scenes/town.tscn")]);
     let asked = fs::read_to_string(&counted).unwrap().lines().count();
     assert!(asked < 10, "{asked}");
+}
+
+#[test]
+fn a_folder_that_is_made_may_hold_first_edits_too() {
+    let sandbox = Sandbox::new();
+    let ada = sandbox.repo();
+    locks_scenes(&ada);
+    let mut agent = agent(&ada, &[]);
+    ready(&ada, &mut agent);
+    fs::create_dir(ada.path.join("made")).unwrap();
+    is_watched(&ada, &agent, "made");
+    ada.write("made/new.tscn", "one\n");
+    agent.tells(&[("locked", "made/new.tscn")]);
 }

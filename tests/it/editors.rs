@@ -83,12 +83,13 @@ fn the_pattern_for_vs_code_matches_what_watch_tells() {
     let pattern = tasks["tasks"][0]["problemMatcher"]["pattern"]["regexp"]
         .as_str()
         .unwrap();
-    ada.ok(&["lock", "notes.txt"]);
-    ada.by("bob").ok(&["lock", "hero.psd"]);
     let mut watch = Stream::start(
         ada.command("sh")
             .args(["-c", tasks["tasks"][0]["command"].as_str().unwrap()]),
     );
+    watch.says("watching");
+    ada.ok(&["lock", "notes.txt"]);
+    ada.by("bob").ok(&["lock", "hero.psd"]);
     let (mine, bobs) = (watch.next(), watch.next());
     let script = "const [, pattern, ...lines] = process.argv; const found = lines.map((l) => l.match(new RegExp(pattern))); \
                   console.log(found.map((f) => (f ? f.slice(1, 4).join(' ') : 'none')).join(', '))";
