@@ -123,6 +123,10 @@ impl Directories {
             Ok(watcher) => watcher,
             Err(why) => return Err(Unwatched::NoEvents(why.clone())),
         };
+        if identity(directory).is_none() {
+            // Not through a link either: the system knows a directory once, and would tell of it under one name only.
+            return Err(Unwatched::Gone);
+        }
         if let Some(kind) = mount_of(directory) {
             // What other machines write makes no event here.
             let why = format!("{} lies on {kind}", directory.display());
@@ -355,6 +359,22 @@ mod tests {
         assert!(directories.contains(&inner));
         directories.remove(&inner);
         assert!(directories.is_empty());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_to_a_directory_is_not_watched_and_takes_nothing_from_it() {
+        let home = tempfile::tempdir().unwrap();
+        let home = home.path().canonicalize().unwrap();
+        let (inner, link) = (home.join("inner"), home.join("link"));
+        std::fs::create_dir(&inner).unwrap();
+        std::os::unix::fs::symlink("inner", &link).unwrap();
+        let mut directories = Directories::new(Means::Events);
+        directories.add(&inner).unwrap();
+        assert_eq!(directories.add(&link), Err(Unwatched::Gone));
+        std::fs::write(inner.join("a"), "").unwrap();
+        let touched = directories.wait(FOR_EVER).unwrap();
+        assert_eq!(touched.paths, BTreeSet::from([inner.join("a")]));
     }
 
     #[test]

@@ -20,6 +20,7 @@ use crate::live::{Live, Round};
 use crate::lock::LeaseId;
 use crate::path::{Key, Kind, RepoPath, escaped, path_to_bytes};
 use crate::view::Entry;
+use crate::watch::identity;
 
 /// The pause between two looks at which folders matter, while locks come and go.
 const REFRESH: Duration = Duration::from_millis(200);
@@ -216,7 +217,8 @@ impl Agent {
         if relative.starts_with(".git") {
             return;
         }
-        if path.is_dir() || self.edits.folders.contains(path) {
+        let is_directory = identity(path).is_some();
+        if is_directory || self.edits.folders.contains(path) {
             // It came, went, or another came in its place.
             let directories = self.live.directories();
             self.edits.folders.forget(directories, path);
@@ -225,7 +227,7 @@ impl Agent {
                 return;
             }
             let has_patterns = !latch.policy().auto_lock.is_empty();
-            if has_patterns && path.is_dir() && self.edits.made.len() < MOST_MADE {
+            if has_patterns && is_directory && self.edits.made.len() < MOST_MADE {
                 self.edits.made.insert(path.to_owned());
             }
         }
@@ -355,7 +357,7 @@ impl Agent {
         wanted
             .folders
             .extend(self.edits.for_patterns.iter().cloned());
-        self.edits.made.retain(|folder| folder.is_dir());
+        self.edits.made.retain(|folder| identity(folder).is_some());
         wanted.folders.extend(self.edits.made.iter().cloned());
         if !latch.policy().auto_lock.is_empty() {
             wanted.folders.insert(root.to_owned());
