@@ -19,7 +19,8 @@ mod pace;
 mod tending;
 mod work;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
@@ -41,7 +42,7 @@ use crate::held::Loss;
 use crate::identity::Environment;
 use crate::latch::{Latch, Prolonged};
 use crate::lease::Acquired;
-use crate::live::Live;
+use crate::live::{Live, TICK};
 use crate::lock::Lock;
 use crate::path::RepoPath;
 use crate::repo::Repo;
@@ -60,8 +61,11 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const BREATH: Duration = Duration::from_millis(20);
 /// How long what is under way may take when the agent ends.
 const FAREWELL: Duration = Duration::from_millis(700);
-/// The longest wait.
-const TICK: Duration = Duration::from_secs(1);
+
+/// How often that is in a test.
+fn sweep_pause() -> Duration {
+    fault::limit("GIT_LATCH_SWEEP_MS", SWEEP)
+}
 
 /// How an agent works.
 #[derive(Clone, Debug)]
@@ -92,7 +96,7 @@ enum Done {
     Losses(Result<Vec<Loss>>),
     Settled(Result<()>),
     Saved(edits::Asked, Vec<Vec<u8>>, Result<Vec<(Vec<u8>, Saved)>>),
-    Folders(Result<std::collections::BTreeSet<std::path::PathBuf>>),
+    Folders(Result<BTreeSet<PathBuf>>),
     Locked(Vec<RepoPath>, Result<(Acquired, Branches)>),
     Struck(Result<Branches>),
     GivenBack(Result<Vec<RepoPath>>),
@@ -187,7 +191,7 @@ impl Agent {
             firsts: Firsts::of(&latch, now)?,
             cancel,
             sync: Pace::new(options.sync, seed, now),
-            sweep: Pace::new(fault::limit("GIT_LATCH_SWEEP_MS", SWEEP), seed, now),
+            sweep: Pace::new(sweep_pause(), seed, now),
             busy: Busy::default(),
             polling: None,
             is_noisy: false,
@@ -201,9 +205,7 @@ impl Agent {
             host: environment.host.clone(),
         };
         agent.note_due(now);
-        agent.edits.settle_at = Some(now);
         agent.edits.watch_git(&mut agent.live);
-        agent.edits.are_folders_outdated = true;
         agent.look_at_all_edits();
         Ok(agent)
     }

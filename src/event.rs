@@ -110,10 +110,6 @@ pub struct Author {
 
 impl std::fmt::Display for Author {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.name.is_empty() || self.name == self.id {
-            f.write_str(&self.id)
-        } else {
-            write!(f, "{} <{}>", self.name, self.id)
-        }
+        crate::lock::show_person(f, &self.name, &self.id)
     }
 }

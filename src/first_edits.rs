@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::guard::Guard;
 use crate::latch::Latch;
 use crate::path::RepoPath;
@@ -37,10 +37,8 @@ impl FirstEdits {
 
     /// Reads it. A line that is none is passed over.
     pub fn read(&self) -> Result<Branches> {
-        let bytes = match files::read_small(&self.file, LARGEST) {
-            Ok(bytes) => bytes,
-            Err(e) if files::is_absent(&e) => return Ok(Branches::new()),
-            Err(e) => return Err(Error::io("read", &self.file)(e)),
+        let Some(bytes) = files::read_small(&self.file, LARGEST)? else {
+            return Ok(Branches::new());
         };
         let parse = |line: &str| {
             let (branch, path) = line.split_once('\t')?;

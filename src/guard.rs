@@ -147,15 +147,21 @@ fn no_locks(path: &Path, error: io::Error) -> Error {
     }
 }
 
-/// What the guard's holder wrote into it.
+/// Who holds it, as a sentence goes on.
 pub(crate) fn holder(path: &Path) -> String {
+    match noted(path) {
+        Some(note) => format!("held by process {note}"),
+        None => NAMELESS.into(),
+    }
+}
+
+/// What is said of a holder that wrote nothing.
+pub(crate) const NAMELESS: &str = "its holder left no name";
+
+/// What the guard's holder wrote into it.
+pub(crate) fn noted(path: &Path) -> Option<String> {
     let mut note = String::new();
     let read = File::open(path).and_then(|f| f.take(400).read_to_string(&mut note));
-    match read {
-        Ok(_) if !note.trim().is_empty() => {
-            let first = note.lines().next().unwrap_or_default().trim();
-            format!("held by process {}", crate::path::escaped(first.as_bytes()))
-        }
-        _ => "its holder left no name".into(),
-    }
+    let first = read.ok().and_then(|_| note.trim().lines().next())?.trim();
+    (!first.is_empty()).then(|| crate::path::escaped(first.as_bytes()))
 }

@@ -186,11 +186,7 @@ fn directories<'a>(latch: &Latch, locks: impl Iterator<Item = &'a Lock>) -> BTre
 
 fn lease_of(taken: &Taken) -> (RepoPath, Renewal) {
     let lock = &taken.lock;
-    let renewal = Renewal {
-        claim: lock.claim(),
-        lease: lock.lease.clone(),
-    };
-    (lock.path.clone(), renewal)
+    (lock.path.clone(), Renewal::of(lock))
 }
 
 /// What this process acquired itself: what was mine before is not its to give back.

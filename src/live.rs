@@ -26,13 +26,13 @@ use crate::time::Clock;
 use crate::watch::{Directories, Means, Touched, Waker};
 
 /// The longest wait between two looks at the clock on the wall.
-const TICK: Duration = Duration::from_secs(1);
+pub const TICK: Duration = Duration::from_secs(1);
 /// By how much the clock on the wall and the one that never jumps may part between two looks.
 const JUMP: TimeDelta = TimeDelta::seconds(2);
 /// The longest pause between two tries to read what cannot be read.
 const LONGEST: Duration = Duration::from_secs(30);
-/// Looking without events takes at most one part in so many of the time.
-const SHARE: u32 = 50;
+/// Looking, where no event says what to look at, takes at most one part in so many of the time.
+pub(crate) const SHARE: u32 = 50;
 /// How often to ask again for events where the system had none.
 const REGAIN: Duration = Duration::from_secs(60);
 

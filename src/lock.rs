@@ -92,11 +92,16 @@ impl Owner {
 
 impl fmt::Display for Owner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.name.is_empty() || self.name == self.id {
-            f.write_str(&self.id)
-        } else {
-            write!(f, "{} <{}>", self.name, self.id)
-        }
+        show_person(f, &self.name, &self.id)
+    }
+}
+
+/// People as people are shown them: `Name <id>`, or the id where that is all there is.
+pub(crate) fn show_person(f: &mut fmt::Formatter<'_>, name: &str, id: &str) -> fmt::Result {
+    if name.is_empty() || name == id {
+        f.write_str(id)
+    } else {
+        write!(f, "{name} <{id}>")
     }
 }
 

@@ -85,20 +85,17 @@ impl Policy {
     pub fn of(root: Option<&Path>, common_dir: &Path) -> Result<Self> {
         let seen = common_dir.join("latch").join("policy.toml");
         for path in root.map(|r| r.join(FILE)).into_iter().chain([seen]) {
-            let read = files::read_small(&path, LARGEST);
-            match read.and_then(|bytes| {
-                String::from_utf8(bytes)
-                    .map_err(|e| std::io::Error::new(std::io::ErrorKind::InvalidData, e))
-            }) {
-                Ok(text) => {
-                    return Ok(Policy {
-                        source: Some(path.clone()),
-                        ..parse(&path, &text)?
-                    });
-                }
-                Err(e) if files::is_absent(&e) => {}
-                Err(e) => return Err(Error::io("read", &path)(e)),
-            }
+            let Some(bytes) = files::read_small(&path, LARGEST)? else {
+                continue;
+            };
+            let text = String::from_utf8(bytes).map_err(|e| {
+                let e = std::io::Error::new(std::io::ErrorKind::InvalidData, e);
+                Error::io("read", &path)(e)
+            })?;
+            return Ok(Policy {
+                source: Some(path.clone()),
+                ..parse(&path, &text)?
+            });
         }
         Ok(Policy::default())
     }
@@ -130,10 +127,11 @@ impl Policy {
     /// remembered.
     pub fn remember(root: &Path, common_dir: &Path, sharing: Sharing) {
         let seen = common_dir.join("latch").join("policy.toml");
-        let Ok(text) = files::read_small(&root.join(FILE), LARGEST) else {
+        let Ok(Some(text)) = files::read_small(&root.join(FILE), LARGEST) else {
             return;
         };
-        let is_known = || files::read_small(&seen, LARGEST).is_ok_and(|old| old == text);
+        let old = || files::read_small(&seen, LARGEST).ok().flatten();
+        let is_known = || old().is_some_and(|old| old == text);
         let is_fine = || parse(&seen, &String::from_utf8_lossy(&text)).is_ok();
         if is_known() || !is_fine() {
             return;

@@ -65,6 +65,20 @@ pub enum Content {
 }
 
 impl Entry {
+    /// A lock that is about to be stored, or was; of its process nothing is known. `None` where it has no place.
+    pub(crate) fn of(lock: Lock) -> Option<Self> {
+        let claim = lock.claim();
+        Some(Entry {
+            place: claim.place()?,
+            claim,
+            stored_at: None,
+            content: Content::Lock {
+                lock: Box::new(lock),
+                life: Liveness::Unknown,
+            },
+        })
+    }
+
     /// The lock, if it is a valid one.
     #[must_use]
     pub fn lock(&self) -> Option<&Lock> {

@@ -28,8 +28,7 @@ pub(super) struct Firsts {
     list: FirstEdits,
     /// What was on the list when it was looked at last.
     noted: Branches,
-    /// Files whose lock is under way, or was taken and not seen yet.
-    /// With the number of the change once that is known.
+    /// Files whose lock is under way, or was taken and not seen yet; with the number of the change once that is known.
     locking: BTreeMap<RepoPath, Option<u64>>,
     /// When to look whose work is out.
     pub(super) give_back_at: Instant,
@@ -169,7 +168,7 @@ impl Agent {
 pub(super) fn branch(latch: &Latch) -> Result<String> {
     for rebase in ["rebase-merge", "rebase-apply"] {
         let head = latch.repo().git_dir().join(rebase).join("head-name");
-        if let Ok(name) = files::read_small(&head, 4096) {
+        if let Ok(Some(name)) = files::read_small(&head, 4096) {
             return Ok(String::from_utf8_lossy(&name).trim().to_owned());
         }
     }

@@ -10,13 +10,12 @@ use std::time::{Duration, Instant};
 
 use super::bursts::Bursts;
 use super::folders::{self, Folders};
-use super::{Agent, Done, Notice, SETTLING, SWEEP, auto};
+use super::{Agent, Done, Notice, SETTLING, auto, sweep_pause};
 use crate::edits::{Saved, saved};
 use crate::error::Result;
 use crate::event::{Event, Happening};
-use crate::fault;
 use crate::latch::Latch;
-use crate::live::{Live, Round};
+use crate::live::{Live, Round, SHARE};
 use crate::lock::LeaseId;
 use crate::path::{Key, Kind, RepoPath, escaped, path_to_bytes};
 use crate::view::Entry;
@@ -24,8 +23,6 @@ use crate::watch::identity;
 
 /// The pause between two looks at which folders matter, while locks come and go.
 const REFRESH: Duration = Duration::from_millis(200);
-/// Looking takes at most one part in so many of the time.
-const SHARE: u32 = 50;
 /// How many folders that were made are watched: a build makes thousands.
 const MOST_MADE: usize = 256;
 /// The pause after a question that git did not answer.
@@ -89,7 +86,7 @@ impl Edits {
             pause: REFRESH,
             git: BTreeSet::new(),
             index: PathBuf::new(),
-            settle_at: None,
+            settle_at: Some(now),
             to_settle: Vec::new(),
             questions: BTreeMap::new(),
             are_folders_outdated: true,
@@ -179,7 +176,7 @@ impl Agent {
         let pause = if self.edits.is_outdated {
             self.edits.pause
         } else {
-            fault::limit("GIT_LATCH_SWEEP_MS", SWEEP)
+            sweep_pause()
         };
         if now >= self.edits.refreshed + pause {
             self.edits.is_outdated = false;
@@ -192,8 +189,7 @@ impl Agent {
 
     /// Without events for some folders, all is looked at every now and then.
     fn has_to_look(&self, now: Instant) -> bool {
-        self.edits.left_out.is_some()
-            && now.duration_since(self.edits.looked) >= fault::limit("GIT_LATCH_SWEEP_MS", SWEEP)
+        self.edits.left_out.is_some() && now.duration_since(self.edits.looked) >= sweep_pause()
     }
 
     fn touch(&mut self, path: &Path, now: Instant) {

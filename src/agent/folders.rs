@@ -16,7 +16,7 @@ use crate::watch::{Directories, Identity, Unwatched, identity};
 const MOST: usize = 4096;
 
 /// The folders that are watched, and which directory each was then.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Folders {
     watched: BTreeMap<PathBuf, Identity>,
 }
@@ -141,7 +141,7 @@ fn existing(root: &Path, folder: &Path) -> PathBuf {
 
 /// A directory and all directories below it, without those of git.
 fn below(directory: &Path, folders: &mut BTreeSet<PathBuf>) {
-    let is_directory = fs::symlink_metadata(directory).is_ok_and(|meta| meta.is_dir());
+    let is_directory = identity(directory).is_some();
     if !is_directory || folders.len() > MOST || !folders.insert(directory.to_owned()) {
         return;
     }

@@ -6,8 +6,7 @@ use super::{Agent, Deed, Done, Notice, PATIENCE, SETTLING, SWEEP, edits};
 use crate::error::Result;
 use crate::event::{Event, Happening};
 use crate::live::Round;
-use crate::lock::Lock;
-use crate::path::RepoPath;
+use crate::path::{Kind, RepoPath};
 
 impl Agent {
     pub(super) fn note_round(
@@ -69,11 +68,12 @@ impl Agent {
         let locks = round.events.iter().filter_map(|event| event.lock.lock());
         self.firsts.seen(locks.map(|lock| &lock.path));
         let is_other = |event: &&Event| event.happening != Happening::Renewed;
-        let changed: Vec<Lock> = round
+        let changed: Vec<(RepoPath, Kind)> = round
             .events
             .iter()
             .filter(is_other)
-            .filter_map(|event| event.lock.lock().cloned())
+            .filter_map(|event| event.lock.lock())
+            .map(|lock| (lock.path.clone(), lock.kind))
             .collect();
         if changed.is_empty() {
             return;
@@ -86,8 +86,7 @@ impl Agent {
         for event in free {
             self.edits.end_burst(event.path.as_bytes(), &event.lock);
         }
-        let covered = changed.iter().map(|lock| (lock.path.clone(), lock.kind));
-        self.edits.to_settle.extend(covered);
+        self.edits.to_settle.extend(changed);
         self.strike_first_edits();
         let foreign = |event: &&Event| {
             let taken = matches!(event.happening, Happening::Locked | Happening::Stolen);

@@ -33,7 +33,8 @@ impl Instance {
         match Guard::try_take(&path, &note)? {
             Some(guard) => Ok(Instance { guard }),
             None => Err(Error::AgentRuns {
-                holder: guard::holder(&path).replace("held by ", ""),
+                holder: guard::noted(&path)
+                    .map_or(guard::NAMELESS.into(), |note| format!("process {note}")),
             }),
         }
     }

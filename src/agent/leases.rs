@@ -14,9 +14,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::edits::work_in_progress;
 use crate::error::Result;
 use crate::latch::Latch;
-use crate::lease::Renewal;
 use crate::lock::Lock;
-use crate::path::{Key, Kind, RepoPath};
+use crate::path::{Key, Kind};
 use crate::time::{Ttl, of_file};
 
 /// How many files of a locked directory are looked at for the time of the last writing.
@@ -62,15 +61,6 @@ fn part(lock: &Lock, numerator: i64, denominator: i64) -> TimeDelta {
     seconds.map_or(TimeDelta::MAX, |seconds| {
         TimeDelta::milliseconds(seconds * 1000 * numerator / denominator)
     })
-}
-
-/// A lease as it is renewed.
-pub(super) fn renewal_of(lock: &Lock) -> (RepoPath, Renewal) {
-    let renewal = Renewal {
-        claim: lock.claim(),
-        lease: lock.lease.clone(),
-    };
-    (lock.path.clone(), renewal)
 }
 
 /// Those of the locks that are worked on, and those that are not.
@@ -131,6 +121,7 @@ fn is_within(path: &Path, when: &RangeInclusive<DateTime<Utc>>, left: &mut usize
 mod tests {
     use super::*;
     use crate::lock::{LeaseId, Owner};
+    use crate::path::RepoPath;
 
     fn lock(ttl: &str) -> Lock {
         let at = DateTime::from_timestamp(1_800_000_000, 0).unwrap();

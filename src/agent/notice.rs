@@ -40,18 +40,6 @@ pub enum Notice {
     Would(Deed),
 }
 
-impl Deed {
-    /// What tells it from others.
-    pub(super) fn name(&self) -> String {
-        match self {
-            Deed::Renew(lock) => format!("renew {}", lock.lease),
-            Deed::Lock(path) => format!("lock {path}"),
-            Deed::Unlock(path) => format!("unlock {path}"),
-            Deed::Sweep(count) => format!("sweep {count}"),
-        }
-    }
-}
-
 /// Something that would be done.
 #[derive(Debug)]
 pub enum Deed {
@@ -63,4 +51,16 @@ pub enum Deed {
     Unlock(RepoPath),
     /// So many expired locks would be cleaned up.
     Sweep(usize),
+}
+
+impl Deed {
+    /// What tells it from others.
+    pub(super) fn name(&self) -> String {
+        match self {
+            Deed::Renew(lock) => format!("renew {}", lock.lease),
+            Deed::Lock(path) => format!("lock {path}"),
+            Deed::Unlock(path) => format!("unlock {path}"),
+            Deed::Sweep(count) => format!("sweep {count}"),
+        }
+    }
 }

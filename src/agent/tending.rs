@@ -1,5 +1,4 @@
-//! My leases: renewed while they are worked on, let go when not, missed when they are lost, given back when the agent took
-//! them and the work is out.
+//! My leases: renewed while they are worked on, let go when not, missed when they are lost.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -7,12 +6,14 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 
-use super::leases::{due_at, is_ending, is_nearly_due, pause_after, renewal_of, worked_on};
+use super::leases::{due_at, is_ending, is_nearly_due, pause_after, worked_on};
 use super::pace::{LONGEST, Pace};
-use super::{Agent, Deed, Done, Notice, SETTLING, TICK};
+use super::{Agent, Deed, Done, Notice, SETTLING};
 use crate::error::Result;
 use crate::held::Loss;
 use crate::latch::Prolonged;
+use crate::lease::Renewal;
+use crate::live::TICK;
 use crate::lock::{LeaseId, Lock};
 
 /// The first pause after a renewal that failed.
@@ -56,9 +57,7 @@ impl Leases {
             is_held_back: false,
         }
     }
-}
 
-impl Leases {
     /// Whoever renewed it: its end is to be told anew.
     pub(super) fn was_renewed(&mut self, lease: &LeaseId) {
         self.warned.remove(lease);
@@ -180,7 +179,10 @@ impl Agent {
             self.me.clone(),
         );
         self.store.give(move || {
-            let leases: Vec<_> = locks.iter().map(renewal_of).collect();
+            let leases = locks
+                .iter()
+                .map(|lock| (lock.path.clone(), Renewal::of(lock)));
+            let leases: Vec<_> = leases.collect();
             let result = latch.renew_leases(&leases, &me, None, &*clock);
             Done::Renewed(locks, result)
         });

@@ -172,7 +172,7 @@ fn style_of(happening: Happening) -> anstyle::Style {
 }
 
 /// What happened, without the word for it.
-pub(super) fn sentence(viewpoint: &Viewpoint<'_>, event: &Event) -> String {
+fn sentence(viewpoint: &Viewpoint<'_>, event: &Event) -> String {
     let path = match event.happening {
         Happening::Edited => output::path(event.path.as_bytes()),
         _ => words::path_of_entry(&event.lock),

@@ -3,7 +3,6 @@
 mod command;
 
 use std::collections::HashSet;
-use std::time::Duration;
 
 use clap::Args;
 
@@ -16,14 +15,11 @@ use super::words;
 use git_latch::error::Result;
 use git_latch::event::{Event, Happening};
 use git_latch::latch::Latch;
-use git_latch::live::Live;
+use git_latch::live::{Live, TICK};
 use git_latch::lock::LeaseId;
 use git_latch::repo::Repo;
 use git_latch::view::Entry;
 use git_latch::watch::Means;
-
-/// How long to wait for events before it is looked whether anybody listens.
-const PATIENCE: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -91,7 +87,7 @@ impl Arguments {
         greet(context, live);
         let mut polling = live.follower().polling().map(str::to_owned);
         while goes_on && !interrupt.is_set() {
-            let round = live.round(PATIENCE, &context.clock)?;
+            let round = live.round(TICK, &context.clock)?;
             for problem in &round.problems {
                 context.tell_problem(problem);
             }

@@ -20,7 +20,7 @@ pub use acquire::{Bound, LockOptions};
 pub use checkin::{CheckedIn, Checkin};
 pub use checkout::Against;
 pub use current::Current;
-pub use release::{Unlocked, What};
+pub use release::{Unlocked, What, Whose};
 pub use renew::Prolonged;
 pub use wait::Waiting;
 
@@ -29,18 +29,15 @@ use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::held::{HeldFile, Loss};
 use crate::identity::{self, Environment};
-use crate::lease;
 use crate::link;
 use crate::lock::{Lock, Owner};
 use crate::lockable;
 use crate::path::{Claim, Key, Kind, RepoPath};
 use crate::policy::Policy;
 use crate::repo::Repo;
-use crate::store::{
-    self, LocalStore, LockStore, ReceivedStore, Scope, SharedStore, Sharing, Verdict,
-};
+use crate::store::{LocalStore, LockStore, ReceivedStore, Scope, SharedStore, Sharing};
 use crate::time::Clock;
-use crate::view::{Entry, Me, Terms, View};
+use crate::view::{Me, Terms, View};
 use crate::workspace::Workspace;
 
 /// A repository with its locks.
@@ -56,15 +53,6 @@ pub struct Latch {
     received: Option<ReceivedStore>,
     held: HeldFile,
     workspace: OnceLock<Option<Workspace>>,
-}
-
-/// Whose expired locks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Whose {
-    /// All.
-    Everybodys,
-    /// Those of this owner in this workspace.
-    Mine,
 }
 
 impl Latch {
@@ -384,24 +372,6 @@ impl Latch {
             tracing::warn!(%error, "the copy of the lock directory is not refreshed");
         }
         Policy::remember(root, self.repo.common_dir(), self.sharing);
-    }
-
-    /// Removes what has expired; gives what was removed.
-    pub fn sweep(&self, whose: Whose, clock: &dyn Clock) -> Result<Vec<Entry>> {
-        if !self.local.is_begun()? {
-            return Ok(Vec::new());
-        }
-        let me = match whose {
-            Whose::Everybodys => None,
-            Whose::Mine => Some(self.me()?),
-        };
-        let (_, swept) = store::transact(self.store(), &Scope::All, clock, |view| {
-            let is_meant = |entry: &Entry| me.as_ref().is_none_or(|me| me.has(entry));
-            let (changes, swept) = lease::sweep(view, is_meant);
-            Ok((changes, Verdict::Yes, swept))
-        })?;
-        self.after_change();
-        Ok(swept)
     }
 
     /// The leases taken in this working tree that are lost, and to whom.

@@ -1,4 +1,4 @@
-//! Giving locks back: one's own when the work on them is out, anybody's by force.
+//! Giving locks back: one's own when the work on them is out, anybody's by force, and what has expired.
 
 use std::collections::{HashMap, HashSet};
 
@@ -25,6 +25,15 @@ pub enum What<'a> {
     Mine,
     /// The lock of this lease.
     Lease(&'a str),
+}
+
+/// Whose expired locks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// All.
+    Everybodys,
+    /// Those of this owner in this workspace.
+    Mine,
 }
 
 /// What giving back came to.
@@ -255,6 +264,24 @@ impl Latch {
         }
         self.held
             .strike(|h| h.is_of(me) && h.claim().is_none_or(|claim| over.contains(&claim.key)))
+    }
+
+    /// Removes what has expired; gives what was removed.
+    pub fn sweep(&self, whose: Whose, clock: &dyn Clock) -> Result<Vec<Entry>> {
+        if !self.local.is_begun()? {
+            return Ok(Vec::new());
+        }
+        let me = match whose {
+            Whose::Everybodys => None,
+            Whose::Mine => Some(self.me()?),
+        };
+        let (_, swept) = store::transact(self.store(), &Scope::All, clock, |view| {
+            let is_meant = |entry: &Entry| me.as_ref().is_none_or(|me| me.has(entry));
+            let (changes, swept) = lease::sweep(view, is_meant);
+            Ok((changes, Verdict::Yes, swept))
+        })?;
+        self.after_change();
+        Ok(swept)
     }
 
     /// Gives back locks of mine that are still as they were read; gives the paths that are free now.

@@ -186,10 +186,7 @@ impl Latch {
         let is_live = |e: &&Entry| me.has(e) && view.standing(e) == Standing::Live;
         let mine = view.entries().filter(is_live).filter_map(Entry::lock);
         let mut leases: Vec<(RepoPath, Renewal)> = mine
-            .map(|lock| {
-                let (claim, lease) = (lock.claim(), lock.lease.clone());
-                (lock.path.clone(), Renewal { claim, lease })
-            })
+            .map(|lock| (lock.path.clone(), Renewal::of(lock)))
             .collect();
         for loss in self
             .held

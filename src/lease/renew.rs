@@ -15,6 +15,17 @@ pub struct Renewal {
     pub lease: LeaseId,
 }
 
+impl Renewal {
+    /// The lease of a lock.
+    #[must_use]
+    pub fn of(lock: &Lock) -> Self {
+        Renewal {
+            claim: lock.claim(),
+            lease: lock.lease.clone(),
+        }
+    }
+}
+
 /// What becomes of leases that should go on.
 #[derive(Clone, Debug, Default)]
 pub struct Renewed {

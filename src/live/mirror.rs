@@ -93,10 +93,6 @@ impl Mirror {
 
     /// Says whether the directory is there, and so is watched now.
     fn add(&mut self, directories: &mut Directories, directory: &Path) -> Result<bool, String> {
-        // Never through a link: what lies behind it is no lock directory.
-        if !fs::symlink_metadata(directory).is_ok_and(|meta| meta.is_dir()) {
-            return Ok(false);
-        }
         match directories.add(directory) {
             Ok(()) => {
                 self.watched.insert(directory.to_owned());
@@ -160,7 +156,7 @@ impl Mirror {
         // First all leaves: a directory that was renamed is one to the system, under both names.
         for path in touched {
             let place = self.place(path);
-            let is_directory = fs::symlink_metadata(path).is_ok_and(|meta| meta.is_dir());
+            let is_directory = identity(path).is_some();
             if is_directory || self.watched.contains(path) {
                 found.directories.push([place.as_bytes(), b"/"].concat());
                 self.leave(directories, path);

@@ -8,6 +8,8 @@ use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
+#[cfg(unix)]
+use rustix::fs::OFlags;
 use tempfile::NamedTempFile;
 
 use super::mode::Sharing;
@@ -16,26 +18,20 @@ use crate::lock::MAX_BYTES;
 
 /// Open flags that refuse a symbolic link at the end of the path and do not wait for a pipe's other end.
 #[cfg(unix)]
-pub(crate) const NO_FOLLOW: i32 = {
-    let flags = rustix::fs::OFlags::NOFOLLOW.union(rustix::fs::OFlags::NONBLOCK);
-    #[expect(
-        clippy::cast_possible_wrap,
-        reason = "open flags are small positive numbers in every ABI"
-    )]
-    let bits = flags.bits() as i32;
-    bits
-};
-
+pub(crate) const NO_FOLLOW: i32 = bits(OFlags::NOFOLLOW.union(OFlags::NONBLOCK));
 /// Open flags that do not wait for a pipe's other end.
 #[cfg(unix)]
-const NO_WAIT: i32 = {
-    #[expect(
-        clippy::cast_possible_wrap,
-        reason = "open flags are small positive numbers in every ABI"
-    )]
-    let bits = rustix::fs::OFlags::NONBLOCK.bits() as i32;
-    bits
-};
+const NO_WAIT: i32 = bits(OFlags::NONBLOCK);
+
+/// Flags as the standard library takes them.
+#[cfg(unix)]
+#[expect(
+    clippy::cast_possible_wrap,
+    reason = "open flags are small positive numbers in every ABI"
+)]
+const fn bits(flags: OFlags) -> i32 {
+    flags.bits() as i32
+}
 
 /// What was found where a lock may lie.
 pub(crate) struct Found {
@@ -93,7 +89,16 @@ fn read_whole(mut file: File, length: u64) -> io::Result<Vec<u8>> {
 }
 
 /// Reads a small file of ours or of the team's: never waits for a pipe, never reads a device or more than `limit` bytes.
-pub(crate) fn read_small(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+/// `None`: nothing is there.
+pub(crate) fn read_small(path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
+    match read_at_most(path, limit) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(e) if is_absent(&e) => Ok(None),
+        Err(e) => Err(Error::io("read", path)(e)),
+    }
+}
+
+fn read_at_most(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let mut options = OpenOptions::new();
     options.read(true);
     // Through links, as git and editors do; but to no pipe.
@@ -115,7 +120,7 @@ pub(crate) fn read_small(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Opens a regular file, never through a link.
+/// Opens a file, never through a link and without waiting for a pipe's other end.
 pub(crate) fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true);

@@ -96,10 +96,8 @@ impl Record {
     pub(super) fn events(&self) -> Result<Vec<Event>> {
         let mut events = Vec::new();
         for path in [&self.before, &self.now] {
-            let bytes = match files::read_small(path, 64 * FULL) {
-                Ok(bytes) => bytes,
-                Err(e) if files::is_absent(&e) => continue,
-                Err(e) => return Err(Error::io("read", path)(e)),
+            let Some(bytes) = files::read_small(path, 64 * FULL)? else {
+                continue;
             };
             for line in bytes.split(|b| *b == b'\n') {
                 // A line that was torn when the machine went down is one less.
@@ -119,19 +117,21 @@ fn line(
     by: Option<&Author>,
 ) -> Option<Line> {
     let (place, after) = match change {
-        Change::Acquire(lock) | Change::Renew(lock) => (lock.claim().place()?, Some(&**lock)),
+        Change::Acquire(lock) | Change::Renew(lock) => {
+            let entry = Entry::of((**lock).clone())?;
+            (entry.place.clone(), Some(entry))
+        }
         Change::Remove { place, .. } => (place.clone(), None),
     };
     let before = before.get(&place).copied();
-    let after_entry = after.map(|lock| entry_of(place.clone(), Ok(lock.to_toml().into()), None));
     let is_over = |entry: &Entry| view.standing(entry) == Standing::Expired;
-    let event = Happening::between(before, after_entry.as_ref(), is_over)?;
-    let old = before.and_then(Entry::lock).map(Lock::to_toml);
-    let (lock, previous) = match after {
+    let event = Happening::between(before, after.as_ref(), is_over)?;
+    let text = |entry: &Entry| entry.lock().map(Lock::to_toml);
+    let (lock, previous) = match &after {
         // Of a renewal only the heartbeat is new.
-        Some(lock) if event == Happening::Renewed => (lock.to_toml(), None),
-        Some(lock) => (lock.to_toml(), old),
-        None => (old?, None),
+        Some(after) if event == Happening::Renewed => (text(after)?, None),
+        Some(after) => (text(after)?, before.and_then(text)),
+        None => (before.and_then(text)?, None),
     };
     Some(Line {
         seq: view.next_seq(),

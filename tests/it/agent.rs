@@ -143,24 +143,17 @@ fn a_short_lease_is_renewed_in_time_beside_a_long_one_that_nobody_works_on() {
     let ada = sandbox.repo();
     quiet(&ada);
     ada.ok(&["lock", "notes.txt"]);
-    let clock = sandbox.path().join("clock");
-    fs::write(&clock, "0").unwrap();
-    let skewed = format!("@{}", clock.display());
+    let clock = sandbox.clock();
     let mut command = command(&ada, &[]);
-    command.env("GIT_LATCH_TEST_CLOCK", &skewed);
+    clock.of(&mut command);
     let mut agent = begun(command);
     // Nine hours: it is due, and asked about again in ten minutes.
-    fs::write(&clock, "32400").unwrap();
+    clock.set(32_400);
     agent.tells_in_the_end("woke", "");
     ada.write("hero.psd", "two\n");
     let mut lock = ada.command(LATCH);
     lock.args(["lock", "hero.psd", "--ttl", "3s"]);
-    assert!(
-        lock.env("GIT_LATCH_TEST_CLOCK", &skewed)
-            .status()
-            .unwrap()
-            .success()
-    );
+    assert!(clock.of(&mut lock).status().unwrap().success());
     for _ in 0..3 {
         agent.tells_in_the_end("renewed", "hero.psd");
     }
@@ -186,16 +179,15 @@ fn others_leases_and_those_of_processes_are_not_its_to_renew() {
             .stdin(Stdio::piped()),
     );
     run.next();
-    let clock = sandbox.path().join("clock");
-    fs::write(&clock, "0").unwrap();
+    let clock = sandbox.clock();
     ada.write("hero.psd", "two\n");
     ada.by("bob").ok(&["lock", "hero.psd", "--ttl", "1h"]);
     ada.ok(&["lock", "scenes/town.tscn", "--ttl", "1h"]);
     ada.write("scenes/town.tscn", "two\n");
     let mut command = command(&ada, &[]);
-    command.env("GIT_LATCH_TEST_CLOCK", format!("@{}", clock.display()));
+    clock.of(&mut command);
     let mut agent = begun(command);
-    fs::write(&clock, "1800").unwrap();
+    clock.set(1800);
     agent.tells_in_the_end("renewed", "scenes/town.tscn");
     // What it renews it renews together: these two would have come with it.
     let heartbeat = |path: &str| {
@@ -228,17 +220,16 @@ fn what_has_expired_is_cleaned_up() {
 fn after_a_sleep_it_learns_what_is_lost_before_it_renews() {
     let sandbox = Sandbox::new();
     let (ada, bob) = two(&sandbox);
-    let clock = sandbox.path().join("clock");
-    fs::write(&clock, "0").unwrap();
+    let clock = sandbox.clock();
     ada.write("hero.psd", "two\n");
     ada.write("notes.txt", "two\n");
     ada.ok(&["lock", "hero.psd", "notes.txt"]);
     let mut command = command(&ada, &["--sync-every", "1h"]);
-    command.env("GIT_LATCH_TEST_CLOCK", format!("@{}", clock.display()));
+    clock.of(&mut command);
     let mut agent = begun(command);
     bob.ok(&["lock", "--steal", "-m", "you sleep", "hero.psd"]);
     // Ten hours: both are due.
-    fs::write(&clock, "36000").unwrap();
+    clock.set(36_000);
     let seconds = agent.tells_in_the_end("woke", "")["seconds"].as_i64();
     assert_eq!(seconds.map(|seconds| seconds / 1000), Some(35));
     let mut told = Vec::new();
@@ -281,11 +272,10 @@ fn a_renewal_that_fails_is_tried_again_and_told_while_the_lease_lives() {
     ada.ok(&["lock", "hero.psd", "--ttl", "40s"]);
     let heartbeat = |tree: &Tree<'_>| tree.json(&["list"])["locks"][0]["heartbeat_at"].clone();
     let before = heartbeat(&ada);
-    let clock = sandbox.path().join("clock");
-    fs::write(&clock, "0").unwrap();
+    let clock = sandbox.clock();
     let mut command = command(&ada, &[]);
     command.env("GIT_LATCH_PATIENCE_MS", "50");
-    command.env("GIT_LATCH_TEST_CLOCK", format!("@{}", clock.display()));
+    clock.of(&mut command);
     let mut agent = begun(command);
     // Somebody keeps the guard.
     let mut hog = Stream::start(
@@ -294,7 +284,7 @@ fn a_renewal_that_fails_is_tried_again_and_told_while_the_lease_lives() {
             .stdin(Stdio::piped()),
     );
     hog.next();
-    fs::write(&clock, "15").unwrap();
+    clock.set(15);
     let told = agent.tells_in_the_end("not_renewed", "");
     assert_eq!(told["error"]["code"], "busy");
     assert_eq!(told["paths"][0], "hero.psd");
@@ -387,13 +377,12 @@ fn a_clock_that_is_wrong_costs_others_nothing() {
     bob.ok(&["lock", "hero.psd"]);
     ada.ok(&["lock", "notes.txt"]);
     ada.ok(&["sync"]);
-    let clock = sandbox.path().join("clock");
-    fs::write(&clock, "0").unwrap();
+    let clock = sandbox.clock();
     let mut command = command(&ada, &["--sync-every", "1h"]);
-    command.env("GIT_LATCH_TEST_CLOCK", format!("@{}", clock.display()));
+    clock.of(&mut command);
     command.env("GIT_LATCH_SWEEP_MS", "50");
     let mut agent = begun(command);
-    fs::write(&clock, "200000").unwrap();
+    clock.set(200_000);
     agent.tells_in_the_end("expired", "hero.psd");
     // Its own is cleaned up.
     let remote = sandbox.path().join("remote.git");
@@ -491,17 +480,15 @@ fn whose_end_was_told_hears_of_the_next_one_too() {
     let ada = sandbox.repo();
     quiet(&ada);
     ada.ok(&["lock", "notes.txt", "--ttl", "1h"]);
-    let clock = sandbox.path().join("clock");
-    fs::write(&clock, "0").unwrap();
-    let skewed = format!("@{}", clock.display());
+    let clock = sandbox.clock();
     let mut command = command(&ada, &[]);
-    command.env("GIT_LATCH_TEST_CLOCK", &skewed);
+    clock.of(&mut command);
     let mut agent = begun(command);
-    for hours in ["2700", "5400"] {
-        fs::write(&clock, hours).unwrap();
+    for seconds in [2700, 5400] {
+        clock.set(seconds);
         agent.tells_in_the_end("ending", "notes.txt");
         let mut renew = ada.command(LATCH);
-        renew.arg("renew").env("GIT_LATCH_TEST_CLOCK", &skewed);
+        clock.of(renew.arg("renew"));
         assert!(renew.status().unwrap().success());
         agent.tells_in_the_end("renewed", "notes.txt");
     }

@@ -79,18 +79,17 @@ fn on_a_full_file_system_nothing_is_half_done_and_the_agent_goes_on() {
     ada.write(".latch.toml", "[lease]\nclock_skew = \"0s\"\n");
     ada.ok(&["lock", "Hero.psd", "--ttl", "60s"]);
     ada.write("Hero.psd", "two\n");
-    let clock = sandbox.path().join("clock");
-    fs::write(&clock, "0").unwrap();
+    let clock = sandbox.clock();
     let mut command = ada.command(LATCH);
     command.args(["--json", "agent"]);
-    command.env("GIT_LATCH_TEST_CLOCK", format!("@{}", clock.display()));
+    clock.of(&mut command);
     let mut agent = begun(command);
     let filler = fill(&ada);
     ada.latch(&["lock", "--new", "other.psd"])
         .ended(5)
         .said("free some space");
     assert_eq!(ada.locks().len(), 1);
-    fs::write(&clock, "25").unwrap();
+    clock.set(25);
     let told = agent.tells_in_the_end("not_renewed", "");
     assert_eq!(told["error"]["code"], "io");
     fs::remove_file(filler).unwrap();

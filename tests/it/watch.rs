@@ -333,16 +333,15 @@ fn a_system_out_of_watches_is_polled() {
 fn a_clock_that_is_set_ends_in_the_right_state() {
     let sandbox = Sandbox::new();
     let ada = sandbox.repo();
-    let clock = sandbox.path().join("clock");
-    fs::write(&clock, "0").unwrap();
+    let clock = sandbox.clock();
     ada.ok(&["lock", "hero.psd"]);
     let mut command = ada.command(LATCH);
-    command.env("GIT_LATCH_TEST_CLOCK", format!("@{}", clock.display()));
+    clock.of(&mut command);
     let mut watch = begun(command.args(["--json", "watch"]));
     // As after a sleep of two days, or a clock that somebody set.
-    fs::write(&clock, "172800").unwrap();
+    clock.set(172_800);
     watch.tells(&[("expired", "hero.psd")]);
-    fs::write(&clock, "0").unwrap();
+    clock.set(0);
     watch.tells(&[("locked", "hero.psd")]);
     ada.ok(&["unlock", "hero.psd"]);
     watch.tells(&[("unlocked", "hero.psd")]);

@@ -73,6 +73,13 @@ impl Sandbox {
         }
     }
 
+    /// A clock that is right, until it is set.
+    pub(crate) fn clock(&self) -> TestClock {
+        let clock = TestClock(self.path().join("clock"));
+        clock.set(0);
+        clock
+    }
+
     /// A command with this sandbox's environment and nothing else of git's.
     pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
@@ -97,6 +104,21 @@ impl Sandbox {
             .env("TZ", "UTC")
             .stdin(Stdio::null());
         command
+    }
+}
+
+/// A clock that a test sets while programs run by it.
+pub(crate) struct TestClock(PathBuf);
+
+impl TestClock {
+    /// By how many seconds it is ahead from now on.
+    pub(crate) fn set(&self, seconds: i64) {
+        std::fs::write(&self.0, seconds.to_string()).unwrap();
+    }
+
+    /// Has a program run by it.
+    pub(crate) fn of<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+        command.env("GIT_LATCH_TEST_CLOCK", format!("@{}", self.0.display()))
     }
 }
 
