@@ -100,12 +100,21 @@ pub struct Event {
 }
 
 /// Who made a change.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Author {
     /// The owner id.
     pub id: String,
     /// What people are shown.
     pub name: String,
+}
+
+impl From<&Owner> for Author {
+    fn from(owner: &Owner) -> Self {
+        Author {
+            id: owner.id.clone(),
+            name: owner.name.clone(),
+        }
+    }
 }
 
 impl std::fmt::Display for Author {

@@ -44,6 +44,27 @@ impl Change {
             Change::Remove { .. } => None,
         }
     }
+
+    /// Makes a view what it is after this step; its number stays.
+    pub(crate) fn apply_to(&self, view: &mut View) {
+        match self {
+            Change::Acquire(lock) | Change::Renew(lock) => {
+                if let Some(entry) = Entry::of((**lock).clone()) {
+                    view.put(entry);
+                }
+            }
+            Change::Remove { place, .. } => view.take(place),
+        }
+    }
+
+    /// The place that is changed.
+    #[must_use]
+    pub fn place(&self) -> Option<Place> {
+        match self {
+            Change::Remove { place, .. } => Some(place.clone()),
+            filling => filling.fills(),
+        }
+    }
 }
 
 /// Whether another's live lock may be replaced.

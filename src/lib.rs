@@ -116,6 +116,7 @@ pub mod repo;
 pub mod report;
 #[cfg(test)]
 mod scratch;
+pub mod served;
 pub mod status;
 pub mod store;
 pub mod target;

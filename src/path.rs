@@ -340,6 +340,21 @@ impl Place {
         })
     }
 
+    /// What is occupied by whatever lies here. Folded: what lies where no lock can blocks the path that it looks like.
+    #[must_use]
+    pub(crate) fn occupied(&self) -> Claim {
+        match self.claim() {
+            Some(claim) => Claim {
+                key: Key::of(claim.key.as_bytes()),
+                ..claim
+            },
+            None => Claim {
+                key: Key::of(&self.0),
+                kind: Kind::File,
+            },
+        }
+    }
+
     /// The place as a path relative to the lock directory.
     #[must_use]
     pub fn to_path(&self) -> PathBuf {

@@ -197,6 +197,20 @@ impl View {
         std::mem::take(&mut self.entries).into_values().flatten()
     }
 
+    /// Puts an entry into the view, in place of what lay there.
+    pub(crate) fn put(&mut self, entry: Entry) {
+        self.take(&entry.place);
+        let key = entry.claim.key.clone();
+        self.entries.entry(key).or_default().push(entry);
+    }
+
+    /// Takes what lies in a place out of the view.
+    pub(crate) fn take(&mut self, place: &Place) {
+        if let Some(entries) = self.entries.get_mut(&place.occupied().key) {
+            entries.retain(|entry| entry.place != *place);
+        }
+    }
+
     /// Every entry that still counts for others.
     pub fn live(&self) -> impl Iterator<Item = &Entry> {
         self.entries()

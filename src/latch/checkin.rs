@@ -104,16 +104,10 @@ impl Latch {
             let (mut changes, came_to) = self.release_all(view, me, &paths, Insist::No);
             released = came_to;
             if !are_free(&released) {
-                return Ok(Decision {
-                    changes: Vec::new(),
-                    verdict: Verdict::No,
-                });
+                return Ok(Decision::new(Vec::new(), Verdict::No));
             }
             renewed = on_the_way(view, me, &due, &mut changes);
-            Ok(Decision {
-                changes,
-                verdict: Verdict::Yes,
-            })
+            Ok(Decision::new(changes, Verdict::Yes))
         })?;
         self.remember(renewed.iter());
         if !are_free(&released) {

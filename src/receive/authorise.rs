@@ -262,6 +262,10 @@ impl Rules<'_> {
         // An id's angle brackets do not get into a commit.
         let pusher = self.pusher.replace(['<', '>', '\n'], "");
         let is_signed = is_or_below(&new.committer, pusher.trim()) || self.is_trusted();
+        if crate::store::shared::is_for_others(&new.message) && !self.is_trusted() {
+            let problem = "the change says to be made for others";
+            return Some(Objection::of_all(Code::Forbidden, problem));
+        }
         (!is_signed).then(|| {
             let problem = format!(
                 "the change is signed `{}`, but pushed by `{}`",

@@ -4,6 +4,7 @@
 //! as somebody else's): where it fails, `git rev-parse` has the last word, and its words are the error.
 
 mod objects;
+mod packs;
 mod trees;
 mod writing;
 
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 use git2::{Repository, RepositoryOpenFlags};
 
 pub(crate) use objects::{Objects, Past, Revision};
+pub(crate) use packs::PackDirectory;
 pub(crate) use trees::{Differing, Node, NodeKind};
 
 use crate::error::{Error, Result};

@@ -96,6 +96,12 @@ impl Objects {
         }
     }
 
+    /// The commit that `HEAD` names; `None` where there is none yet.
+    pub(crate) fn head(&self) -> Option<String> {
+        let head = self.repository.refname_to_id("HEAD").ok()?;
+        Some(head.to_string())
+    }
+
     /// The commit of an id.
     pub(crate) fn commit(&self, oid: &str) -> Result<Revision> {
         let found = self.repository.find_commit(self.oid(oid)?);

@@ -16,9 +16,10 @@ pub(crate) use scan::{Stamp, stamps};
 
 pub use local::LocalStore;
 pub use mode::Sharing;
-pub use shared::{ReceivedStore, SharedStore, Synced};
+pub use shared::{HostedStore, ReceivedStore, SharedStore, Synced};
 
 use crate::error::Result;
+use crate::event::Author;
 use crate::lease::Change;
 use crate::path::{Claim, Place};
 use crate::time::Clock;
@@ -42,6 +43,23 @@ pub struct Decision {
     pub changes: Vec<Change>,
     /// Whether something was refused, or found lost.
     pub verdict: Verdict,
+    /// Who asked for the step in a place, where a server changes locks for others.
+    pub on_behalf: Vec<(Place, Author)>,
+    /// What else is to be read in the record of the change: reasons.
+    pub notes: Vec<String>,
+}
+
+impl Decision {
+    /// Steps of one's own.
+    #[must_use]
+    pub fn new(changes: Vec<Change>, verdict: Verdict) -> Self {
+        Decision {
+            changes,
+            verdict,
+            on_behalf: Vec::new(),
+            notes: Vec::new(),
+        }
+    }
 }
 
 /// Whether a decision says no to anything. A store that decides on a view that may be old looks again before it lets a
@@ -95,7 +113,7 @@ pub fn transact<T>(
     let seq = store.transact(scope, clock, &mut |view| {
         let (changes, verdict, told) = decide(view)?;
         answer = Some(told);
-        Ok(Decision { changes, verdict })
+        Ok(Decision::new(changes, verdict))
     })?;
     Ok((
         seq,

@@ -45,17 +45,7 @@ pub(super) fn entry_of(
         },
         Err(problem) => Content::Unreadable { problem },
     };
-    // Folded: what lies where no lock can blocks the path that it looks like.
-    let claim = match place.claim() {
-        Some(claim) => Claim {
-            key: Key::of(claim.key.as_bytes()),
-            ..claim
-        },
-        None => Claim {
-            key: Key::of(place.as_bytes()),
-            kind: Kind::File,
-        },
-    };
+    let claim = place.occupied();
     Entry {
         place,
         claim,

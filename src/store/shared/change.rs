@@ -9,7 +9,7 @@ use super::remote::Pushed;
 use super::{SharedStore, TIP};
 use crate::error::{Error, Result};
 use crate::repo::{Objects, Revision};
-use crate::store::{Decide, Decision, Scope, Verdict};
+use crate::store::{Decide, Scope, Verdict};
 use crate::time::Clock;
 use crate::view::View;
 
@@ -44,13 +44,14 @@ impl SharedStore {
         let mut is_fresh = false;
         loop {
             let view = self.view_of(&objects, tip.as_ref(), scope, clock)?;
-            let Decision { changes, verdict } = decide(&view)?;
-            if !is_fresh && (verdict == Verdict::No || changes.is_empty()) {
+            let decision = decide(&view)?;
+            let is_nothing = decision.changes.is_empty();
+            if !is_fresh && (decision.verdict == Verdict::No || is_nothing) {
                 tip = self.fetch(&objects, None, clock)?;
                 is_fresh = true;
                 continue;
             }
-            if changes.is_empty() {
+            if is_nothing {
                 self.show(&objects)?;
                 return Ok(view.seq);
             }
@@ -62,7 +63,7 @@ impl SharedStore {
                 is_fresh = true;
                 continue;
             }
-            let commit = self.commit(&objects, tip.as_ref(), &view, &changes)?;
+            let commit = self.commit(&objects, tip.as_ref(), &view, &decision)?;
             match self.publish(&objects, tip.as_ref(), &commit, branch, clock)? {
                 Attempt::Published(took) => {
                     turn.note(took);

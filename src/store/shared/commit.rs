@@ -1,11 +1,15 @@
 //! The commit of a change: its tree, its words, its trailers.
 
+use std::fmt::Write as _;
 use std::str::FromStr;
 
 use super::SharedStore;
 use crate::error::{Error, Result};
+use crate::event::{Author, Event, Happening};
 use crate::lease::Change;
+use crate::path::Place;
 use crate::repo::{Objects, Revision};
+use crate::store::Decision;
 use crate::view::{Entry, View};
 
 /// The trailer of every commit: the number of the change.
@@ -14,6 +18,10 @@ const SEQ: &str = "Latch-Seq: ";
 const DEPTH: &str = "Latch-Depth: ";
 /// The trailer that tells whose turn it was.
 const WORKSPACE: &str = "Latch-Workspace: ";
+/// The trailer of a change that a server made for several people: each did what was done to their own locks, but for ...
+const SERVED: &str = "Latch-Served: several";
+/// ... what this trailer names: a lease that somebody else removed, with their id and name.
+const BY: &str = "Latch-By: ";
 
 /// From how many commits on the history is dropped.
 pub(crate) const LONG: u64 = 10_000;
@@ -47,18 +55,28 @@ fn trailer<T: FromStr + Default>(message: &str, name: &str) -> T {
         .unwrap_or_default()
 }
 
-impl SharedStore {
-    /// Writes the commit of a change; gives its id.
-    pub(super) fn commit(
-        &self,
-        objects: &Objects,
-        tip: Option<&Revision>,
-        view: &View,
-        changes: &[Change],
-    ) -> Result<String> {
+/// A change to write down.
+pub(super) struct Draft<'a> {
+    /// What it follows on.
+    pub(super) tip: Option<&'a Revision>,
+    /// What was there before.
+    pub(super) view: &'a View,
+    /// The steps.
+    pub(super) changes: &'a [Change],
+    /// Who makes it.
+    pub(super) author: Author,
+    /// Who asked for which of the steps, where that is somebody else.
+    pub(super) on_behalf: &'a [(Place, Author)],
+    /// Further lines of the message.
+    pub(super) notes: &'a [String],
+}
+
+impl Draft<'_> {
+    /// Writes tree and commit; gives the commit's id.
+    pub(super) fn write(&self, objects: &Objects) -> Result<String> {
         let mut put = Vec::new();
         let mut take = Vec::new();
-        for change in changes {
+        for change in self.changes {
             match change {
                 Change::Acquire(lock) | Change::Renew(lock) => {
                     let place = lock.claim().place().ok_or_else(|| {
@@ -69,31 +87,116 @@ impl SharedStore {
                 Change::Remove { place, .. } => take.push(place.as_bytes().to_vec()),
             }
         }
-        let depth = tip.map_or(0, |tip| depth_of(tip).saturating_add(1));
-        let workspace = workspace_of(view, changes);
-        let words = what_happened(view, changes);
-        let message = message(&words, view.next_seq(), depth, workspace);
-        let (base, parent) = (tip.map(|t| t.tree.as_str()), tip.map(|t| t.commit.as_str()));
-        let write = |objects: &Objects| {
-            let tree = objects.write_tree(base, &put, &take)?;
-            objects.write_commit(&tree, parent, &message, self.signature(), view.now)
+        let base = self.tip.map(|tip| tip.tree.as_str());
+        let parent = self.tip.map(|tip| tip.commit.as_str());
+        let tree = objects.write_tree(base, &put, &take)?;
+        let (author, text) = self.signed();
+        let signature = (author.name.as_str(), author.id.as_str());
+        objects.write_commit(&tree, parent, &text, signature, self.view.now)
+    }
+
+    /// The commit's author and message.
+    fn signed(&self) -> (&Author, String) {
+        let depth = self.tip.map_or(0, |tip| depth_of(tip).saturating_add(1));
+        let workspace = workspace_of(self.view, self.changes);
+        let mut words = what_happened(self.view, self.changes);
+        for (n, note) in self.notes.iter().enumerate() {
+            // A note must not pass for a trailer.
+            let _ = write!(words, "{}  {note}", if n == 0 { "\n\n" } else { "\n" });
+        }
+        let mut text = message(&words, self.view.next_seq(), depth, workspace);
+        let mut authors = self.on_behalf.iter().map(|(_, author)| author);
+        let first = authors.next();
+        match first {
+            Some(one) if authors.all(|other| other == one) => return (one, text),
+            None => return (&self.author, text),
+            Some(_) => {}
+        }
+        text.push_str(SERVED);
+        text.push('\n');
+        for (lease, author) in self.on_behalf.iter().filter_map(|(p, a)| self.unusual(p, a)) {
+            let _ = writeln!(text, "{BY}{lease} {}\t{}", author.id, author.name);
+        }
+        (&self.author, text)
+    }
+
+    /// Who removed a lock that was not theirs; of everything else the lock itself tells who it was.
+    fn unusual<'a>(&'a self, place: &Place, by: &'a Author) -> Option<(&'a str, &'a Author)> {
+        let fills = |change: &Change| change.fills().as_ref() == Some(place);
+        if self.changes.iter().any(fills) {
+            return None;
+        }
+        let lock = self.view.entries().find(|e| e.place == *place)?.lock()?;
+        (lock.owner.id != by.id).then_some((lock.lease.as_str(), by))
+    }
+}
+
+/// Whether a message says that the change was made for several people.
+pub(crate) fn is_for_others(message: &str) -> bool {
+    message.lines().any(|line| line == SERVED)
+}
+
+/// Who made what happened to a lock, by the message of the change; `None` where that is its author.
+pub(super) fn asked_by(message: &str, event: &Event) -> Option<Author> {
+    if !is_for_others(message) {
+        return None;
+    }
+    let lock = event.lock.lock()?;
+    let told = message.lines().find_map(|line| {
+        let (lease, who) = line.strip_prefix(BY)?.split_once(' ')?;
+        let (id, name) = who.split_once('\t')?;
+        (lease == lock.lease.as_str()).then(|| Author {
+            id: id.to_owned(),
+            name: name.to_owned(),
+        })
+    });
+    let is_owners = event.happening != Happening::Expired;
+    told.or_else(|| is_owners.then(|| Author::from(&lock.owner)))
+}
+
+impl SharedStore {
+    /// Writes the commit of a change; gives its id.
+    pub(super) fn commit(
+        &self,
+        objects: &Objects,
+        tip: Option<&Revision>,
+        view: &View,
+        decision: &Decision,
+    ) -> Result<String> {
+        let draft = Draft {
+            tip,
+            view,
+            changes: &decision.changes,
+            author: self.signature(),
+            on_behalf: &decision.on_behalf,
+            notes: &decision.notes,
         };
-        if changes.len() > MANY {
-            Objects::in_bulk(&self.store(), write)
+        if decision.changes.len() > MANY {
+            Objects::in_bulk(&self.store(), |objects| draft.write(objects))
         } else {
-            write(objects)
+            draft.write(objects)
         }
     }
 
     /// Writes a commit that has a tip's locks and no history.
     pub(super) fn root(&self, objects: &Objects, tip: &Revision, view: &View) -> Result<String> {
-        let message = message("compact: the history ends here", view.next_seq(), 0, None);
-        objects.write_commit(&tip.tree, None, &message, self.signature(), view.now)
+        root(objects, tip, view, &self.signature())
     }
 
-    fn signature(&self) -> (&str, &str) {
-        self.author.as_ref().map_or(("", ""), |o| (&o.name, &o.id))
+    fn signature(&self) -> Author {
+        self.author.as_ref().map_or_else(Author::default, Author::from)
     }
+}
+
+/// Writes a commit that has a tip's locks and no history.
+pub(super) fn root(
+    objects: &Objects,
+    tip: &Revision,
+    view: &View,
+    author: &Author,
+) -> Result<String> {
+    let message = message("compact: the history ends here", view.next_seq(), 0, None);
+    objects.write_commit(&tip.tree, None, &message, (&author.name, &author.id), view.now)
 }
 
 fn message(words: &str, seq: u64, depth: u64, workspace: Option<&str>) -> String {

@@ -1,31 +1,173 @@
 //! What happened to the shared locks, read from the differences of the ref's trees: nobody's word but the facts.
 
+use std::collections::BTreeSet;
+
 use super::{commit, tree};
 use crate::error::Result;
 use crate::event::{Author, Event, Happening};
 use crate::lock::MAX_BYTES;
 use crate::path::Place;
-use crate::repo::{Differing, NodeKind, Objects, Past, Revision};
+use crate::repo::{Differing, Node, NodeKind, Objects, Past, Revision};
 use crate::store::entry_of;
 use crate::view::{Entry, Terms};
 
 /// Every change, newest first.
 pub(super) fn of(objects: &Objects, tip: &Revision, terms: &Terms) -> Result<Vec<Event>> {
     let past = objects.history(tip, usize::MAX)?;
-    let mut events = Vec::new();
+    let mut all = Vec::new();
     for (n, now) in past.iter().enumerate() {
-        let before = past.get(n + 1).map(|past| past.tree.as_str());
-        if before == Some(now.tree.as_str()) {
-            continue;
-        }
-        for difference in objects.differing(before, &now.tree)? {
-            let event = event(objects, now, &difference, terms)?;
-            // A history that was dropped begins with locks that were taken before.
-            let is_new = |e: &Event| e.lock.lock().is_some_and(|lock| lock.seq == e.seq);
-            events.extend(event.filter(|e| before.is_some() || is_new(e)));
-        }
+        all.extend(made_by(objects, now, past.get(n + 1), None, terms)?);
+    }
+    Ok(all)
+}
+
+/// What a commit did, by path; only in these places, where some are given.
+fn made_by(
+    objects: &Objects,
+    now: &Past,
+    before: Option<&Past>,
+    places: Option<&BTreeSet<Vec<u8>>>,
+    terms: &Terms,
+) -> Result<Vec<Event>> {
+    let before = before.map(|past| past.tree.as_str());
+    if before == Some(now.tree.as_str()) {
+        return Ok(Vec::new());
+    }
+    let differing = match places {
+        Some(places) => differing_in(objects, before, &now.tree, places)?,
+        None => objects.differing(before, &now.tree)?,
+    };
+    // A history that was dropped begins with locks that were taken before.
+    let is_new = |e: &Event| e.lock.lock().is_some_and(|lock| lock.seq == e.seq);
+    let mut events = Vec::new();
+    for difference in differing {
+        let event = event(objects, now, &difference, terms)?;
+        events.extend(event.filter(|e| before.is_some() || is_new(e)));
     }
     Ok(events)
+}
+
+/// The differences in a few places, without looking at the rest of the trees.
+fn differing_in(
+    objects: &Objects,
+    before: Option<&str>,
+    now: &str,
+    places: &BTreeSet<Vec<u8>>,
+) -> Result<Vec<Differing>> {
+    let old = match before {
+        Some(tree) => objects.nodes(tree, places, &|_| false)?,
+        None => Vec::new(),
+    };
+    let new = objects.nodes(now, places, &|_| false)?;
+    let side = |nodes: &[Node], path: &[u8]| {
+        let found = nodes.iter().find(|node| node.path == path);
+        found.map(|node| (node.oid.clone(), node.kind))
+    };
+    let all = places.iter().map(|path| Differing {
+        path: path.clone(),
+        old: side(&old, path),
+        new: side(&new, path),
+    });
+    Ok(all.filter(|d| d.old != d.new).collect())
+}
+
+/// What happened after a commit, oldest first; `None` where `known` is not among the last `limit` commits.
+pub(crate) fn since(
+    objects: &Objects,
+    known: &str,
+    tip: &Revision,
+    limit: usize,
+    terms: &Terms,
+) -> Result<Option<Vec<Event>>> {
+    let past = objects.history(tip, limit + 1)?;
+    let Some(at) = past.iter().position(|past| past.commit == known) else {
+        return Ok(None);
+    };
+    let mut all = Vec::new();
+    for n in (0..at).rev() {
+        all.extend(made_by(objects, &past[n], past.get(n + 1), None, terms)?);
+    }
+    Ok(Some(all))
+}
+
+/// Everything that happened, oldest first; `None` where that is more than `limit` commits.
+pub(crate) fn all(
+    objects: &Objects,
+    tip: &Revision,
+    limit: usize,
+    terms: &Terms,
+) -> Result<Option<Vec<Event>>> {
+    if objects.history(tip, limit + 1)?.len() > limit {
+        return Ok(None);
+    }
+    let mut all = of(objects, tip, terms)?;
+    all.reverse();
+    Ok(Some(all))
+}
+
+/// What happened after the change of a number, oldest first; `None` where history does not reach back to it, or
+/// further than `limit` commits.
+pub(crate) fn since_seq(
+    objects: &Objects,
+    seq: u64,
+    tip: &Revision,
+    limit: usize,
+    terms: &Terms,
+) -> Result<Option<Vec<Event>>> {
+    let past = objects.history(tip, limit + 1)?;
+    let is_known = |past: &Past| commit::seq_in(&past.message) <= seq;
+    match past.iter().position(is_known) {
+        Some(at) => since(objects, &past[at].commit, tip, limit, terms),
+        None => Ok(None),
+    }
+}
+
+/// A part of the history, newest first.
+#[derive(Debug)]
+pub struct Page {
+    /// What happened.
+    pub events: Vec<Event>,
+    /// Where the next part begins: a commit, and how many of its events are told.
+    pub next: Option<(String, usize)>,
+}
+
+/// How many commits are looked at for one page: one path's history must not keep a server busy for long.
+const LOOKED_AT: usize = 20_000;
+
+/// At least `limit` events where there are that many, but not many more; from where another page ended.
+pub(crate) fn page(
+    objects: &Objects,
+    tip: &Revision,
+    places: Option<&BTreeSet<Vec<u8>>>,
+    from: Option<&(String, usize)>,
+    limit: usize,
+    terms: &Terms,
+) -> Result<Page> {
+    let past = objects.history(tip, LOOKED_AT)?;
+    let (begin, skip) = match from {
+        Some((commit, told)) => {
+            let at = past.iter().position(|past| past.commit == *commit);
+            (at.unwrap_or(past.len()), *told)
+        }
+        None => (0, 0),
+    };
+    let mut events = Vec::new();
+    for n in begin..past.len() {
+        let made = made_by(objects, &past[n], past.get(n + 1), places, terms)?;
+        let told = if n == begin { skip } else { 0 };
+        let room = limit - events.len();
+        let count = made.len();
+        events.extend(made.into_iter().skip(told).take(room));
+        if events.len() == limit {
+            let next = if told + room < count {
+                Some((past[n].commit.clone(), told + room))
+            } else {
+                past.get(n + 1).map(|next| (next.commit.clone(), 0))
+            };
+            return Ok(Page { events, next });
+        }
+    }
+    Ok(Page { events, next: None })
 }
 
 fn event(
@@ -49,17 +191,22 @@ fn event(
         (None, Some(old)) => (old, None),
         (None, None) => return Ok(None),
     };
-    Ok(happening.map(|happening| Event {
-        seq: commit::seq_in(&now.message),
-        happening,
-        at: now.at,
-        path: lock.shown_path(),
-        lock,
-        previous,
-        by: Some(Author {
+    Ok(happening.map(|happening| {
+        let mut event = Event {
+            seq: commit::seq_in(&now.message),
+            happening,
+            at: now.at,
+            path: lock.shown_path(),
+            lock,
+            previous,
+            by: None,
+        };
+        let author = || Author {
             id: now.mail.clone(),
             name: now.author.clone(),
-        }),
+        };
+        event.by = Some(commit::asked_by(&now.message, &event).unwrap_or_else(author));
+        event
     }))
 }
 

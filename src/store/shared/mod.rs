@@ -13,7 +13,9 @@ mod clocks;
 mod commit;
 mod copy;
 mod crowd;
-mod history;
+pub(crate) mod history;
+mod hosted;
+mod packs;
 mod received;
 mod rejection;
 mod remote;
@@ -27,7 +29,8 @@ use chrono::{DateTime, Utc};
 
 pub use self::branch::Branch;
 pub use self::clocks::ClockDifference;
-pub(crate) use self::commit::{LONG, seq_of};
+pub(crate) use self::commit::{LONG, is_for_others, seq_of};
+pub use self::hosted::HostedStore;
 pub use self::received::ReceivedStore;
 pub(crate) use self::rejection::words;
 use self::remote::{Presence, Pushed, Remote};
@@ -62,6 +65,7 @@ pub struct SharedStore {
     terms: Terms,
     author: Option<Owner>,
     sharing: Sharing,
+    shows: bool,
 }
 
 /// What bringing the view up to date came to.
@@ -86,7 +90,31 @@ impl SharedStore {
             terms,
             author: None,
             sharing,
+            shows: true,
         }
+    }
+
+    /// Without the copy in the lock directory: for a repository in which nobody works.
+    #[must_use]
+    pub(crate) fn without_copy(self) -> Self {
+        SharedStore {
+            shows: false,
+            ..self
+        }
+    }
+
+    /// Judges by other terms from now on.
+    pub(crate) fn set_terms(&mut self, terms: Terms) {
+        self.terms = terms;
+    }
+
+    /// The tip seen last, and our objects.
+    pub(crate) fn seen_tip(&self) -> Result<Option<(Objects, Option<Revision>)>> {
+        let Some(objects) = self.objects()? else {
+            return Ok(None);
+        };
+        let tip = objects.revision(TIP)?;
+        Ok(Some((objects, tip)))
     }
 
     /// Who the commits are by.
@@ -348,6 +376,9 @@ impl SharedStore {
 
     /// Brings the files in the lock directory up to date; gives how many changed.
     fn show(&self, objects: &Objects) -> Result<usize> {
+        if !self.shows {
+            return Ok(0);
+        }
         copy::show(&self.directory, objects, TIP, self.sharing)
     }
 

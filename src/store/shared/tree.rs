@@ -19,6 +19,8 @@ pub(crate) enum Known<'a> {
     Here(&'a dyn Fn(&Place) -> Option<DateTime<Utc>>),
     /// Nothing, where pushes arrive: what a record says of a process there is anybody's word.
     Nothing,
+    /// When it was first seen, where a server runs.
+    Since(&'a dyn Fn(&Place) -> Option<DateTime<Utc>>),
 }
 
 /// What the locks are as of a tip; none where there is no tip.
@@ -102,14 +104,19 @@ pub(crate) fn entry(objects: &Objects, node: Node, known: Known<'_>) -> Result<E
             let stored_at = seen(&place);
             Ok(entry_of(place, bytes, stored_at))
         }
-        Known::Nothing => {
-            let mut entry = entry_of(place, bytes, None);
-            if let Content::Lock { life, .. } = &mut entry.content {
-                *life = Liveness::Unknown;
-            }
-            Ok(entry)
+        Known::Nothing => Ok(of_unknown_life(entry_of(place, bytes, None))),
+        Known::Since(seen) => {
+            let stored_at = seen(&place);
+            Ok(of_unknown_life(entry_of(place, bytes, stored_at)))
         }
     }
+}
+
+fn of_unknown_life(mut entry: Entry) -> Entry {
+    if let Content::Lock { life, .. } = &mut entry.content {
+        *life = Liveness::Unknown;
+    }
+    entry
 }
 
 /// Whether a name claims to be a lock's; everything else in a tree means nothing.

@@ -1,0 +1,141 @@
+//! Writing for good: objects as one pack that is on the disk, then the ref that names them.
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use git2::{Buf, ConfigLevel, ErrorCode, Indexer, Oid};
+
+use super::Objects;
+use crate::error::{Error, Result};
+
+/// What a pack consists of.
+const PARTS: [&str; 3] = ["pack", "rev", "idx"];
+
+/// The packs of one bare repository, and a directory of ours on the same file system to make new ones in.
+#[derive(Clone, Debug)]
+pub(crate) struct PackDirectory {
+    repository: PathBuf,
+    scratch: PathBuf,
+}
+
+impl PackDirectory {
+    /// Of a repository; `scratch` must exist.
+    pub(crate) fn new(repository: &Path, scratch: &Path) -> Self {
+        PackDirectory {
+            repository: repository.to_owned(),
+            scratch: scratch.to_owned(),
+        }
+    }
+
+    /// The repository.
+    pub(crate) fn repository(&self) -> &Path {
+        &self.repository
+    }
+
+    /// Where new packs are made.
+    pub(crate) fn scratch(&self) -> &Path {
+        &self.scratch
+    }
+
+    /// The file of a pack.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.part(name, "pack")
+    }
+
+    fn part(&self, name: &str, part: &str) -> PathBuf {
+        let directory = self.repository.join("objects").join("pack");
+        directory.join(format!("{name}.{part}"))
+    }
+
+    /// Writes objects as one synced pack; gives its name.
+    pub(crate) fn write<T>(
+        &self,
+        write: impl FnOnce(&Objects) -> Result<T>,
+    ) -> Result<(T, String)> {
+        let objects = Objects::open(&self.repository)?;
+        let wrong = |e: git2::Error| objects.corrupt(&e);
+        let odb = objects.repository.odb().map_err(wrong)?;
+        // Before all others: what is written is kept in memory.
+        let memory = odb.add_new_mempack_backend(1000).map_err(wrong)?;
+        let written = write(&objects)?;
+        let mut pack = Buf::new();
+        memory.dump(&objects.repository, &mut pack).map_err(wrong)?;
+        let in_scratch = |e| Error::io("write a pack in", &self.scratch)(e);
+        let mut indexer =
+            Indexer::new(Some(&odb), &self.scratch, 0o444, false).map_err(wrong)?;
+        indexer.write_all(&pack).map_err(in_scratch)?;
+        let name = format!("pack-{}", indexer.commit().map_err(wrong)?);
+        self.publish(&name)?;
+        Ok((written, name))
+    }
+
+    /// Syncs a pack in the scratch directory and moves it to the others; the index, by which it is found, last.
+    pub(crate) fn publish(&self, name: &str) -> Result<()> {
+        for part in PARTS {
+            let made = self.scratch.join(format!("{name}.{part}"));
+            let file = match File::open(&made) {
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound && part == "rev" => continue,
+                file => file.map_err(Error::io("open", &made))?,
+            };
+            file.sync_all().map_err(Error::io("sync", &made))?;
+            let place = self.part(name, part);
+            fs::rename(&made, &place).map_err(Error::io("write", &place))?;
+        }
+        let directory = self.repository.join("objects").join("pack");
+        File::open(&directory)
+            .and_then(|directory| directory.sync_all())
+            .map_err(Error::io("sync", &directory))
+    }
+
+    /// Removes a pack; the index first, so that nobody looks for what goes.
+    pub(crate) fn remove(&self, name: &str) -> Result<()> {
+        for part in PARTS.iter().rev() {
+            let place = self.part(name, part);
+            match fs::remove_file(&place) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(Error::io("remove", &place)(e));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Objects {
+    /// Has refs written on the disk before they count, whatever the repository's own configuration says; `file` is where
+    /// libgit2 reads that from.
+    pub(crate) fn with_synced_refs(self, file: &Path) -> Result<Self> {
+        let text = "[core]\n\tfsyncObjectFiles = true\n";
+        if fs::read_to_string(file).ok().as_deref() != Some(text) {
+            fs::write(file, text).map_err(Error::io("write", file))?;
+        }
+        let config = self.repository.config();
+        let added = config.and_then(|mut config| config.add_file(file, ConfigLevel::App, true));
+        added.map_err(|e| self.corrupt(&e))?;
+        Ok(self)
+    }
+
+    /// Makes a ref name `new`, if it names `old` (or, for `None`, does not exist); says whether it did.
+    pub(crate) fn exchange(&self, reference: &str, old: Option<&str>, new: &str) -> Result<bool> {
+        let zero = Oid::ZERO_SHA1;
+        let old = old.map_or(Ok(zero), |old| self.oid(old))?;
+        let new = self.oid(new)?;
+        let moved = self
+            .repository
+            .reference_matching(reference, new, true, old, "git-latch");
+        match moved {
+            Ok(_) => Ok(true),
+            Err(e)
+                if matches!(
+                    e.code(),
+                    ErrorCode::Modified | ErrorCode::Locked | ErrorCode::Exists | ErrorCode::NotFound
+                ) =>
+            {
+                Ok(false)
+            }
+            Err(e) => Err(self.corrupt(&e)),
+        }
+    }
+}

@@ -1,0 +1,337 @@
+//! Where a served repository's locks lie: in the repository itself, or on a git remote.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use crate::error::{Error, Result};
+use crate::event::Author;
+use crate::git::split_nul;
+use crate::guard::Guard;
+use crate::lock::Owner;
+use crate::path::{Kind, Place, RepoPath};
+use crate::policy::Policy;
+use crate::repo::{Node, Objects, Repo, Revision};
+use crate::store::shared::tree::{self, Known};
+use crate::store::{HostedStore, LockStore, SharedStore, Sharing, files};
+use crate::time::Clock;
+use crate::view::{Entry, Terms};
+
+/// Where a remote's `HEAD` lies in our repository: its policy, and the names of its files.
+const REMOTE_HEAD: &str = "refs/latch/head";
+/// How long fetching a remote's `HEAD` may take.
+const LONGEST_FETCH: Duration = Duration::from_secs(600);
+
+/// Where the locks lie.
+pub(super) struct Backend {
+    repo: Repo,
+    locks: Locks,
+    /// What a directory holds, as of a commit.
+    listed: Mutex<(String, HashMap<String, Arc<Vec<String>>>)>,
+    /// Held where no other server serves the repository.
+    sole: Option<Guard>,
+}
+
+enum Locks {
+    Here(Arc<HostedStore>),
+    There(RwLock<SharedStore>),
+}
+
+impl Backend {
+    /// A bare repository, and its policy.
+    pub(super) fn hosted(directory: &Path, server: &Author) -> Result<(Self, Policy)> {
+        let repo = Repo::discover(directory)?;
+        if !repo.is_bare() {
+            return Err(Error::Unsupported {
+                problem: format!("`{}` has a working tree", directory.display()),
+                hint: Some(
+                    "serve a bare repository (`git clone --bare`), or the remote: git latch serve --remote URL"
+                        .into(),
+                ),
+            });
+        }
+        let policy = Policy::in_commit(&repo, "HEAD")?;
+        let store = HostedStore::open(&repo, &policy.share_ref, policy.terms, server.clone())?;
+        let guard = repo.common_dir().join("latch").join("server");
+        let note = format!("{} serve\n", std::process::id());
+        let sole = Guard::try_take(&guard, &note)?;
+        if sole.is_none() {
+            tracing::info!(repo = %directory.display(), "another server serves this repository");
+        }
+        let backend = Backend {
+            repo,
+            locks: Locks::Here(Arc::new(store)),
+            listed: Mutex::default(),
+            sole,
+        };
+        Ok((backend, policy))
+    }
+
+    /// A remote, worked on from a repository of ours below `cache`.
+    pub(super) fn remote(
+        url: &str,
+        cache: &Path,
+        server: &Author,
+        clock: &dyn Clock,
+    ) -> Result<(Self, Policy)> {
+        let repo = cached(url, cache)?;
+        fetch_head(&repo)?;
+        let policy = Policy::in_commit(&repo, REMOTE_HEAD)?;
+        let author = Owner {
+            id: server.id.clone(),
+            name: server.name.clone(),
+            host: String::new(),
+            workspace: None,
+        };
+        let store = SharedStore::new(
+            &repo,
+            "origin",
+            &policy.share_ref,
+            policy.terms,
+            Sharing::default(),
+        );
+        let store = store.with_author(Some(author)).without_copy();
+        store.sync(None, clock)?;
+        let backend = Backend {
+            repo,
+            locks: Locks::There(RwLock::new(store)),
+            listed: Mutex::default(),
+            sole: None,
+        };
+        Ok((backend, policy))
+    }
+
+    /// Whether nobody else serves the repository, as far as can be known.
+    pub(super) fn is_sole(&self) -> bool {
+        self.sole.is_some()
+    }
+
+    /// Whether others' changes have to be fetched.
+    pub(super) fn is_remote(&self) -> bool {
+        matches!(self.locks, Locks::There(_))
+    }
+
+    pub(super) fn store(&self) -> Arc<dyn LockStore + Send> {
+        match &self.locks {
+            Locks::Here(store) => store.clone(),
+            Locks::There(store) => {
+                let store = store.read().unwrap_or_else(PoisonError::into_inner);
+                Arc::new(store.clone())
+            }
+        }
+    }
+
+    pub(super) fn set_terms(&self, terms: Terms) {
+        match &self.locks {
+            Locks::Here(store) => store.set_terms(terms),
+            Locks::There(store) => {
+                let mut store = store.write().unwrap_or_else(PoisonError::into_inner);
+                store.set_terms(terms);
+            }
+        }
+    }
+
+    /// Asks a remote what is new; nothing to do where the locks lie here.
+    pub(super) fn fetch(&self, clock: &dyn Clock) -> Result<()> {
+        if let Locks::There(store) = &self.locks {
+            let store = store.read().unwrap_or_else(PoisonError::into_inner).clone();
+            store.sync(None, clock)?;
+        }
+        Ok(())
+    }
+
+    /// Looks after the disk.
+    pub(super) fn look_after(&self, clock: &dyn Clock) -> Result<()> {
+        match &self.locks {
+            Locks::Here(store) => store.look_after(clock),
+            Locks::There(_) => Ok(()),
+        }
+    }
+
+    /// The objects, and the tip; `None` where there are no objects yet.
+    pub(super) fn tip(&self) -> Result<Option<(Objects, Option<Revision>)>> {
+        match &self.locks {
+            Locks::Here(store) => {
+                let objects = store.objects()?;
+                let tip = store.tip(&objects)?;
+                Ok(Some((objects, tip)))
+            }
+            Locks::There(store) => {
+                let store = store.read().unwrap_or_else(PoisonError::into_inner);
+                store.seen_tip()
+            }
+        }
+    }
+
+    /// What differs between what is known and a tip: the places, and what lies there now.
+    pub(super) fn news(
+        &self,
+        objects: &Objects,
+        known: Option<&(String, String)>,
+        tip: Option<&Revision>,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<(Place, Option<Entry>)>> {
+        let old = known.map_or("", |(_, tree)| tree);
+        let new = tip.map_or("", |tip| &tip.tree);
+        let differing = objects.differing_from(old, new)?;
+        let mut news = Vec::with_capacity(differing.len());
+        for difference in differing.into_iter().filter(|d| tree::is_lock(&d.path)) {
+            let place = Place::from_bytes(difference.path.clone());
+            let entry = match difference.new {
+                Some((oid, kind)) => {
+                    let path = difference.path;
+                    let node = Node { path, oid, kind };
+                    Some(tree::entry(objects, node, Known::Since(&|_| Some(now)))?)
+                }
+                None => None,
+            };
+            if let Locks::Here(store) = &self.locks {
+                let from = entry.as_ref().filter(|e| super::counts_from_arrival(e, now));
+                store.note_ahead(&place, from.map(|_| now));
+            }
+            news.push((place, entry));
+        }
+        Ok(news)
+    }
+
+    /// The commit that `HEAD` names, cheaply; on a remote as it was fetched last.
+    pub(super) fn head(&self) -> Result<Option<String>> {
+        match &self.locks {
+            Locks::Here(store) => Ok(store.objects()?.head()),
+            Locks::There(_) => self.repo.commit_of(REMOTE_HEAD),
+        }
+    }
+
+    /// Fetches a remote's `HEAD`.
+    pub(super) fn fetch_head(&self) -> Result<()> {
+        match &self.locks {
+            Locks::Here(_) => Ok(()),
+            Locks::There(_) => fetch_head(&self.repo),
+        }
+    }
+
+    /// The policy of that commit.
+    pub(super) fn policy(&self) -> Result<Policy> {
+        Policy::in_commit(&self.repo, self.head_name())
+    }
+
+    fn head_name(&self) -> &'static str {
+        match &self.locks {
+            Locks::Here(_) => "HEAD",
+            Locks::There(_) => REMOTE_HEAD,
+        }
+    }
+
+    pub(super) fn names_in(&self, directory: &RepoPath) -> Result<Vec<(String, Kind)>> {
+        if self.head()?.is_none() {
+            return Ok(Vec::new());
+        }
+        let below = if directory.is_root() {
+            String::new()
+        } else {
+            directory.to_string()
+        };
+        let what = format!("{}:{below}", self.head_name());
+        let output = self.repo.git().run(&["ls-tree", "-z", &what])?;
+        let named = split_nul(&output.stdout).filter_map(|line| {
+            let at = line.iter().position(|b| *b == b'\t')?;
+            let (facts, name) = line.split_at(at);
+            let is_tree = facts.windows(6).any(|word| word == b" tree ");
+            let kind = if is_tree { Kind::Directory } else { Kind::File };
+            Some((String::from_utf8(name[1..].to_vec()).ok()?, kind))
+        });
+        Ok(named.collect())
+    }
+
+    pub(super) fn files_below(&self, directory: &RepoPath) -> Result<Arc<Vec<String>>> {
+        let Some(head) = self.head()? else {
+            return Ok(Arc::default());
+        };
+        let known = |listed: &(String, HashMap<String, Arc<Vec<String>>>)| {
+            let found = listed.1.get(directory.as_str()).cloned();
+            found.filter(|_| listed.0 == head)
+        };
+        if let Some(found) = known(&super::guard(&self.listed)) {
+            return Ok(found);
+        }
+        let pathspec = format!(":(literal){directory}");
+        let mut words = vec!["ls-tree", "-r", "-z", "--name-only", &head];
+        if !directory.is_root() {
+            words.extend(["--", &pathspec[10..]]);
+        }
+        let output = self.repo.git().output(&words)?;
+        let files = split_nul(&output).filter_map(|name| String::from_utf8(name.to_vec()).ok());
+        let files = Arc::new(files.collect::<Vec<_>>());
+        let mut listed = super::guard(&self.listed);
+        if listed.0 != head {
+            *listed = (head, HashMap::new());
+        }
+        listed.1.insert(directory.to_string(), files.clone());
+        Ok(files)
+    }
+}
+
+/// Our repository for a remote: made where there is none.
+fn cached(url: &str, cache: &Path) -> Result<Repo> {
+    let name: String = url
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+        .collect();
+    let path = cache.join(format!("{name}.git"));
+    if !path.join("HEAD").exists() {
+        files::create_directories(cache, Sharing::default())?;
+        let git = crate::git::Git::new(cache, false);
+        let shown = path.to_string_lossy().into_owned();
+        git.output(&["init", "--quiet", "--bare", "--template=", &shown])?;
+        let git = crate::git::Git::new(&path, false);
+        for (key, value) in [
+            ("remote.origin.url", url),
+            ("remote.origin.promisor", "true"),
+            ("remote.origin.partialCloneFilter", "blob:none"),
+        ] {
+            git.output(&["config", key, value])?;
+        }
+    }
+    Repo::discover(&path)
+}
+
+/// Fetches the commit that a remote's `HEAD` names, with the names of its files; without their contents, where the
+/// remote can do that.
+fn fetch_head(repo: &Repo) -> Result<()> {
+    let git = repo.git_apart().without_prompt();
+    let words = [
+        "-c",
+        "core.hooksPath=/dev/null",
+        "fetch",
+        "--quiet",
+        "--depth=1",
+        "--filter=blob:none",
+        "--no-tags",
+        "--no-write-fetch-head",
+        "--no-auto-maintenance",
+        "--refmap=",
+        "origin",
+    ];
+    let refspec = format!("+HEAD:{REMOTE_HEAD}");
+    let output = git.run_within(&[&words[..], &[&refspec]].concat(), LONGEST_FETCH)?;
+    match output {
+        Some(output) if output.status.success() => Ok(()),
+        // A remote without a branch has no policy.
+        Some(output) if String::from_utf8_lossy(&output.stderr).contains("couldn't find remote ref") => {
+            Ok(())
+        }
+        Some(output) => Err(unreachable(&crate::store::shared::words(&output))),
+        None => Err(unreachable("it does not answer")),
+    }
+}
+
+fn unreachable(problem: &str) -> Error {
+    Error::Unreachable {
+        remote: "origin".into(),
+        problem: problem.to_owned(),
+        fate: crate::error::Fate::Unchanged,
+    }
+}

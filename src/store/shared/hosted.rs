@@ -1,0 +1,221 @@
+//! The lock ref of a bare repository, changed in this process: where a server runs.
+//!
+//! A change is one pack that is on the disk before the ref moves, and the ref moves by comparison with what was decided
+//! on: beside pushes into the repository, and beside other servers. The hooks of the repository do not run.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::RwLock;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+
+use super::commit::{self, Draft, seq_of};
+use super::packs::Packs;
+use super::tree::{self, Known};
+use crate::error::{Error, Result};
+use crate::event::Author;
+use crate::lock::MAX_SEQ;
+use crate::path::Place;
+use crate::repo::{Objects, Repo, Revision};
+use crate::store::{Decide, LockStore, Scope, Sharing, files};
+use crate::time::Clock;
+use crate::view::{Terms, View};
+
+/// How long a change is tried again after others were faster.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The locks of a bare repository, to look at and to change.
+#[derive(Debug)]
+pub struct HostedStore {
+    repository: PathBuf,
+    directory: PathBuf,
+    reference: String,
+    terms: RwLock<Terms>,
+    author: Author,
+    packs: Packs,
+    /// The tip accepted last: its number never goes back.
+    accepted: RwLock<Option<(String, u64)>>,
+    /// When locks with a heartbeat in the future were first seen.
+    ahead: RwLock<HashMap<Place, DateTime<Utc>>>,
+}
+
+impl HostedStore {
+    /// The locks that lie in a ref of a bare repository.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] where libgit2 does not read the repository.
+    pub fn open(repo: &Repo, reference: &str, terms: Terms, author: Author) -> Result<Self> {
+        let repository = repo.common_dir().to_owned();
+        let directory = repository.join("latch");
+        let scratch = directory.join("tmp");
+        files::create_directories(&scratch, Sharing::default())?;
+        Objects::open(&repository).map_err(|error| Error::Unsupported {
+            problem: format!("`{}` cannot be served: {error}", repository.display()),
+            hint: Some(
+                "a server wants a repository with SHA-1 objects and refs in files; `git latch serve --remote` works with any"
+                    .into(),
+            ),
+        })?;
+        Ok(HostedStore {
+            packs: Packs::new(repo, &directory, &scratch),
+            repository,
+            directory,
+            reference: reference.to_owned(),
+            terms: RwLock::new(terms),
+            author,
+            accepted: RwLock::default(),
+            ahead: RwLock::default(),
+        })
+    }
+
+    /// Judges by other terms from now on.
+    pub(crate) fn set_terms(&self, terms: Terms) {
+        if let Ok(mut ours) = self.terms.write() {
+            *ours = terms;
+        }
+    }
+
+    fn terms(&self) -> Terms {
+        let terms = self.terms.read();
+        *terms.unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    pub(crate) fn objects(&self) -> Result<Objects> {
+        Objects::open(&self.repository)
+    }
+
+    /// The tip of the ref. One that vanished or went back is not accepted.
+    pub(crate) fn tip(&self, objects: &Objects) -> Result<Option<Revision>> {
+        let tip = objects.revision(&self.reference)?;
+        let accepted = self.accepted.read().map_or(None, |accepted| accepted.clone());
+        let seq = tip.as_ref().map_or(0, seq_of);
+        match (&accepted, &tip) {
+            (Some((commit, _)), Some(tip)) if *commit == tip.commit => {}
+            (_, Some(_)) if seq >= MAX_SEQ => {
+                return Err(self.went_back("has a number that no change can have"));
+            }
+            (Some(_), None) => return Err(self.went_back("has vanished")),
+            (Some((_, last)), Some(_)) if seq <= *last => {
+                return Err(self.went_back("went back"));
+            }
+            (_, Some(tip)) => self.accept(&tip.commit, seq),
+            (None, None) => {}
+        }
+        Ok(tip)
+    }
+
+    fn accept(&self, commit: &str, seq: u64) {
+        if let Ok(mut accepted) = self.accepted.write()
+            && accepted.as_ref().is_none_or(|(_, last)| *last < seq)
+        {
+            *accepted = Some((commit.to_owned(), seq));
+        }
+    }
+
+    fn went_back(&self, problem: &str) -> Error {
+        Error::Refused {
+            remote: self.repository.display().to_string(),
+            problem: format!("`{}` {problem} behind the server's back", self.reference),
+            hint: Some(
+                "put it back with `git update-ref`, or start the server again to accept it".into(),
+            ),
+        }
+    }
+
+    /// Notes when a lock whose heartbeat lies in the future was first seen: that is what it counts from.
+    pub(crate) fn note_ahead(&self, place: &Place, at: Option<DateTime<Utc>>) {
+        if let Ok(mut ahead) = self.ahead.write() {
+            match at {
+                Some(at) => drop(ahead.insert(place.clone(), at)),
+                None => drop(ahead.remove(place)),
+            }
+        }
+    }
+
+    fn view_of(
+        &self,
+        objects: &Objects,
+        tip: Option<&Revision>,
+        scope: &Scope,
+        now: DateTime<Utc>,
+    ) -> Result<View> {
+        let seen = |place: &Place| self.ahead.read().ok()?.get(place).copied();
+        tree::view(objects, tip, scope, Known::Since(&seen), (self.terms(), now))
+    }
+
+    /// Looks after the disk: drops a history that has become long, and puts packs together.
+    pub(crate) fn look_after(&self, clock: &dyn Clock) -> Result<()> {
+        let objects = self.objects()?;
+        let Some(tip) = self.tip(&objects)? else {
+            return Ok(());
+        };
+        if commit::depth_of(&tip) < commit::LONG && !self.packs.are_large()? {
+            return self.packs.roll_up();
+        }
+        let older = self.packs.all()?;
+        let view = View::new(seq_of(&tip), clock.now(), self.terms(), Vec::new());
+        let root = self.packs.write(|o| commit::root(o, &tip, &view, &self.author))?;
+        if self.move_ref(Some(&tip), &root, view.next_seq())? {
+            self.packs.keep_only(&root, &older)?;
+        }
+        Ok(())
+    }
+
+    fn move_ref(&self, old: Option<&Revision>, new: &str, seq: u64) -> Result<bool> {
+        let objects = self.objects()?;
+        let objects = objects.with_synced_refs(&self.directory.join("sync.config"))?;
+        let old = old.map(|tip| tip.commit.as_str());
+        let moved = objects.exchange(&self.reference, old, new)?;
+        if moved {
+            self.accept(new, seq);
+        }
+        Ok(moved)
+    }
+}
+
+impl LockStore for HostedStore {
+    fn view(&self, scope: &Scope, clock: &dyn Clock) -> Result<View> {
+        let objects = self.objects()?;
+        let tip = self.tip(&objects)?;
+        self.view_of(&objects, tip.as_ref(), scope, clock.now())
+    }
+
+    fn glance(&self, _limit: usize, clock: &dyn Clock) -> Result<(View, bool)> {
+        Ok((self.view(&Scope::All, clock)?, true))
+    }
+
+    fn transact(&self, scope: &Scope, clock: &dyn Clock, decide: &mut Decide<'_>) -> Result<u64> {
+        let began = Instant::now();
+        loop {
+            let objects = self.objects()?;
+            let tip = self.tip(&objects)?;
+            let view = self.view_of(&objects, tip.as_ref(), scope, clock.now())?;
+            let decision = decide(&view)?;
+            if decision.changes.is_empty() {
+                return Ok(view.seq);
+            }
+            let draft = Draft {
+                tip: tip.as_ref(),
+                view: &view,
+                changes: &decision.changes,
+                author: self.author.clone(),
+                on_behalf: &decision.on_behalf,
+                notes: &decision.notes,
+            };
+            let commit = self.packs.write(|objects| draft.write(objects))?;
+            crate::fault::point("hosted-packed");
+            if self.move_ref(tip.as_ref(), &commit, view.next_seq())? {
+                crate::fault::point("hosted-moved");
+                return Ok(view.next_seq());
+            }
+            if began.elapsed() > PATIENCE {
+                return Err(Error::Contended {
+                    remote: self.repository.display().to_string(),
+                });
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
+

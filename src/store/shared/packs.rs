@@ -1,0 +1,196 @@
+//! The packs that a server writes into a bare repository: each change is one, so they are put together from time to time.
+//!
+//! The repository is the team's, and what we did not write is none of our business: a list tells which packs are ours.
+//! Where git found an object in one of them that somebody pushed, it has touched the pack (as it does so that its own
+//! collection of garbage spares it): such a pack stays for ever.
+
+use std::collections::BTreeSet;
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::{Duration, SystemTime};
+
+use crate::error::{Error, Result};
+use crate::git::Git;
+use crate::repo::{Objects, PackDirectory, Repo};
+
+/// From how many packs on they are put together.
+const MANY: usize = 64;
+/// From how many bytes on the history is dropped.
+const LARGE: u64 = 256 << 20;
+/// How long what nobody can reach any more stays for those who read it at the moment.
+const GRACE: Duration = Duration::from_secs(60);
+
+/// The packs of ours in one repository.
+#[derive(Debug)]
+pub(super) struct Packs {
+    directory: PackDirectory,
+    git: Git,
+    list: PathBuf,
+    dropped: PathBuf,
+    /// Held while a list is written.
+    writing: Mutex<()>,
+}
+
+/// A pack of ours that is there and that nobody has touched.
+struct Pack {
+    name: String,
+    bytes: u64,
+}
+
+impl Packs {
+    pub(super) fn new(repo: &Repo, directory: &Path, scratch: &Path) -> Self {
+        Packs {
+            directory: PackDirectory::new(repo.common_dir(), scratch),
+            git: repo.git_apart(),
+            list: directory.join("packs"),
+            dropped: directory.join("packs.dropped"),
+            writing: Mutex::default(),
+        }
+    }
+
+    /// Writes objects as one synced pack of ours.
+    pub(super) fn write<T>(&self, write: impl FnOnce(&Objects) -> Result<T>) -> Result<T> {
+        let (written, name) = self.directory.write(write)?;
+        self.note(&self.list, &[name])?;
+        Ok(written)
+    }
+
+    /// Adds packs to a list. One that is not listed stays, until git's own `gc` looks after it.
+    fn note(&self, list: &Path, names: &[String]) -> Result<()> {
+        let mut lines = Vec::new();
+        for name in names {
+            let meta = fs::metadata(self.directory.file(name));
+            let touched = meta.ok().as_ref().map_or(0, nanos);
+            lines.extend_from_slice(format!("{name} {touched}\n").as_bytes());
+        }
+        let _guard = self.writing.lock();
+        let file = OpenOptions::new().append(true).create(true).open(list);
+        file.and_then(|mut file| file.write_all(&lines))
+            .map_err(Error::io("write", list))
+    }
+
+    /// The packs of a list that are as they were written.
+    fn listed(&self, list: &Path) -> Result<Vec<Pack>> {
+        let text = match fs::read_to_string(list) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            text => text.map_err(Error::io("read", list))?,
+        };
+        let mut seen = BTreeSet::new();
+        let packs = text.lines().filter_map(|line| {
+            let (name, written) = line.split_once(' ')?;
+            let is_ours = is_name(name) && seen.insert(name.to_owned());
+            let meta = fs::metadata(self.directory.file(name)).ok()?;
+            (is_ours && nanos(&meta).to_string() == written).then(|| Pack {
+                name: name.to_owned(),
+                bytes: meta.len(),
+            })
+        });
+        Ok(packs.collect())
+    }
+
+    fn relist(&self, list: &Path, gone: &BTreeSet<&str>) -> Result<()> {
+        let _guard = self.writing.lock();
+        let text = fs::read_to_string(list).map_err(Error::io("read", list))?;
+        let is_kept = |line: &&str| line.split(' ').next().is_some_and(|n| !gone.contains(n));
+        let kept: String = text
+            .lines()
+            .filter(is_kept)
+            .flat_map(|line| [line, "\n"])
+            .collect();
+        fs::write(list, kept).map_err(Error::io("write", list))
+    }
+
+    pub(super) fn are_large(&self) -> Result<bool> {
+        let packs = self.listed(&self.list)?;
+        Ok(packs.iter().map(|pack| pack.bytes).sum::<u64>() > LARGE && packs.len() > 1)
+    }
+
+    /// The packs that there are.
+    pub(super) fn all(&self) -> Result<Vec<String>> {
+        let packs = self.listed(&self.list)?;
+        Ok(packs.into_iter().map(|pack| pack.name).collect())
+    }
+
+    /// Puts small packs together into one.
+    pub(super) fn roll_up(&self) -> Result<()> {
+        self.bury()?;
+        let mut packs = self.listed(&self.list)?;
+        packs.sort_by_key(|pack| pack.bytes);
+        let mut sum = 0;
+        let mut count = 0;
+        for pack in &packs {
+            if count >= MANY && pack.bytes > sum {
+                break;
+            }
+            sum += pack.bytes;
+            count += 1;
+        }
+        if count < MANY {
+            return Ok(());
+        }
+        let small: Vec<String> = packs.drain(..count).map(|pack| pack.name).collect();
+        let input: String = small.iter().flat_map(|n| [n, ".pack\n"]).collect();
+        let merged = self.pack(&["--stdin-packs"], input)?;
+        self.note(&self.list, std::slice::from_ref(&merged))?;
+        self.remove(&self.list, small.iter().filter(|name| **name != merged))
+    }
+
+    /// Packs what can be reached from a commit, and lets the packs of before go.
+    pub(super) fn keep_only(&self, commit: &str, older: &[String]) -> Result<()> {
+        let packed = self.pack(&["--revs"], format!("{commit}\n"))?;
+        self.note(&self.list, std::slice::from_ref(&packed))?;
+        let older: Vec<String> = older.iter().filter(|n| **n != packed).cloned().collect();
+        self.note(&self.dropped, &older)?;
+        self.relist(&self.list, &older.iter().map(String::as_str).collect())
+    }
+
+    /// Removes what was dropped a while ago and what nobody has touched since.
+    fn bury(&self) -> Result<()> {
+        let age = fs::metadata(&self.dropped).and_then(|meta| meta.modified());
+        let is_old = |at: SystemTime| at.elapsed().is_ok_and(|age| age > GRACE);
+        if !age.is_ok_and(is_old) {
+            return Ok(());
+        }
+        let packs = self.listed(&self.dropped)?;
+        for pack in &packs {
+            self.directory.remove(&pack.name)?;
+        }
+        fs::remove_file(&self.dropped).map_err(Error::io("remove", &self.dropped))
+    }
+
+    fn remove<'a>(&self, list: &Path, names: impl Iterator<Item = &'a String>) -> Result<()> {
+        let untouched: BTreeSet<String> = self.all()?.into_iter().collect();
+        let names: BTreeSet<&str> = names.map(String::as_str).collect();
+        for name in names.iter().filter(|name| untouched.contains(**name)) {
+            self.directory.remove(name)?;
+        }
+        self.relist(list, &names)
+    }
+
+    /// Has git write one pack; gives its name.
+    fn pack(&self, how: &[&str], input: String) -> Result<String> {
+        let git_dir = format!("--git-dir={}", self.directory.repository().display());
+        let base = self.directory.scratch().join("pack");
+        let base = base.to_string_lossy();
+        let begin = [git_dir.as_str(), "-c", "pack.writeReverseIndex=false", "pack-objects"];
+        let options = ["--quiet", "--threads=1", "--window=0", "--delta-base-offset"];
+        let all = [&begin[..], &options, how, &[&base]].concat();
+        let told = self.git.output_with_input(&all, input.into_bytes())?;
+        let name = format!("pack-{}", String::from_utf8_lossy(&told).trim());
+        self.directory.publish(&name)?;
+        Ok(name)
+    }
+}
+
+/// A name that git gives a pack, and nothing that leads elsewhere.
+fn is_name(name: &str) -> bool {
+    let hex = name.strip_prefix("pack-").unwrap_or_default();
+    hex.len() == 40 && hex.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+fn nanos(meta: &fs::Metadata) -> u128 {
+    let since = meta.modified().ok().and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
+    since.map_or(0, |since| since.as_nanos())
+}
