@@ -117,6 +117,8 @@ pub mod report;
 #[cfg(test)]
 mod scratch;
 pub mod served;
+#[cfg(feature = "server")]
+pub mod server;
 pub mod status;
 pub mod store;
 pub mod target;

@@ -10,7 +10,7 @@ use crate::lock::LeaseId;
 use crate::path::{Claim, Kind, RepoPath};
 use crate::store::Verdict;
 use crate::time::Ttl;
-use crate::view::{Entry, Me, Standing, View};
+use crate::view::{Entry, Me, View};
 
 /// A decision that can run again, with its answer.
 pub(super) type Decide<T> = dyn FnMut(&View) -> Result<(Vec<Change>, Verdict, T)> + Send;
@@ -45,8 +45,6 @@ pub struct Taking {
     pub steal: Steal,
     /// What becomes of several paths of which some are not free.
     pub several: Several,
-    /// How many locks this person may have.
-    pub at_most: usize,
 }
 
 /// Who may do what to others' locks.
@@ -180,10 +178,4 @@ pub fn code_of(released: &Released) -> Option<Code> {
         Released::NotMine(Some(_)) | Released::Forbidden(_) => Some(Code::Forbidden),
         Released::InProgress(_) => Some(Code::Held),
     }
-}
-
-/// Whether an entry counts for others at the view's moment.
-#[must_use]
-pub fn counts(view: &View, entry: &Entry) -> bool {
-    view.standing(entry) != Standing::Expired
 }

@@ -35,7 +35,7 @@ use table::Table;
 use crate::error::{Error, Result};
 use crate::event::{Author, Event};
 use crate::held::Loss;
-use crate::lease::{Renewal, Renewed};
+use crate::lease::Renewal;
 use crate::lock::Owner;
 use crate::path::{Claim, Key, Kind, RepoPath};
 use crate::policy::Policy;
@@ -59,6 +59,8 @@ pub struct Told {
     pub after: u64,
     /// What it did; `None` where that is not known, and everything has to be looked at again.
     pub events: Option<Vec<Event>>,
+    /// The terms that held then.
+    pub terms: Terms,
 }
 
 /// Whom changes are told, in their order.
@@ -370,35 +372,20 @@ impl Served {
         Ok(())
     }
 
-    /// Tells a change, in as many parts as it has numbers.
-    fn publish(&self, mut after: u64, seq: u64, events: Option<Vec<Event>>) {
-        let mut parts: Vec<Told> = Vec::new();
-        match events {
-            None => parts.push(Told {
+    /// Tells changes.
+    fn publish(&self, after: u64, seq: u64, events: Option<Vec<Event>>) {
+        let parts = match events {
+            Some(events) => {
+                events.iter().for_each(|event| self.sessions.note(event));
+                self.parts(after, events)
+            }
+            None => vec![Told {
                 seq,
                 after,
                 events: None,
-            }),
-            Some(events) => {
-                for event in events {
-                    self.sessions.note(&event);
-                    match parts.last_mut() {
-                        Some(told) if told.seq == event.seq => {
-                            told.events.get_or_insert_default().push(event);
-                        }
-                        _ => {
-                            let seq = event.seq;
-                            parts.push(Told {
-                                seq,
-                                after,
-                                events: Some(vec![event]),
-                            });
-                            after = seq;
-                        }
-                    }
-                }
-            }
-        }
+                terms: self.terms(),
+            }],
+        };
         for told in parts {
             let told = Arc::new(told);
             let mut recent = guard(&self.recent);
@@ -409,6 +396,30 @@ impl Served {
             drop(recent);
             (self.tell)(&told);
         }
+    }
+
+    /// Events, oldest first, as the changes that they were.
+    fn parts(&self, mut after: u64, events: Vec<Event>) -> Vec<Told> {
+        let terms = self.terms();
+        let mut parts: Vec<Told> = Vec::new();
+        for event in events {
+            match parts.last_mut() {
+                Some(told) if told.seq == event.seq => {
+                    told.events.get_or_insert_default().push(event);
+                }
+                _ => {
+                    let seq = event.seq;
+                    parts.push(Told {
+                        seq,
+                        after,
+                        events: Some(vec![event]),
+                        terms,
+                    });
+                    after = seq;
+                }
+            }
+        }
+        parts
     }
 
     /// The changes after a number, oldest first; `None` where nobody remembers that far back.
@@ -427,14 +438,10 @@ impl Served {
             return Ok(None);
         };
         let events = history::since_seq(&objects, seq, &tip, REPLAYED, &self.terms())?;
-        let told = |event: Event| {
-            Arc::new(Told {
-                seq: event.seq,
-                after: seq,
-                events: Some(vec![event]),
-            })
-        };
-        Ok(events.map(|events| events.into_iter().map(told).collect()))
+        Ok(events.map(|events| {
+            let told = self.parts(seq, events).into_iter();
+            told.map(Arc::new).collect()
+        }))
     }
 
     /// A part of the history, newest first; of one path, if one is given.
@@ -496,11 +503,16 @@ impl Served {
         self.sessions.leave(id, Instant::now());
     }
 
-    /// Ends a session; gives what it held, for [`Ask::release_all`].
+    /// What a session holds, and as whom: for [`Ask::release_all`].
     #[must_use]
-    pub fn end_session(&self, id: &str, owner: &str) -> Option<(Me, Vec<Renewal>)> {
-        let standing = self.sessions.end(id, owner)?;
+    pub fn leases_of(&self, id: &str, owner: &str) -> Option<(Me, Vec<Renewal>)> {
+        let standing = self.sessions.hear(id, owner, Instant::now())?;
         Some((me(standing.owner), standing.leases))
+    }
+
+    /// Forgets a session.
+    pub fn end_session(&self, id: &str, owner: &str) {
+        self.sessions.end(id, owner);
     }
 }
 
@@ -522,10 +534,4 @@ fn counts_from_arrival(entry: &Entry, now: DateTime<Utc>) -> bool {
 
 fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// What renewing came to, for whoever only wants to know what is lost.
-#[must_use]
-pub fn lost_of(renewed: &Renewed) -> usize {
-    renewed.lost.len()
 }

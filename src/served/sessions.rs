@@ -179,11 +179,12 @@ impl Sessions {
         }
     }
 
-    /// Ends a session; gives what it had.
-    pub(super) fn end(&self, id: &str, owner: &str) -> Option<Standing> {
+    /// Forgets a session.
+    pub(super) fn end(&self, id: &str, owner: &str) {
         let mut all = self.lock();
-        all.get(id).filter(|s| s.owner.id == owner)?;
-        all.remove(id).map(Standing::from)
+        if all.get(id).is_some_and(|session| session.owner.id == owner) {
+            all.remove(id);
+        }
     }
 
     /// Ends those that were not heard of for too long; gives what they had.

@@ -1,0 +1,190 @@
+//! `GET events`: what happens, as it happens, as server-sent events.
+//!
+//! Who comes back with a `Last-Event-ID` is told what was missed, or, where nobody remembers that far back, to read
+//! everything again (`reset`). So is who reads too slowly: nobody waits for anybody.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::Response;
+use serde::Deserialize;
+use tokio::time::{Instant, Sleep, sleep_until};
+use tokio_stream::Stream;
+use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
+use tokio_stream::wrappers::{BroadcastStream, WatchStream};
+use utoipa::IntoParams;
+
+use super::super::app::Visit;
+use super::super::frames::{Frames, reset};
+use super::super::problem::Problem;
+use super::{Asked, schema};
+use crate::error::Code;
+use crate::served::Served;
+use crate::view::Me;
+
+/// How often a silent stream says that it lives.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// How long a browser waits before it comes back, in milliseconds.
+const RETRY: &str = "retry: 1000\n\n";
+
+/// Whose stream it is.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Which {
+    /// The session that lives as long as the stream (not behind a proxy: there only heartbeats count)
+    session: Option<String>,
+}
+
+/// Follow what happens
+#[utoipa::path(
+    get, path = "/events", tag = "events", operation_id = "events",
+    params(
+        ("repo" = String, Path, description = "The repository's name"),
+        Which,
+        ("Last-Event-ID" = Option<String>, Header, description = "The last id that was read: what came after it is told first"),
+    ),
+    responses(
+        (status = 200, description = "Events `locked`, `renewed`, `unlocked`, `expired`, `stolen` (data: an event), and `reset`: read everything again", body = schema::Event, content_type = "text/event-stream"),
+        (status = "4XX", description = "No such session, or not allowed", body = schema::Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The store is away", body = schema::Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn stream(
+    visit: Visit,
+    headers: HeaderMap,
+    Asked(which): Asked<Which>,
+) -> Result<Response, Problem> {
+    let mut reader = visit.me("");
+    let mut joined = None;
+    if let Some(id) = which.session {
+        if visit.served().session(&id, &visit.caller.id).is_none() {
+            return Err(super::sessions::no_session(&id));
+        }
+        if !visit.is_relayed {
+            joined = Joined::new(&visit, &id);
+        }
+        reader.owner.workspace = Some(id);
+    }
+    let last = headers.get("last-event-id").and_then(|id| id.to_str().ok());
+    let last: Option<u64> = last.and_then(|id| id.trim().parse().ok());
+    // Before what was missed is looked up: what happens meanwhile is in both, and told once.
+    let news = visit.repo.listen();
+    let missed = match last {
+        Some(last) => missed(&visit, &reader, last).await?,
+        None => (visit.served().seq(), VecDeque::new()),
+    };
+    let (told, mut waiting) = missed;
+    waiting.push_front(Bytes::from_static(RETRY.as_bytes()));
+    let stream = Events {
+        reader,
+        told,
+        waiting,
+        news: BroadcastStream::new(news),
+        ending: WatchStream::from_changes(visit.app.ending.clone()),
+        keep_alive: Box::pin(sleep_until(Instant::now() + KEEP_ALIVE)),
+        _joined: joined,
+    };
+    let mut response = Response::new(Body::from_stream(stream));
+    let headers = response.headers_mut();
+    let kind = HeaderValue::from_static("text/event-stream");
+    headers.insert(header::CONTENT_TYPE, kind);
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    Ok(response)
+}
+
+/// What was missed since an id, ready to be written, and the number up to which that is everything.
+async fn missed(visit: &Visit, reader: &Me, last: u64) -> Result<(u64, VecDeque<Bytes>), Problem> {
+    let served = visit.repo.served.clone();
+    let seq = served.seq();
+    let since = tokio::task::spawn_blocking(move || served.since(last)).await;
+    let since = since.map_err(|_| Problem::of(Code::Io, "the history could not be read"))?;
+    Ok(match since? {
+        Some(all) => {
+            let told = all.last().map_or(last, |told| told.seq);
+            let bytes = all.iter().map(|told| Frames::of(told).bytes(reader));
+            (told, bytes.collect())
+        }
+        None => (seq, VecDeque::from([reset(seq)])),
+    })
+}
+
+/// A stream that keeps a session alive.
+struct Joined {
+    served: Arc<Served>,
+    session: String,
+}
+
+impl Joined {
+    fn new(visit: &Visit, session: &str) -> Option<Self> {
+        visit.served().join(session, &visit.caller.id).then(|| Joined {
+            served: visit.repo.served.clone(),
+            session: session.to_owned(),
+        })
+    }
+}
+
+impl Drop for Joined {
+    fn drop(&mut self) {
+        self.served.leave(&self.session);
+    }
+}
+
+/// The stream of one reader.
+struct Events {
+    reader: Me,
+    /// Up to which number everything is told.
+    told: u64,
+    waiting: VecDeque<Bytes>,
+    news: BroadcastStream<Arc<Frames>>,
+    ending: WatchStream<bool>,
+    keep_alive: Pin<Box<Sleep>>,
+    _joined: Option<Joined>,
+}
+
+impl Stream for Events {
+    type Item = Result<Bytes, Infallible>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let events = self.get_mut();
+        if Pin::new(&mut events.ending).poll_next(context).is_ready() {
+            return Poll::Ready(None);
+        }
+        if let Some(bytes) = events.waiting.pop_front() {
+            return Poll::Ready(Some(Ok(bytes)));
+        }
+        loop {
+            match Pin::new(&mut events.news).poll_next(context) {
+                Poll::Ready(Some(Ok(frames))) if frames.seq() <= events.told => {}
+                Poll::Ready(Some(Ok(frames))) => {
+                    events.told = frames.seq();
+                    return events.say(frames.bytes(&events.reader));
+                }
+                Poll::Ready(Some(Err(BroadcastStreamRecvError::Lagged(_)))) => {
+                    let seq = events.told;
+                    return events.say(reset(seq));
+                }
+                Poll::Ready(None) => return Poll::Ready(None),
+                Poll::Pending => break,
+            }
+        }
+        if events.keep_alive.as_mut().poll(context).is_ready() {
+            return events.say(Bytes::from_static(b": alive\n\n"));
+        }
+        Poll::Pending
+    }
+}
+
+impl Events {
+    fn say(&mut self, bytes: Bytes) -> Poll<Option<Result<Bytes, Infallible>>> {
+        self.keep_alive.as_mut().reset(Instant::now() + KEEP_ALIVE);
+        Poll::Ready(Some(Ok(bytes)))
+    }
+}

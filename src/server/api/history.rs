@@ -1,0 +1,86 @@
+//! `GET history`
+
+use axum::Json;
+use axum::response::{IntoResponse as _, Response};
+use serde::Deserialize;
+use serde_json::json;
+use utoipa::IntoParams;
+
+use super::super::app::Visit;
+use super::super::problem::Problem;
+use super::{Asked, limit, schema, target};
+use crate::error::{Code, Result};
+use crate::path::RepoPath;
+use crate::report::Viewpoint;
+use crate::served::Page;
+use crate::time::{Clock as _, SystemClock};
+
+const USUAL: usize = 100;
+const MOST: usize = 1_000;
+
+/// Which part of the history.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Which {
+    /// Of this path only
+    path: Option<String>,
+    /// At most so many: 100 where nothing is said, 1000 at most
+    #[param(minimum = 1)]
+    limit: Option<usize>,
+    /// Where the last page ended
+    cursor: Option<String>,
+}
+
+/// Show what happened to locks, newest first, as far back as the lock ref's history reaches
+#[utoipa::path(
+    get, path = "/history", tag = "history", operation_id = "history",
+    params(("repo" = String, Path, description = "The repository's name"), Which),
+    responses(
+        (status = 200, description = "What happened", body = schema::History),
+        (status = "4XX", description = "Wrong use, or not allowed", body = schema::Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The store is away", body = schema::Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn list(visit: Visit, Asked(which): Asked<Which>) -> Result<Response, Problem> {
+    let limit = limit(which.limit, USUAL, MOST)?;
+    let path = which.path.as_deref().map(target).transpose()?.map(|(path, _)| path);
+    let page = page(&visit, path, which.cursor.as_deref(), limit).await?;
+    let (me, terms) = (visit.me(""), visit.served().terms());
+    let viewpoint = Viewpoint { me: &me, now: SystemClock.now(), terms: &terms };
+    let events: Vec<_> = page.events.iter().map(|event| viewpoint.event(event)).collect();
+    let mut body = json!({"events": events});
+    if let Some(next) = cursor_of(&page) {
+        body["next_cursor"] = json!(next);
+    }
+    Ok(Json(body).into_response())
+}
+
+/// Where the next page begins, as clients hand it back: a commit, and how many of its events are told.
+pub(crate) fn cursor_of(page: &Page) -> Option<String> {
+    page.next.as_ref().map(|(commit, told)| format!("{commit}.{told}"))
+}
+
+/// A page of the history.
+pub(crate) async fn page(
+    visit: &Visit,
+    path: Option<RepoPath>,
+    cursor: Option<&str>,
+    limit: usize,
+) -> Result<Page, Problem> {
+    let from = cursor.map(parse).transpose()?;
+    let served = visit.repo.served.clone();
+    let reading = move || served.history(path.as_ref(), from.as_ref(), limit);
+    let read = tokio::task::spawn_blocking(reading).await;
+    let read = read.map_err(|_| Problem::of(Code::Io, "the history could not be read"))?;
+    Ok(read?)
+}
+
+fn parse(cursor: &str) -> Result<(String, usize), Problem> {
+    let (commit, told) = cursor.split_once('.').unwrap_or((cursor, ""));
+    let is_commit = commit.len() == 40 && commit.bytes().all(|b| b.is_ascii_hexdigit());
+    match told.parse() {
+        Ok(told) if is_commit => Ok((commit.to_owned(), told)),
+        _ => Err(Problem::bad_usage("that is no cursor of this server's")),
+    }
+}

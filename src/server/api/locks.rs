@@ -1,0 +1,357 @@
+//! Taking, renewing and giving back.
+
+use std::collections::HashMap;
+
+use axum::Json;
+use axum::extract::Path;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use serde::Deserialize;
+use serde_json::json;
+use utoipa::{IntoParams, ToSchema};
+
+use super::super::app::{PATHS, Visit};
+use super::super::problem::Problem;
+use super::super::users::Role;
+use super::read::no_lease;
+use super::{Asked, Body, schema, target};
+use crate::error::Code;
+use crate::lease::{Acquired, Insist, Outcome, Released, Renewal, Several, Steal};
+use crate::lock::{LeaseId, Lock, check_reason, is_or_below};
+use crate::path::{Kind, RepoPath};
+use crate::report::Viewpoint;
+use crate::served::{Ask, Taking, is_session, me};
+use crate::time::{Clock as _, Length, SystemClock, Ttl};
+use crate::view::{Entry, Me, Terms};
+
+/// What people are shown as the place of whoever locks over HTTP without a session.
+const PLACE: &str = "web";
+/// The life of a session's lease, where nothing is said: only the server's own death is covered by it.
+const SESSION_TTL: Ttl = Ttl::For(Length::from_secs(15 * 60));
+
+/// Which paths to take, and how.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LockRequest {
+    /// From the repository's root; a `/` at the end means the directory. They need not exist. All or none are taken
+    #[schema(min_items = 1, max_items = 1000)]
+    paths: Vec<String>,
+    /// Why, for others to read: at most 500 characters
+    #[schema(max_length = 500)]
+    reason: Option<String>,
+    /// How long, such as `90s` or `24h`
+    ttl: Option<String>,
+    /// The session that holds them; without one they are the person's own, wherever they work
+    session: Option<String>,
+    /// Take others' locks away; this needs a reason
+    #[serde(default)]
+    steal: bool,
+    /// Take what is free of these paths
+    #[serde(default)]
+    partial: bool,
+}
+
+/// How long a lease is to live from now on.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RenewRequest {
+    /// Such as `90s` or `24h`; never a shorter life than it has
+    ttl: Option<String>,
+}
+
+/// How to give back.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct How {
+    /// Also another's lock: an admin may, with a reason; or one's own in another working tree
+    force: Option<bool>,
+    /// Why, for the record
+    #[param(max_length = 500)]
+    reason: Option<String>,
+}
+
+/// A length of time as clients give it.
+fn ttl_of(text: Option<&str>, terms: &Terms) -> Result<Option<Ttl>, Problem> {
+    let Some(text) = text else {
+        return Ok(None);
+    };
+    let ttl: Ttl = text.parse().map_err(Problem::bad_usage)?;
+    if ttl > terms.max_ttl {
+        let max = terms.max_ttl;
+        return Err(Problem::bad_usage(format!("a ttl of `{ttl}` is over the policy's max_ttl of `{max}`")));
+    }
+    Ok(Some(ttl))
+}
+
+fn checked_reason(reason: Option<String>) -> Result<Option<String>, Problem> {
+    let reason = reason.filter(|reason| !reason.trim().is_empty());
+    check_reason(reason.as_deref().unwrap_or_default()).map_err(Problem::bad_usage)?;
+    Ok(reason)
+}
+
+/// The paths, each with a lease of its own; each key once.
+fn wanted(paths: &[String]) -> Result<Vec<(RepoPath, Kind, LeaseId)>, Problem> {
+    if paths.is_empty() {
+        return Err(Problem::bad_usage("no paths are named"));
+    }
+    if paths.len() > PATHS {
+        let detail = format!("{} paths at once are too many: {PATHS} are the most", paths.len());
+        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, Code::BadUsage, detail));
+    }
+    let now = SystemClock.now();
+    let mut kinds = HashMap::new();
+    let mut all = Vec::new();
+    for path in paths {
+        let (path, kind) = target(path)?;
+        match kinds.insert(path.key(), kind) {
+            Some(before) if before == kind => continue,
+            Some(_) => {
+                let detail = format!("`{path}` is named as a file and as a directory");
+                return Err(Problem::bad_usage(detail));
+            }
+            None => all.push((path, kind, LeaseId::generate(now))),
+        }
+    }
+    Ok(all)
+}
+
+impl Visit {
+    /// Whose locks these will be: the person's, or a session's.
+    fn holder(&self, session: Option<&str>) -> Result<Me, Problem> {
+        let Some(id) = session else {
+            return Ok(self.me(PLACE));
+        };
+        let owner = self.served().session(id, &self.caller.id);
+        let owner = owner.ok_or_else(|| super::sessions::no_session(id))?;
+        Ok(me(owner))
+    }
+
+    /// Who asks, as the holder of a lock that is theirs: the lease names the session.
+    fn as_holder_of(&self, lock: &Lock) -> Me {
+        let mut me = self.me(PLACE);
+        let workspace = lock.owner.workspace.as_deref();
+        if lock.owner.id == self.caller.id && workspace.is_some_and(is_session) {
+            me.owner.workspace = lock.owner.workspace.clone();
+        }
+        me
+    }
+
+    /// The live lock of a lease.
+    fn lock_of(&self, lease: &str) -> Result<Lock, Problem> {
+        let entry = self.served().lease(lease, SystemClock.now());
+        let lock = entry.as_ref().and_then(Entry::lock).cloned();
+        lock.ok_or_else(|| no_lease(lease))
+    }
+
+    fn check_count(&self, coming: usize) -> Result<(), Problem> {
+        let most = self.app.locks_each;
+        let has = self.served().count_of(&self.caller.id);
+        if has + coming <= most {
+            return Ok(());
+        }
+        let detail = format!("{} has {has} locks; {most} are the most", self.caller.id);
+        Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, Code::Refused, detail)
+            .with_hint("give back what is not needed any more"))
+    }
+}
+
+/// Lock paths, all or none
+#[utoipa::path(
+    post, path = "/locks", tag = "locks", operation_id = "lock",
+    params(("repo" = String, Path, description = "The repository's name")),
+    request_body = LockRequest,
+    responses(
+        (status = 201, description = "Locked", body = schema::Locked),
+        (status = 200, description = "All of it was mine already: renewed", body = schema::Locked),
+        (status = 409, description = "Held by others; nothing was taken", body = schema::Problem, content_type = "application/problem+json"),
+        (status = "4XX", description = "Wrong use, or not allowed", body = schema::Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The store is away, or busy", body = schema::Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn lock(visit: Visit, Body(request): Body<LockRequest>) -> Result<Response, Problem> {
+    visit.require(Role::Editor)?;
+    let terms = visit.served().terms();
+    let me = visit.holder(request.session.as_deref())?;
+    let usual = if request.session.is_some() { SESSION_TTL } else { terms.ttl };
+    let wanted = wanted(&request.paths)?;
+    visit.check_count(wanted.len())?;
+    let taking = Taking {
+        wanted,
+        reason: checked_reason(request.reason)?,
+        ttl: ttl_of(request.ttl.as_deref(), &terms)?.unwrap_or(usual.min(terms.max_ttl)),
+        steal: if request.steal { Steal::Yes } else { Steal::No },
+        several: if request.partial { Several::Partial } else { Several::Together },
+    };
+    let ask = Ask::lock(me.clone(), taking, visit.may_force());
+    let (_, acquired) = visit.repo.change(ask).await?;
+    let viewpoint = Viewpoint { me: &me, now: SystemClock.now(), terms: &terms };
+    tell_stolen(&visit, &acquired);
+    answer(&acquired, &viewpoint)
+}
+
+fn tell_stolen(visit: &Visit, acquired: &Acquired) {
+    for taken in acquired.locked.iter().filter(|t| t.outcome == Outcome::Stolen) {
+        let (repo, by) = (visit.served().name(), &visit.caller.id);
+        tracing::info!(repo, path = %taken.lock.path, by, "stolen");
+    }
+}
+
+fn answer(acquired: &Acquired, viewpoint: &Viewpoint<'_>) -> Result<Response, Problem> {
+    let refused: Vec<_> = acquired.refused.iter().map(|r| viewpoint.refusal(r)).collect();
+    if acquired.locked.is_empty() && !refused.is_empty() {
+        let is_forbidden = acquired.refused.iter().all(|r| r.code == Code::Forbidden);
+        let code = if is_forbidden { Code::Forbidden } else { Code::Held };
+        let problem = Problem::of(code, refusal_in_words(acquired));
+        return Err(problem.with("refused", refused));
+    }
+    let is_news = acquired.locked.iter().any(|t| t.outcome != Outcome::Renewed);
+    let status = if is_news { StatusCode::CREATED } else { StatusCode::OK };
+    let locked: Vec<_> = acquired.locked.iter().map(|t| viewpoint.taken(t)).collect();
+    Ok((status, Json(json!({"locked": locked, "refused": refused}))).into_response())
+}
+
+/// The first refusal, and how many more there are.
+fn refusal_in_words(acquired: &Acquired) -> String {
+    let Some(first) = acquired.refused.first() else {
+        return String::new();
+    };
+    let words = match (&first.holder, first.code) {
+        (Some(entry), _) => held_in_words(first.path.as_str(), entry),
+        (None, _) => format!("`{}` cannot be locked", first.path),
+    };
+    match acquired.refused.len() {
+        1 => words,
+        n => format!("{words}; and {} more", n - 1),
+    }
+}
+
+/// Who holds a path, since when, until when, why.
+pub(crate) fn held_in_words(path: &str, entry: &Entry) -> String {
+    let Some(lock) = entry.lock() else {
+        return format!("`{path}` is blocked by an unreadable lock");
+    };
+    let minutes = |at: chrono::DateTime<chrono::Utc>| at.format("%Y-%m-%d %H:%M UTC").to_string();
+    let through = if lock.path.as_str() == path || lock.path.key() == crate::path::Key::of(path.as_bytes()) {
+        String::new()
+    } else {
+        format!(" (through `{}`)", lock.path)
+    };
+    let until = lock.expires_at().map_or("it is unlocked".to_owned(), minutes);
+    let reason = lock.reason.as_deref().map_or(String::new(), |reason| format!(", \"{reason}\""));
+    format!(
+        "`{path}` is locked{through} by {}, since {}, until {until}{reason}",
+        lock.owner,
+        minutes(lock.acquired_at)
+    )
+}
+
+/// Renew a lease
+#[utoipa::path(
+    post, path = "/locks/{lease}/renew", tag = "locks", operation_id = "renew",
+    params(
+        ("repo" = String, Path, description = "The repository's name"),
+        ("lease" = String, Path, description = "The lease"),
+    ),
+    request_body = RenewRequest,
+    responses(
+        (status = 200, description = "It lives on", body = schema::Lock),
+        (status = "4XX", description = "Lost, another's, or wrong use", body = schema::Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The store is away, or busy", body = schema::Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn renew(
+    visit: Visit,
+    Path((_, lease)): Path<(String, String)>,
+    Body(request): Body<RenewRequest>,
+) -> Result<Response, Problem> {
+    visit.require(Role::Editor)?;
+    let terms = visit.served().terms();
+    let lock = visit.lock_of(&lease)?;
+    let me = visit.as_holder_of(&lock);
+    if !me.owns(&lock) {
+        return Err(Problem::of(Code::Forbidden, held_by(&lock)));
+    }
+    let ttl = ttl_of(request.ttl.as_deref(), &terms)?;
+    let ask = Ask::renew(me.clone(), vec![Renewal::of(&lock)], ttl);
+    let (_, renewed) = visit.repo.change(ask).await?;
+    let lock = renewed.renewed.first().ok_or_else(|| no_lease(&lease))?;
+    let viewpoint = Viewpoint { me: &me, now: SystemClock.now(), terms: &terms };
+    Ok(Json(viewpoint.lock(lock)).into_response())
+}
+
+fn held_by(lock: &Lock) -> String {
+    let place = match &lock.owner.workspace {
+        Some(_) => format!(" on {}", lock.owner.host),
+        None => String::new(),
+    };
+    format!("`{}` is locked by {}{place}", lock.path, lock.owner)
+}
+
+/// Give a lock back
+#[utoipa::path(
+    delete, path = "/locks/{lease}", tag = "locks", operation_id = "unlock",
+    params(
+        ("repo" = String, Path, description = "The repository's name"),
+        ("lease" = String, Path, description = "The lease"),
+        How,
+    ),
+    responses(
+        (status = 200, description = "It is free; this was the lock", body = schema::Lock),
+        (status = "4XX", description = "Lost, another's, or wrong use", body = schema::Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The store is away, or busy", body = schema::Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn unlock(
+    visit: Visit,
+    Path((_, lease)): Path<(String, String)>,
+    Asked(how): Asked<How>,
+) -> Result<Response, Problem> {
+    visit.require(Role::Editor)?;
+    let terms = visit.served().terms();
+    let lock = visit.lock_of(&lease)?;
+    let me = visit.as_holder_of(&lock);
+    let insist = if how.force == Some(true) { Insist::Yes } else { Insist::No };
+    let reason = checked_reason(how.reason)?;
+    let entry = visit.release(&lock, &me, insist, reason).await?;
+    let viewpoint = Viewpoint { me: &me, now: SystemClock.now(), terms: &terms };
+    Ok(Json(viewpoint.entry(&entry)).into_response())
+}
+
+impl Visit {
+    /// Gives a lock back, also another's where that is insisted on; gives what it was.
+    pub(crate) async fn release(
+        &self,
+        lock: &Lock,
+        me: &Me,
+        insist: Insist,
+        reason: Option<String>,
+    ) -> Result<Entry, Problem> {
+        let is_others = !is_or_below(&lock.owner.id, &self.caller.id);
+        if is_others && insist == Insist::Yes && reason.is_none() {
+            let detail = format!("{}; taking it away needs a reason", held_by(lock));
+            return Err(Problem::bad_usage(detail));
+        }
+        let ask = Ask::release(me.clone(), Renewal::of(lock), insist, self.may_force(), reason);
+        let (_, released) = self.repo.change(ask).await?;
+        match released {
+            Released::Free(entry) => {
+                if is_others {
+                    let (repo, by) = (self.served().name(), &self.caller.id);
+                    tracing::info!(repo, path = %lock.path, by, "unlocked by force");
+                }
+                Ok(entry)
+            }
+            Released::Lost(_) | Released::NotMine(None) => Err(no_lease(lock.lease.as_str())),
+            Released::InProgress(_) => Err(Problem::of(Code::Held, held_by(lock))),
+            Released::NotMine(Some(_)) | Released::Forbidden(_) => {
+                let hint = if is_others {
+                    "ask the holder, or an admin"
+                } else {
+                    "it is yours in another working tree: give it back there, or ask for `force`"
+                };
+                Err(Problem::of(Code::Forbidden, held_by(lock)).with_hint(hint))
+            }
+        }
+    }
+}

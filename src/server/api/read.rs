@@ -1,0 +1,136 @@
+//! `GET locks`
+
+use axum::extract::Path;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use serde::Deserialize;
+use serde_json::json;
+use utoipa::IntoParams;
+
+use super::super::app::Visit;
+use super::super::problem::Problem;
+use super::schema;
+use super::{Asked, cursor_of, key, key_of, limit};
+use crate::report::Viewpoint;
+use crate::served::Query;
+use crate::time::{Clock as _, SystemClock, rfc3339};
+
+/// How many locks a page has, where nothing is said, and at most.
+const USUAL: usize = 1_000;
+const MOST: usize = 10_000;
+
+/// Which locks are wanted; all of it must hold.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Which {
+    /// On exactly this path
+    path: Option<String>,
+    /// On this path, or on a directory above it
+    covers: Option<String>,
+    /// On this directory, below it or above it
+    under: Option<String>,
+    /// Of this owner id
+    owner: Option<String>,
+    /// Of mine and of my agents, wherever they work
+    mine: Option<bool>,
+    /// At most so many: 1000 where nothing is said, 10000 at most
+    #[param(minimum = 1)]
+    limit: Option<usize>,
+    /// Where the last page ended
+    cursor: Option<String>,
+}
+
+impl Which {
+    fn query(&self, person: &str) -> Result<Query, Problem> {
+        let key_in = |path: &Option<String>| path.as_deref().map(key).transpose();
+        Ok(Query {
+            path: key_in(&self.path)?,
+            covers: key_in(&self.covers)?,
+            under: key_in(&self.under)?,
+            owner: self.owner.clone(),
+            person: (self.mine == Some(true)).then(|| person.to_owned()),
+            search: None,
+            after: self.cursor.as_deref().map(key_of).transpose()?,
+            limit: Some(limit(self.limit, USUAL, MOST)?),
+        })
+    }
+}
+
+/// List locks
+#[utoipa::path(
+    get, path = "/locks", tag = "locks", operation_id = "listLocks",
+    params(("repo" = String, Path, description = "The repository's name"), Which),
+    responses(
+        (status = 200, description = "Live locks, by path", body = schema::Locks),
+        (status = 304, description = "As the `If-None-Match` says"),
+        (status = "4XX", description = "Wrong use, or not allowed", body = schema::Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The store is away", body = schema::Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn list(
+    visit: Visit,
+    headers: HeaderMap,
+    Asked(which): Asked<Which>,
+) -> Result<Response, Problem> {
+    let query = which.query(&visit.caller.id)?;
+    let served = visit.served();
+    let (seq, end) = served.tag_at(SystemClock.now());
+    let end = end.map_or(0, |end| end.timestamp_millis());
+    let tag = format!("W/\"{seq}-{end}\"");
+    let is_known = |known: &str| known.split(',').any(|known| known.trim() == tag);
+    let known = headers.get(header::IF_NONE_MATCH).and_then(|known| known.to_str().ok());
+    if known.is_some_and(is_known) {
+        return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response());
+    }
+    let question = format!("{}\n{which:?}", visit.caller.id);
+    let bytes = visit.repo.answer(question, || {
+        let now = SystemClock.now();
+        let (seq, _) = served.tag_at(now);
+        let listed = served.list(&query, now);
+        let (me, terms) = (visit.me(""), served.terms());
+        let viewpoint = Viewpoint { me: &me, now, terms: &terms };
+        let locks: Vec<_> = listed.entries.iter().map(|entry| viewpoint.entry(entry)).collect();
+        let mut body = json!({"locks": [], "seq": seq, "as_of": rfc3339(served.as_of())});
+        body["locks"] = json!(locks);
+        if let Some(next) = &listed.next {
+            body["next_cursor"] = json!(cursor_of(next));
+        }
+        body.to_string().into()
+    });
+    let mut response = super::json(bytes);
+    if let Ok(tag) = tag.parse() {
+        response.headers_mut().insert(header::ETAG, tag);
+    }
+    Ok(response)
+}
+
+/// Show one lock
+#[utoipa::path(
+    get, path = "/locks/{lease}", tag = "locks", operation_id = "getLock",
+    params(
+        ("repo" = String, Path, description = "The repository's name"),
+        ("lease" = String, Path, description = "The lease"),
+    ),
+    responses(
+        (status = 200, description = "It lives", body = schema::Lock),
+        (status = "4XX", description = "It does not, or not allowed", body = schema::Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The store is away", body = schema::Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn one(
+    visit: Visit,
+    Path((_, lease)): Path<(String, String)>,
+) -> Result<Response, Problem> {
+    let (now, terms) = (SystemClock.now(), visit.served().terms());
+    let entry = visit.served().lease(&lease, now).ok_or_else(|| no_lease(&lease))?;
+    let me = visit.me("");
+    let viewpoint = Viewpoint { me: &me, now, terms: &terms };
+    Ok(axum::Json(viewpoint.entry(&entry)).into_response())
+}
+
+/// Nothing lives under that lease.
+pub(crate) fn no_lease(lease: &str) -> Problem {
+    let shown = crate::path::quoted(lease.as_bytes());
+    Problem::of(crate::error::Code::Lost, format!("no live lock has the lease {shown}"))
+}

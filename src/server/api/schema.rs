@@ -1,0 +1,205 @@
+//! The shapes of answers, for the document: those of [`crate::report`], which writes them.
+#![allow(dead_code, reason = "described here, written there")]
+
+use utoipa::ToSchema;
+
+/// A file, or a directory with everything below it.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+pub(crate) enum Kind {
+    File,
+    Directory,
+}
+
+/// Who holds a lock.
+#[derive(ToSchema)]
+pub(crate) struct Owner {
+    /// A person, or an agent of theirs: `ada@example.com/agent-7`.
+    id: String,
+    name: String,
+    /// The machine, or the session's label.
+    host: String,
+    /// The working tree or session; null: the person everywhere.
+    #[schema(required)]
+    workspace: Option<String>,
+}
+
+/// The process a lease is bound to.
+#[derive(ToSchema)]
+pub(crate) struct Process {
+    pid: u32,
+    started: u64,
+    boot: String,
+    pidns: u64,
+}
+
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+pub(crate) enum State {
+    Held,
+    Unreadable,
+}
+
+/// A lock. Where it is unreadable, all but path, state, problem and mine are null.
+#[derive(ToSchema)]
+pub(crate) struct Lock {
+    path: String,
+    #[schema(required)]
+    kind: Option<Kind>,
+    /// The acquisition: 32 hexadecimal digits.
+    #[schema(required)]
+    lease: Option<String>,
+    /// The fencing number.
+    #[schema(required)]
+    seq: Option<u64>,
+    #[schema(required)]
+    owner: Option<Owner>,
+    process: Option<Process>,
+    #[schema(required)]
+    reason: Option<String>,
+    #[schema(required, format = DateTime)]
+    acquired_at: Option<String>,
+    #[schema(required, format = DateTime)]
+    heartbeat_at: Option<String>,
+    /// Null: never.
+    #[schema(required, format = DateTime)]
+    expires_at: Option<String>,
+    #[schema(required)]
+    ttl_seconds: Option<u64>,
+    state: State,
+    problem: Option<String>,
+    /// Whether it is the caller's, in no workspace or in the one they ask for.
+    mine: bool,
+}
+
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+pub(crate) enum Outcome {
+    Acquired,
+    Renewed,
+    Stolen,
+}
+
+/// A lock that was taken.
+#[derive(ToSchema)]
+pub(crate) struct Taken {
+    #[schema(inline)]
+    #[serde(flatten)]
+    lock: Lock,
+    outcome: Outcome,
+}
+
+/// A path that was refused.
+#[derive(ToSchema)]
+pub(crate) struct Refusal {
+    path: String,
+    code: String,
+    #[schema(required)]
+    holder: Option<Lock>,
+}
+
+/// What a request for paths came to.
+#[derive(ToSchema)]
+pub(crate) struct Locked {
+    locked: Vec<Taken>,
+    refused: Vec<Refusal>,
+}
+
+/// Locks, by path.
+#[derive(ToSchema)]
+pub(crate) struct Locks {
+    locks: Vec<Lock>,
+    /// Given where there are more.
+    next_cursor: Option<String>,
+    /// The number of the last change.
+    seq: u64,
+    #[schema(format = DateTime)]
+    as_of: String,
+}
+
+/// Who made a change.
+#[derive(ToSchema)]
+pub(crate) struct Author {
+    id: String,
+    name: String,
+}
+
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+pub(crate) enum Happening {
+    Locked,
+    Renewed,
+    Unlocked,
+    Expired,
+    Stolen,
+}
+
+/// Something that happened to a lock.
+#[derive(ToSchema)]
+pub(crate) struct Event {
+    /// The number of the change.
+    seq: u64,
+    event: Happening,
+    #[schema(format = DateTime)]
+    at: String,
+    path: String,
+    lock: Lock,
+    /// The lock that was replaced.
+    previous: Option<Lock>,
+    by: Option<Author>,
+}
+
+/// What happened, newest first.
+#[derive(ToSchema)]
+pub(crate) struct History {
+    events: Vec<Event>,
+    next_cursor: Option<String>,
+}
+
+/// A session that has begun.
+#[derive(ToSchema)]
+pub(crate) struct Session {
+    /// Its id: 16 hexadecimal digits.
+    session: String,
+    /// How often to send a heartbeat; three missed end the session.
+    heartbeat_seconds: u64,
+}
+
+/// A lease that a session has lost.
+#[derive(ToSchema)]
+pub(crate) struct Loss {
+    path: String,
+    lease: String,
+    by: Option<Lock>,
+    #[schema(format = DateTime)]
+    at: String,
+    /// `expired`, `stolen` or `removed`.
+    reason: String,
+}
+
+/// What a session has, and has lost.
+#[derive(ToSchema)]
+pub(crate) struct Heartbeat {
+    renewed: Vec<Lock>,
+    lost: Vec<Loss>,
+}
+
+/// What a session held.
+#[derive(ToSchema)]
+pub(crate) struct Ended {
+    released: Vec<Lock>,
+}
+
+/// Why not (RFC 9457).
+#[derive(ToSchema)]
+pub(crate) struct Problem {
+    r#type: String,
+    title: String,
+    status: u16,
+    detail: String,
+    /// `held`, `forbidden`, `lost`, `not_held`, `bad_usage`, `bad_path`, `no_identity`, `busy`, `unreachable` …
+    code: String,
+    hint: Option<String>,
+    /// Where paths were refused.
+    refused: Option<Vec<Refusal>>,
+}

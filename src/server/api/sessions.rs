@@ -1,0 +1,132 @@
+//! Sessions: workspaces without a working tree.
+
+use axum::Json;
+use axum::extract::Path;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use serde::Deserialize;
+use serde_json::json;
+use utoipa::ToSchema;
+
+use super::super::app::{SESSIONS_EACH, Visit};
+use super::super::problem::Problem;
+use super::super::users::Role;
+use super::{Body, schema};
+use crate::error::Code;
+use crate::report::Viewpoint;
+use crate::served::{self, Ask, me};
+use crate::time::{Clock as _, SystemClock};
+
+/// The longest label, in characters.
+const LABEL: usize = 64;
+
+/// A session to begin.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct SessionRequest {
+    /// What people are shown as the place of its locks, such as the tool's name
+    #[schema(max_length = 64)]
+    label: Option<String>,
+}
+
+/// A session that this caller does not have.
+pub(crate) fn no_session(id: &str) -> Problem {
+    let shown = crate::path::quoted(id.as_bytes());
+    Problem::of(Code::Lost, format!("you have no session {shown}: it has ended, or never was"))
+        .with_hint("begin a new one")
+}
+
+/// Begin a session
+#[utoipa::path(
+    post, path = "/sessions", tag = "sessions", operation_id = "beginSession",
+    params(("repo" = String, Path, description = "The repository's name")),
+    request_body = SessionRequest,
+    responses(
+        (status = 201, description = "It lives as long as heartbeats come, or a stream of events is open for it", body = schema::Session),
+        (status = "4XX", description = "Wrong use, or not allowed", body = schema::Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The store is away", body = schema::Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn begin(
+    visit: Visit,
+    Body(request): Body<SessionRequest>,
+) -> Result<Response, Problem> {
+    visit.require(Role::Editor)?;
+    let label = request.label.unwrap_or_default();
+    let label = label.trim();
+    if label.chars().count() > LABEL || label.chars().any(char::is_control) {
+        return Err(Problem::bad_usage(format!(
+            "a label has at most {LABEL} characters, and no control characters"
+        )));
+    }
+    let owner = visit.owner(if label.is_empty() { "session" } else { label });
+    let session = visit.served().begin_session(owner, SESSIONS_EACH);
+    let session = session.ok_or_else(|| {
+        let detail = format!("{} has {SESSIONS_EACH} sessions already", visit.caller.id);
+        Problem::new(StatusCode::TOO_MANY_REQUESTS, Code::Refused, detail)
+    })?;
+    let seconds = served::heartbeat().as_secs().max(1);
+    let body = json!({"session": session, "heartbeat_seconds": seconds});
+    Ok((StatusCode::CREATED, Json(body)).into_response())
+}
+
+/// Say that a session is alive
+#[utoipa::path(
+    post, path = "/sessions/{id}/heartbeat", tag = "sessions", operation_id = "heartbeat",
+    params(
+        ("repo" = String, Path, description = "The repository's name"),
+        ("id" = String, Path, description = "The session"),
+    ),
+    responses(
+        (status = 200, description = "What it has, and what it has lost", body = schema::Heartbeat),
+        (status = "4XX", description = "It has ended, or wrong use", body = schema::Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The store is away", body = schema::Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn heartbeat(
+    visit: Visit,
+    Path((_, id)): Path<(String, String)>,
+) -> Result<Response, Problem> {
+    let (now, terms) = (SystemClock.now(), visit.served().terms());
+    let heard = visit.served().hear(&id, &visit.caller.id, now);
+    let heard = heard.ok_or_else(|| no_session(&id))?;
+    let mut owner = visit.owner("");
+    owner.workspace = Some(id);
+    let me = me(owner);
+    let viewpoint = Viewpoint { me: &me, now, terms: &terms };
+    let renewed: Vec<_> = heard.renewed.iter().map(|entry| viewpoint.entry(entry)).collect();
+    let lost: Vec<_> = heard.lost.iter().map(|loss| viewpoint.loss(loss)).collect();
+    Ok(Json(json!({"renewed": renewed, "lost": lost})).into_response())
+}
+
+/// End a session; its locks are given back
+#[utoipa::path(
+    delete, path = "/sessions/{id}", tag = "sessions", operation_id = "endSession",
+    params(
+        ("repo" = String, Path, description = "The repository's name"),
+        ("id" = String, Path, description = "The session"),
+    ),
+    responses(
+        (status = 200, description = "What it held", body = schema::Ended),
+        (status = "4XX", description = "It has ended already", body = schema::Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The store is away, or busy", body = schema::Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn end(
+    visit: Visit,
+    Path((_, id)): Path<(String, String)>,
+) -> Result<Response, Problem> {
+    let terms = visit.served().terms();
+    let ended = visit.served().leases_of(&id, &visit.caller.id);
+    let (me, leases) = ended.ok_or_else(|| no_session(&id))?;
+    let released = if leases.is_empty() {
+        Vec::new()
+    } else {
+        // It ends when its locks are free: where they cannot be given back now, it can be asked again.
+        visit.repo.change(Ask::release_all(me.clone(), leases)).await?.1
+    };
+    visit.served().end_session(&id, &visit.caller.id);
+    let viewpoint = Viewpoint { me: &me, now: SystemClock.now(), terms: &terms };
+    let released: Vec<_> = released.iter().map(|entry| viewpoint.entry(entry)).collect();
+    Ok(Json(json!({"released": released})).into_response())
+}

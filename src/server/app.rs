@@ -1,0 +1,163 @@
+//! What every request is answered with: the repositories, who may do what, the limits, the numbers.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use axum::extract::{ConnectInfo, FromRequestParts, Path};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode};
+use serde::Deserialize;
+use tokio::sync::watch;
+
+use super::auth::{Caller, Denied, Door};
+use super::metrics::Metrics;
+use super::problem::Problem;
+use super::repos::{Hosted, Repos};
+use super::users::Role;
+use crate::error::Code;
+use crate::lock::Owner;
+use crate::served::{Served, me};
+use crate::view::Me;
+
+/// How many locks one person may have in one repository, where nothing else is said.
+pub const LOCKS_EACH: usize = 10_000;
+/// How many sessions one person may have in one repository.
+pub(crate) const SESSIONS_EACH: usize = 1_000;
+/// How many paths one request may name.
+pub(crate) const PATHS: usize = 1_000;
+
+/// What a server is made of; shared by all requests.
+#[derive(Debug)]
+pub(crate) struct App {
+    pub(crate) repos: Repos,
+    pub(crate) door: Door,
+    pub(crate) metrics: Metrics,
+    /// Names by which the server is reached, besides addresses.
+    pub(crate) hosts: Vec<String>,
+    pub(crate) lfs_upstream: Option<String>,
+    pub(crate) locks_each: usize,
+    /// Turns true when the server ends.
+    pub(crate) ending: watch::Receiver<bool>,
+}
+
+/// The state of the router.
+pub(crate) type Shared = Arc<App>;
+
+/// Somebody who asks something of a repository, and may.
+#[derive(Debug)]
+pub(crate) struct Visit {
+    pub(crate) app: Shared,
+    pub(crate) caller: Caller,
+    pub(crate) role: Role,
+    pub(crate) repo: Arc<Hosted>,
+    /// Whether the request came through a proxy: its connection says nothing of the client.
+    pub(crate) is_relayed: bool,
+}
+
+impl Visit {
+    pub(crate) fn served(&self) -> &Served {
+        &self.repo.served
+    }
+
+    /// Refuses who may not do this.
+    pub(crate) fn require(&self, role: Role) -> Result<(), Problem> {
+        if self.role >= role {
+            return Ok(());
+        }
+        let detail = format!(
+            "{} has the role `{}` here; this needs `{}`",
+            self.caller.id,
+            self.role.as_str(),
+            role.as_str()
+        );
+        Err(Problem::of(Code::Forbidden, detail))
+    }
+
+    /// Whether others' locks may be taken away by whoever asks: an admin, and the policy lets them.
+    pub(crate) fn may_force(&self) -> bool {
+        self.role >= Role::Admin && self.served().policy().force.allows(&self.caller.id)
+    }
+
+    /// Who asks, without a session: `host` is what people are shown as the place.
+    pub(crate) fn me(&self, host: &str) -> Me {
+        me(self.owner(host))
+    }
+
+    pub(crate) fn owner(&self, host: &str) -> Owner {
+        Owner {
+            id: self.caller.id.clone(),
+            name: self.caller.shown.clone(),
+            host: host.to_owned(),
+            workspace: None,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct RepoName {
+    repo: String,
+}
+
+/// The address that a request came from.
+pub(crate) fn peer_of(parts: &Parts) -> IpAddr {
+    let known = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+    known.map_or(IpAddr::from([0, 0, 0, 0]), |info| info.0.ip())
+}
+
+/// Whether somebody stands between the client and us.
+fn is_relayed(headers: &HeaderMap) -> bool {
+    let marks = ["x-forwarded-for", "forwarded", "via", "x-real-ip"];
+    marks.iter().any(|mark| headers.contains_key(*mark))
+}
+
+impl App {
+    /// Who asks.
+    pub(crate) async fn admit(&self, parts: &Parts) -> Result<Caller, Problem> {
+        let admitted = self.door.admit(peer_of(parts), &parts.headers).await;
+        admitted.map_err(|denied| {
+            self.metrics.denied();
+            match denied {
+                Denied::Missing => Problem::of(Code::NoIdentity, "who are you? name and password are needed"),
+                Denied::Wrong => Problem::of(Code::NoIdentity, "name, password or token are wrong"),
+                Denied::TooMany { retry_after } => Problem::new(
+                    StatusCode::TOO_MANY_REQUESTS,
+                    Code::NoIdentity,
+                    "too many wrong passwords; wait",
+                )
+                .retry_after(retry_after),
+                Denied::Unavailable(error) => {
+                    Problem::of(Code::Io, format!("the users cannot be read: {error}"))
+                }
+            }
+        })
+    }
+
+    /// Who asks something of a repository, if they may see it at all.
+    pub(crate) async fn visit(self: &Arc<Self>, parts: &mut Parts) -> Result<Visit, Problem> {
+        let caller = self.admit(parts).await?;
+        let Path(RepoName { repo: name }) = Path::from_request_parts(parts, &())
+            .await
+            .map_err(|_| Problem::not_found("no repository is named"))?;
+        let name = name.strip_suffix(".git").unwrap_or(&name);
+        let Some(role) = caller.role_in(name) else {
+            let detail = format!("{} has no role in {}", caller.id, crate::path::quoted(name.as_bytes()));
+            return Err(Problem::of(Code::Forbidden, detail));
+        };
+        let repo = self.repos.find(name).await?;
+        Ok(Visit {
+            is_relayed: caller.is_proxied || is_relayed(&parts.headers),
+            app: self.clone(),
+            caller,
+            role,
+            repo,
+        })
+    }
+}
+
+impl FromRequestParts<Shared> for Visit {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Shared) -> Result<Self, Problem> {
+        app.visit(parts).await
+    }
+}

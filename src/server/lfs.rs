@@ -1,0 +1,388 @@
+//! The Git LFS file locking API (its specification, and what its clients 2.x and 3.x really do), over the same locks.
+//!
+//! Locks taken here have no workspace: they are the person's, wherever they work. Clients switch the verification off for
+//! ever when they are answered 404 or 501: whatever is wrong, they are told 403 or 503.
+
+use axum::body::Bytes;
+use axum::extract::{FromRequestParts, Path, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{any, get, post};
+use axum::{Json, Router};
+use chrono::SecondsFormat;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::api::locks::held_in_words;
+use super::api::{cursor_of, key_of, parse, target};
+use super::app::{Shared, Visit};
+use super::problem::Problem;
+use super::users::Role;
+use crate::error::Code;
+use crate::lease::{Insist, Renewal, Several, Steal};
+use crate::lock::{LeaseId, Lock, is_or_below};
+use crate::path::{Key, Kind, RepoPath};
+use crate::served::{Ask, Query, Taking};
+use crate::time::{Clock as _, SystemClock};
+use crate::view::Entry;
+
+/// The type of what its clients send and read.
+pub(crate) const MEDIA_TYPE: &str = "application/vnd.git-lfs+json";
+/// Where its requests are led to.
+pub(crate) const PREFIX: &str = "/-/lfs/";
+/// What people are shown as the place of these locks.
+const PLACE: &str = "git-lfs";
+/// How many locks a page has at most, and where the client does not say: verifying asks for page after page.
+const PAGE: usize = 1_000;
+/// How many entries one directory lock may become, all pages together.
+const SPREAD: usize = 100_000;
+/// What stands for the name of an owner whom nobody knows.
+const NOBODY: &str = "unknown";
+
+pub(crate) fn router() -> Router<Shared> {
+    Router::new()
+        .route("/{repo}/locks", get(list).post(create))
+        .route("/{repo}/locks/verify", post(verify))
+        .route("/{repo}/locks/{id}/unlock", post(unlock))
+        .route("/{repo}/objects/{*rest}", any(objects))
+        .fallback(async || Refused(Problem::of(Code::Forbidden, "that is no address of the locking API")))
+}
+
+/// A problem, as these clients read it.
+struct Refused(Problem);
+
+impl From<Problem> for Refused {
+    fn from(problem: Problem) -> Self {
+        Refused(problem)
+    }
+}
+
+impl axum::response::IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let mut problem = self.0;
+        if problem.status == StatusCode::NOT_FOUND && problem.code == Code::NotARepository.as_str() {
+            problem.status = StatusCode::FORBIDDEN;
+        }
+        problem.into_lfs()
+    }
+}
+
+/// Somebody who asks by this API.
+struct Client(Visit);
+
+impl FromRequestParts<Shared> for Client {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Shared) -> Result<Self, Refused> {
+        Ok(Client(app.visit(parts).await?))
+    }
+}
+
+fn answer(status: StatusCode, body: Value) -> Response {
+    let kind = [(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE))];
+    (status, kind, Json(body)).into_response()
+}
+
+/// A lock as these clients read it: owner and moment always there.
+fn shown(id: &str, path: &str, lock: &Lock) -> Value {
+    let name = if lock.owner.name.is_empty() { &lock.owner.id } else { &lock.owner.name };
+    json!({
+        "id": id,
+        "path": path,
+        "locked_at": lock.acquired_at.to_rfc3339_opts(SecondsFormat::Secs, true),
+        "owner": {"name": name},
+    })
+}
+
+/// A place's lock as these clients read it, also where it cannot be read.
+fn shown_entry(entry: &Entry) -> Value {
+    match entry.lock() {
+        Some(lock) => {
+            let path = lock.path.as_str();
+            let slash = if lock.kind == Kind::Directory { "/" } else { "" };
+            shown(lock.lease.as_str(), &format!("{path}{slash}"), lock)
+        }
+        None => json!({
+            "id": "unreadable",
+            "path": entry.shown_path(),
+            "locked_at": entry.stored_at.unwrap_or_default().to_rfc3339_opts(SecondsFormat::Secs, true),
+            "owner": {"name": NOBODY},
+        }),
+    }
+}
+
+#[derive(Deserialize)]
+struct Create {
+    path: String,
+}
+
+async fn create(Client(visit): Client, body: Bytes) -> Result<Response, Refused> {
+    visit.require(Role::Editor)?;
+    let request: Create = parse(&body)?;
+    let (path, kind) = target(&request.path)?;
+    visit.renew_due();
+    let policy = visit.served().policy();
+    let has = visit.served().count_of(&visit.caller.id);
+    if has >= visit.app.locks_each {
+        let detail = format!("you have {has} locks; that is the most");
+        return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, Code::Refused, detail).into());
+    }
+    let key = path.key();
+    let now = SystemClock.now();
+    let taking = Taking {
+        wanted: vec![(path, kind, LeaseId::generate(now))],
+        reason: None,
+        ttl: policy.lfs_ttl.min(policy.terms.max_ttl),
+        steal: Steal::No,
+        several: Several::Together,
+    };
+    let me = visit.me(PLACE);
+    let ask = Ask::lock(me, taking, false);
+    let (_, acquired) = visit.repo.change(ask).await?;
+    if let Some(taken) = acquired.locked.first() {
+        let lock = &taken.lock;
+        let body = shown(lock.lease.as_str(), lock.path.as_str(), lock);
+        if taken.outcome == crate::lease::Outcome::Acquired {
+            return Ok(answer(StatusCode::CREATED, json!({"lock": body})));
+        }
+        let until = lock.expires_at().map_or("you unlock it".to_owned(), |at| at.format("%Y-%m-%d %H:%M UTC").to_string());
+        let message = format!("`{}` is locked by you already; renewed until {until}", lock.path);
+        return Ok(answer(StatusCode::CONFLICT, json!({"lock": body, "message": message})));
+    }
+    let refusal = acquired.refused.first();
+    let holder = refusal.and_then(|refusal| refusal.holder.as_ref());
+    let Some(holder) = holder else {
+        return Err(Problem::of(Code::Held, "it cannot be locked").into());
+    };
+    let message = held_in_words(&request.path, holder);
+    debug_assert!(key != Key::root() || kind == Kind::Directory);
+    Ok(answer(StatusCode::CONFLICT, json!({"lock": shown_entry(holder), "message": message})))
+}
+
+#[derive(Deserialize)]
+struct Listing {
+    path: Option<String>,
+    id: Option<String>,
+    cursor: Option<String>,
+    limit: Option<String>,
+}
+
+/// How many are wanted: clients send `0` or nothing where the user did not say.
+fn page_of(limit: Option<&str>) -> usize {
+    let wanted = limit.and_then(|limit| limit.trim().parse().ok());
+    wanted.filter(|n| *n > 0).unwrap_or(PAGE).min(PAGE)
+}
+
+async fn list(
+    Client(visit): Client,
+    axum::extract::Query(which): axum::extract::Query<Listing>,
+) -> Result<Response, Refused> {
+    let now = SystemClock.now();
+    let named = |text: Option<String>| text.filter(|text| !text.is_empty());
+    if let Some(id) = named(which.id) {
+        let found = visit.served().lease(&id, now);
+        let path = named(which.path).map(|path| Key::of(path.as_bytes()));
+        let found = found.filter(|e| path.as_ref().is_none_or(|path| e.claim.key == *path));
+        let locks: Vec<Value> = found.iter().map(shown_entry).collect();
+        return Ok(answer(StatusCode::OK, json!({"locks": locks})));
+    }
+    let path = match named(which.path).map(|path| target(&path)) {
+        // A path that nobody can lock is not locked.
+        Some(Err(_)) => return Ok(answer(StatusCode::OK, json!({"locks": []}))),
+        Some(Ok((path, _))) => Some(path.key()),
+        None => None,
+    };
+    let query = Query {
+        path,
+        after: named(which.cursor).as_deref().map(key_of).transpose()?,
+        limit: Some(page_of(which.limit.as_deref())),
+        ..Query::default()
+    };
+    let listed = visit.served().list(&query, now);
+    let locks: Vec<Value> = listed.entries.iter().map(shown_entry).collect();
+    let mut body = json!({"locks": locks});
+    if let Some(next) = &listed.next {
+        body["next_cursor"] = json!(cursor_of(next));
+    }
+    Ok(answer(StatusCode::OK, body))
+}
+
+#[derive(Deserialize)]
+struct Verify {
+    cursor: Option<String>,
+    limit: Option<u64>,
+}
+
+async fn verify(Client(visit): Client, body: Bytes) -> Result<Response, Refused> {
+    let request: Verify = parse(&body)?;
+    visit.renew_due();
+    let limit = request.limit.filter(|n| *n > 0).and_then(|n| usize::try_from(n).ok());
+    let limit = limit.unwrap_or(PAGE).min(PAGE);
+    let cursor = request.cursor.as_deref().filter(|cursor| !cursor.is_empty());
+    let (after, told) = cursor.map(place_of).transpose()?.unwrap_or((None, 0));
+    let query = Query {
+        after,
+        limit: Some(limit),
+        ..Query::default()
+    };
+    let listed = visit.served().list(&query, SystemClock.now());
+    let page = Page::of(&visit, listed.entries, listed.next, told, limit).await?;
+    let mut body = json!({"ours": page.ours, "theirs": page.theirs});
+    if let Some(next) = page.next {
+        body["next_cursor"] = json!(next);
+    }
+    Ok(answer(StatusCode::OK, body))
+}
+
+/// Where a page of a verification ended: after a key, and within the directory lock that follows, after so many files.
+fn place_of(cursor: &str) -> Result<(Option<Key>, usize), Problem> {
+    let (key, told) = cursor.split_once('.').unwrap_or((cursor, "0"));
+    let told = told.parse().map_err(|_| Problem::bad_usage("that is no cursor of this server's"))?;
+    let key = (!key.is_empty()).then(|| key_of(key)).transpose()?;
+    Ok((key, told))
+}
+
+/// A page of a verification.
+#[derive(Default)]
+struct Page {
+    ours: Vec<Value>,
+    theirs: Vec<Value>,
+    next: Option<String>,
+}
+
+impl Page {
+    /// Of locks in order; a directory's is one entry for each tracked file below it, as its clients know files only.
+    async fn of(
+        visit: &Visit,
+        entries: Vec<Entry>,
+        more: Option<Key>,
+        mut told: usize,
+        limit: usize,
+    ) -> Result<Self, Problem> {
+        let mut page = Page::default();
+        let mut last: Option<Key> = None;
+        for entry in entries {
+            let files = files_of(visit, &entry).await?;
+            let Some((lock, files)) = entry.lock().zip(files) else {
+                page.push(visit, &entry, shown_entry(&entry));
+                last = Some(entry.claim.key);
+                continue;
+            };
+            let room = limit.saturating_sub(page.len()).max(1);
+            for (n, file) in files.iter().enumerate().skip(told).take(room) {
+                page.push(visit, &entry, shown(&format!("{}_{n}", lock.lease), file, lock));
+            }
+            if told + room < files.len().min(SPREAD) {
+                let key = last.as_ref().map_or(String::new(), cursor_of);
+                page.next = Some(format!("{key}.{}", told + room));
+                return Ok(page);
+            }
+            told = 0;
+            last = Some(entry.claim.key);
+            if page.len() >= limit {
+                page.next = last.as_ref().map(cursor_of);
+                return Ok(page);
+            }
+        }
+        page.next = more.as_ref().map(cursor_of);
+        Ok(page)
+    }
+
+    fn len(&self) -> usize {
+        self.ours.len() + self.theirs.len()
+    }
+
+    fn push(&mut self, visit: &Visit, entry: &Entry, value: Value) {
+        let is_ours = |lock: &Lock| is_or_below(&lock.owner.id, &visit.caller.id);
+        if entry.lock().is_some_and(is_ours) {
+            self.ours.push(value);
+        } else {
+            self.theirs.push(value);
+        }
+    }
+}
+
+/// The tracked files below a directory lock; `None` for a file's.
+async fn files_of(visit: &Visit, entry: &Entry) -> Result<Option<std::sync::Arc<Vec<String>>>, Problem> {
+    let Some(lock) = entry.lock().filter(|lock| lock.kind == Kind::Directory) else {
+        return Ok(None);
+    };
+    let (served, path): (_, RepoPath) = (visit.repo.served.clone(), lock.path.clone());
+    let reading = tokio::task::spawn_blocking(move || served.files_below(&path));
+    let read = reading.await.map_err(|_| Problem::of(Code::Io, "the files cannot be read"))?;
+    Ok(Some(read?))
+}
+
+#[derive(Deserialize)]
+struct Unlock {
+    #[serde(default)]
+    force: bool,
+}
+
+async fn unlock(
+    Client(visit): Client,
+    Path((_, id)): Path<(String, String)>,
+    body: Bytes,
+) -> Result<Response, Refused> {
+    visit.require(Role::Editor)?;
+    let request: Unlock = parse(&body)?;
+    // An entry of a directory lock stands for the lock.
+    let id = id.split('_').next().unwrap_or_default();
+    let entry = visit.served().lease(id, SystemClock.now());
+    let Some(lock) = entry.as_ref().and_then(Entry::lock) else {
+        let detail = format!("there is no lock of the id `{}`", crate::path::escaped(id.as_bytes()));
+        return Err(Problem::of(Code::NotHeld, detail).into());
+    };
+    let insist = if request.force { Insist::Yes } else { Insist::No };
+    let me = visit.me(PLACE);
+    let reason = request.force.then(|| "git lfs unlock --force".to_owned());
+    let entry = visit.release(lock, &me, insist, reason).await?;
+    Ok(answer(StatusCode::OK, json!({"lock": shown_entry(&entry)})))
+}
+
+impl Visit {
+    /// Whoever is at work keeps what they have locked: their leases without workspace get a new heartbeat when a third of
+    /// their life is over. Nobody waits for it.
+    fn renew_due(&self) {
+        let due: Vec<Renewal> = self.served().due_of(&self.caller.id, SystemClock.now());
+        if due.is_empty() {
+            return;
+        }
+        let (repo, me) = (self.repo.clone(), self.me(PLACE));
+        tokio::spawn(async move {
+            if let Err(problem) = repo.change(Ask::renew(me, due, None)).await {
+                tracing::warn!(problem = problem.detail, "leases are not renewed");
+            }
+        });
+    }
+}
+
+/// Where the contents lie is not our business: clients are led there, with what they sent.
+async fn objects(
+    State(app): State<Shared>,
+    Path((repo, rest)): Path<(String, String)>,
+    request: Request,
+) -> Response {
+    let Some(upstream) = &app.lfs_upstream else {
+        let problem = Problem::new(
+            StatusCode::NOT_FOUND,
+            Code::Unsupported,
+            "this server keeps locks, not contents",
+        );
+        let problem = problem.with_hint("its admin can name the server of the contents: --lfs-upstream URL");
+        return problem.into_lfs();
+    };
+    let repo = repo.strip_suffix(".git").unwrap_or(&repo);
+    let escape = |text: &str| {
+        let parts = text.split('/').map(super::web::escaped);
+        parts.collect::<Vec<_>>().join("/")
+    };
+    let base = upstream.replace("{repo}", &escape(repo));
+    let query = request.uri().query().map_or(String::new(), |query| format!("?{query}"));
+    let target = format!("{}/objects/{}{query}", base.trim_end_matches('/'), escape(&rest));
+    match HeaderValue::from_str(&target) {
+        Ok(target) => (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, target)]).into_response(),
+        Err(_) => Problem::bad_usage("that is no address").into_lfs(),
+    }
+}

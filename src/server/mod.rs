@@ -1,0 +1,268 @@
+//! `git latch serve`: locks over HTTP, for browsers, backends and stock Git LFS clients.
+//!
+//! The only folder that names tokio and axum. It turns requests into questions and changes of [`crate::served`], and their
+//! answers into JSON, events and pages; what a lock is, and who may have it, is decided there.
+//!
+//! A request comes through [`listen`] (connections, TLS), [`safety`] (is it for us, is it ours), [`address`] (repository
+//! names have slashes), [`auth`] (who asks) and [`app`] (what they may), to one of [`api`], [`lfs`], [`web`].
+
+mod access;
+mod address;
+mod api;
+mod app;
+pub mod auth;
+mod frames;
+mod lfs;
+mod listen;
+mod metrics;
+mod page;
+mod problem;
+mod repos;
+mod safety;
+pub mod users;
+mod web;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::StatusCode;
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse as _, Response};
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tower::{Layer as _, ServiceExt as _};
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::timeout::{RequestBodyTimeoutLayer, TimeoutLayer};
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+
+pub use app::LOCKS_EACH;
+pub use repos::Source;
+
+use access::AccessLog;
+use app::{App, Shared};
+use auth::Door;
+use listen::Listen;
+use metrics::Metrics;
+use repos::Repos;
+
+use crate::error::{Code, Error, Result};
+use crate::event::Author;
+
+/// The largest body of a request, in bytes.
+const BODY: usize = 1 << 20;
+/// How long a request may take to be answered, and how long its body may stand still.
+const ANSWER: Duration = Duration::from_secs(60);
+const BODY_STANDS_STILL: Duration = Duration::from_secs(15);
+/// How many connections there may be at a time, where nothing else is said.
+pub const CONNECTIONS: usize = 16_384;
+
+/// How to serve.
+#[derive(Debug)]
+pub struct Options {
+    /// What.
+    pub source: Source,
+    /// Where to listen; port 0 is any.
+    pub listen: SocketAddr,
+    /// Names by which clients reach the server.
+    pub hosts: Vec<String>,
+    /// Who is let in.
+    pub door: Door,
+    /// Whether people are told apart: without, only this machine is listened to.
+    pub has_users: bool,
+    /// Where the contents of Git LFS lie; `{repo}` in it is the repository's name.
+    pub lfs_upstream: Option<String>,
+    /// Certificate and key, in PEM files.
+    pub tls: Option<(PathBuf, PathBuf)>,
+    /// Where the access log goes; `-` is standard error.
+    pub access_log: Option<PathBuf>,
+    /// How many connections there may be at a time.
+    pub connections: usize,
+    /// How many locks one person may have in one repository.
+    pub locks_each: usize,
+    /// Who makes the changes that nobody asked for.
+    pub server: Author,
+}
+
+/// The document of the API.
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "git-latch",
+        description = "Leases on paths of git repositories. Answers that say no are `application/problem+json`. \
+            `{repo}` is the repository's path below the root, without `.git`, its slashes as they are or as `%2F`."
+    ),
+    components(schemas(api::schema::Problem))
+)]
+struct Document;
+
+/// Serves until SIGINT or SIGTERM. `ready` is told the address as soon as clients can connect.
+///
+/// # Errors
+/// Where it cannot begin: a bind that is refused, a certificate that cannot be read, a repository that cannot be served.
+pub fn run(options: Options, ready: impl FnOnce(&str)) -> Result<()> {
+    if !options.has_users && !options.listen.ip().is_loopback() {
+        return Err(Error::bad_usage(
+            format!("whoever reaches {} could change every lock", options.listen),
+            "tell people apart with `--users FILE` (`git latch user add` writes it), or listen on 127.0.0.1",
+        ));
+    }
+    listen::raise_limits();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(Error::io("start the threads of", "the server"))?;
+    let result = runtime.block_on(serve(options, ready));
+    // What still runs is a change under way, which is written whole or not at all.
+    runtime.shutdown_timeout(Duration::from_secs(2));
+    result
+}
+
+async fn serve(options: Options, ready: impl FnOnce(&str)) -> Result<()> {
+    let tls = match &options.tls {
+        Some((cert, key)) => Some(listen::tls(cert, key)?),
+        None => None,
+    };
+    if options.has_users && tls.is_none() && !options.listen.ip().is_loopback() {
+        tracing::warn!("passwords cross the network in clear: give --tls-cert and --tls-key, or put a proxy with TLS before it");
+    }
+    let log = options.access_log.as_deref().map(AccessLog::open).transpose()?;
+    let listener = TcpListener::bind(options.listen).await.map_err(|error| {
+        Error::bad_usage(
+            format!("cannot listen on {}: {error}", options.listen),
+            "another server may be there: `--listen ADDRESS:PORT` takes another, port 0 any",
+        )
+    })?;
+    let address = listener.local_addr().map_err(Error::io("ask for the address of", "the server"))?;
+    let (end, ending) = watch::channel(false);
+    let app = Arc::new(App {
+        repos: Repos::new(options.source, options.server)?,
+        door: options.door,
+        metrics: Metrics::new(),
+        hosts: options.hosts,
+        lfs_upstream: options.lfs_upstream,
+        locks_each: options.locks_each,
+        ending: ending.clone(),
+    });
+    app.repos.open_the_only().await?;
+    tokio::spawn(async move {
+        told_to_end().await;
+        // Whoever listened is gone then.
+        let _ = end.send(true);
+    });
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    ready(&format!("{scheme}://{address}"));
+    let listen = Listen {
+        listener,
+        tls,
+        at_most: options.connections,
+        router: router(app.clone(), log),
+        app,
+    };
+    listen.serve(ending).await;
+    Ok(())
+}
+
+/// The document of the API, as JSON.
+#[must_use]
+pub fn document() -> serde_json::Value {
+    let (_, document) = described().split_for_parts();
+    json!(document)
+}
+
+fn described() -> OpenApiRouter<Shared> {
+    OpenApiRouter::with_openapi(Document::openapi()).nest("/api/v1/repos/{repo}/-", api::router())
+}
+
+/// All that is answered.
+fn router(app: Shared, log: Option<AccessLog>) -> Router {
+    let (api, _) = described().split_for_parts();
+    let inner = api
+        .nest("/-/lfs", lfs::router())
+        .merge(web::router())
+        .fallback(web::nothing)
+        .layer(DefaultBodyLimit::max(BODY))
+        .layer(RequestBodyTimeoutLayer::new(BODY_STANDS_STILL))
+        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, ANSWER))
+        .layer(from_fn_with_state(app.clone(), safety::guard))
+        .layer(CatchPanicLayer::custom(|_| {
+            problem::Problem::of(Code::Io, "something went wrong here; it is in the server's log").into_response()
+        }))
+        .layer(from_fn(unknown_methods))
+        .layer(from_fn_with_state((app.clone(), log), observe))
+        .with_state(app);
+    // Before anything is routed.
+    let led = tower::util::MapRequestLayer::new(address::lead).layer(inner);
+    Router::new().fallback_service(led.map_response(|response: Response| response))
+}
+
+/// What the router says about methods that nobody has, as a problem.
+async fn unknown_methods(request: Request, next: Next) -> Response {
+    let is_lfs = request.uri().path().starts_with(lfs::PREFIX);
+    let response = next.run(request).await;
+    if response.status() != StatusCode::METHOD_NOT_ALLOWED {
+        return response;
+    }
+    let problem = problem::Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        Code::BadUsage,
+        "that cannot be done with this address",
+    );
+    let mut answer = if is_lfs { problem.into_lfs() } else { problem.into_response() };
+    if let Some(allow) = response.headers().get(axum::http::header::ALLOW) {
+        answer.headers_mut().insert(axum::http::header::ALLOW, allow.clone());
+    }
+    answer
+}
+
+/// Counts a request, and writes it down.
+async fn observe(
+    State((app, log)): State<(Shared, Option<AccessLog>)>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let began = Instant::now();
+    let method = request.method().clone();
+    let told = log.as_ref().map(|_| {
+        let peer = request.extensions().get::<axum::extract::ConnectInfo<SocketAddr>>();
+        let client = peer.map(|peer| app.door.client_of(peer.0.ip(), request.headers()).to_string());
+        (request.uri().to_string(), client)
+    });
+    let response = next.run(request).await;
+    let took = began.elapsed().as_secs_f64();
+    app.metrics.answered(&method, response.status().as_u16(), took);
+    if let (Some(log), Some((target, client))) = (log, told) {
+        log.say(json!({
+            "at": crate::time::rfc3339(chrono::Utc::now()),
+            "client": client,
+            "method": method.as_str(),
+            "target": target,
+            "status": response.status().as_u16(),
+            "milliseconds": (took * 1e6).round() / 1e3,
+        }));
+    }
+    response
+}
+
+/// Waits for the word to end.
+async fn told_to_end() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+            drop(tokio::signal::ctrl_c().await);
+            return;
+        };
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = tokio::signal::ctrl_c() => {}
+        }
+    }
+    #[cfg(not(unix))]
+    drop(tokio::signal::ctrl_c().await);
+}

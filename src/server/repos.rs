@@ -1,0 +1,346 @@
+//! The repositories that are served: found by their names, opened when they are first asked for.
+
+use std::collections::HashMap;
+use std::path::{Component, Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::body::Bytes;
+use tokio::sync::{OnceCell, broadcast, oneshot};
+
+use super::frames::Frames;
+use super::problem::Problem;
+use crate::error::{Code, Error, Result};
+use crate::event::Author;
+use crate::served::{Ask, Served, Turn};
+use crate::time::{Clock as _, SystemClock};
+
+/// How many changes a reader of events may be behind.
+const BEHIND: usize = 1_024;
+/// How deep below the root repositories are looked for.
+const DEEPEST: usize = 4;
+/// How often a repository is looked after.
+const TEND: Duration = Duration::from_millis(200);
+/// How many answers are kept for equal questions.
+const ANSWERS: usize = 256;
+/// Names at the root that are not repositories.
+const RESERVED: [&str; 6] = ["-", "api", "healthz", "readyz", "metrics", "favicon.ico"];
+
+/// What is served.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// Every bare repository below a directory.
+    Root(PathBuf),
+    /// One bare repository.
+    Repo(PathBuf),
+    /// The locks of a git remote, with a directory for our own repository of it.
+    Remote {
+        /// Its URL.
+        url: String,
+        /// Where to work.
+        cache: PathBuf,
+    },
+}
+
+/// A repository, and who listens to it.
+#[derive(Debug)]
+pub(crate) struct Hosted {
+    pub(crate) served: Arc<Served>,
+    events: broadcast::Sender<Arc<Frames>>,
+    answers: Mutex<Answers>,
+}
+
+/// Answers to questions, as long as nothing changes.
+#[derive(Debug, Default)]
+struct Answers {
+    state: u64,
+    kept: HashMap<String, (chrono::DateTime<chrono::Utc>, Bytes)>,
+}
+
+impl Hosted {
+    /// Listens to what happens from now on.
+    pub(crate) fn listen(&self) -> broadcast::Receiver<Arc<Frames>> {
+        self.events.subscribe()
+    }
+
+    /// How many listen.
+    pub(crate) fn listeners(&self) -> usize {
+        self.events.receiver_count()
+    }
+
+    /// Has a change made, and waits for it.
+    pub(crate) async fn change<T: Send + 'static>(&self, ask: Ask<T>) -> Result<(u64, T), Problem> {
+        let (sender, answer) = oneshot::channel();
+        let turn = self.served.submit(ask, move |result| drop(sender.send(result)));
+        if turn == Turn::Mine {
+            let served = self.served.clone();
+            tokio::task::spawn_blocking(move || served.drain(&SystemClock));
+        }
+        match answer.await {
+            Ok(result) => result.map_err(|error| Problem::from(&*error)),
+            Err(_) => Err(Problem::of(Code::Busy, "the change was not made; try again")),
+        }
+    }
+
+    /// The answer to a question: an equal one's, if nothing has changed since, or what `make` makes.
+    pub(crate) fn answer(&self, question: String, make: impl FnOnce() -> Bytes) -> Bytes {
+        let now = SystemClock.now();
+        let (state, until) = self.served.state_at(now);
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        if answers.state != state || answers.kept.len() >= ANSWERS {
+            answers.state = state;
+            answers.kept.clear();
+        }
+        if let Some((until, bytes)) = answers.kept.get(&question)
+            && now < *until
+        {
+            return bytes.clone();
+        }
+        drop(answers);
+        let bytes = make();
+        // No older than that: `as_of` is part of it.
+        let longest = now + chrono::TimeDelta::seconds(1);
+        let until = until.map_or(longest, |until| until.min(longest));
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        if answers.state == state {
+            answers.kept.insert(question, (until, bytes.clone()));
+        }
+        bytes
+    }
+}
+
+/// All that is served.
+#[derive(Debug)]
+pub(crate) struct Repos {
+    source: Source,
+    /// The name of the only one.
+    only: Option<String>,
+    server: Author,
+    opened: Mutex<HashMap<String, Arc<OnceCell<Arc<Hosted>>>>>,
+}
+
+impl Repos {
+    pub(crate) fn new(source: Source, server: Author) -> Result<Self> {
+        let only = match &source {
+            Source::Root(root) => {
+                if !root.is_dir() {
+                    return Err(Error::bad_usage(
+                        format!("`{}` is no directory", root.display()),
+                        "name the directory that holds the bare repositories: --root DIR",
+                    ));
+                }
+                None
+            }
+            Source::Repo(path) => {
+                let path = path.canonicalize().map_err(Error::io("find", path))?;
+                Some(name_of(&path.to_string_lossy()))
+            }
+            Source::Remote { url, .. } => Some(name_of(url)),
+        };
+        Ok(Repos {
+            source,
+            only,
+            server,
+            opened: Mutex::default(),
+        })
+    }
+
+    /// Opens what there is to open at the start.
+    pub(crate) async fn open_the_only(&self) -> Result<(), Problem> {
+        match self.only.clone() {
+            Some(name) => self.find(&name).await.map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// A repository by its name; opened if it is not.
+    pub(crate) async fn find(&self, name: &str) -> Result<Arc<Hosted>, Problem> {
+        let name = name.strip_suffix(".git").unwrap_or(name);
+        let absent = || {
+            let shown = crate::path::quoted(name.as_bytes());
+            Problem::new(
+                axum::http::StatusCode::NOT_FOUND,
+                Code::NotARepository,
+                format!("no repository {shown} is served here"),
+            )
+        };
+        let cell = {
+            let opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+            opened.get(name).cloned()
+        };
+        if let Some(hosted) = cell.as_ref().and_then(|cell| cell.get()) {
+            return Ok(hosted.clone());
+        }
+        let place = self.place(name).ok_or_else(absent)?;
+        let cell = cell.unwrap_or_else(|| {
+            let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+            opened.entry(name.to_owned()).or_default().clone()
+        });
+        let opened = cell.get_or_try_init(|| open(name.to_owned(), place, self.server.clone()));
+        opened.await.cloned()
+    }
+
+    /// Where a name leads; `None` where it leads nowhere, or anywhere else than below the root.
+    fn place(&self, name: &str) -> Option<Source> {
+        if let Some(only) = &self.only {
+            return (only == name).then(|| self.source.clone());
+        }
+        let Source::Root(root) = &self.source else {
+            return None;
+        };
+        if !is_name(name) {
+            return None;
+        }
+        let root = root.canonicalize().ok()?;
+        let found = [format!("{name}.git"), name.to_owned()];
+        let found = found.iter().filter_map(|name| root.join(name).canonicalize().ok());
+        let is_bare = |path: &PathBuf| path.starts_with(&root) && is_bare(path);
+        found.into_iter().find(is_bare).map(Source::Repo)
+    }
+
+    /// Those that are open.
+    pub(crate) fn open(&self) -> Vec<Arc<Hosted>> {
+        let opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        opened.values().filter_map(|cell| cell.get().cloned()).collect()
+    }
+
+    /// The names of all there are, with the number of locks of those that are open.
+    pub(crate) fn names(&self) -> Vec<(String, usize)> {
+        let mut names = Vec::new();
+        match (&self.only, &self.source) {
+            (Some(only), _) => names.push(only.clone()),
+            (None, Source::Root(root)) => look_for(root, "", 0, &mut names),
+            _ => {}
+        }
+        names.sort();
+        let open = self.open();
+        let count = |name: &String| {
+            let found = open.iter().find(|hosted| hosted.served.name() == name);
+            found.map_or(0, |hosted| hosted.served.counts().0)
+        };
+        names.into_iter().map(|name| (name.clone(), count(&name))).collect()
+    }
+}
+
+/// The last part of a path or URL, without `.git`.
+fn name_of(path: &str) -> String {
+    let path = path.trim_end_matches('/');
+    let path = path.strip_suffix("/.git").unwrap_or(path);
+    let last = path.rsplit(['/', ':']).next().unwrap_or(path);
+    let name = last.strip_suffix(".git").unwrap_or(last);
+    if is_name(name) { name.to_owned() } else { "repository".into() }
+}
+
+/// Whether a name can be a repository's: plain components, none hidden, none reserved.
+fn is_name(name: &str) -> bool {
+    let is_plain = |part: Component<'_>| match part {
+        Component::Normal(part) => part.to_str().is_some_and(|part| !part.starts_with('.')),
+        _ => false,
+    };
+    let first = name.split('/').next().unwrap_or_default();
+    name.len() <= 1024
+        && !name.is_empty()
+        && !name.split('/').any(|part| part.is_empty() || part == "-" || part.ends_with(".git"))
+        && !name.chars().any(|c| c.is_control() || c == '\\')
+        && !RESERVED.contains(&first)
+        && Path::new(name).components().all(is_plain)
+}
+
+fn is_bare(path: &Path) -> bool {
+    path.join("HEAD").is_file() && path.join("objects").is_dir() && path.join("refs").is_dir()
+}
+
+fn look_for(directory: &Path, prefix: &str, depth: usize, names: &mut Vec<String>) {
+    let Ok(inside) = std::fs::read_dir(directory) else {
+        return;
+    };
+    for found in inside.flatten() {
+        let Ok(name) = found.file_name().into_string() else {
+            continue;
+        };
+        let path = found.path();
+        if name.starts_with('.') || !path.is_dir() {
+            continue;
+        }
+        let full = format!("{prefix}{}", name.strip_suffix(".git").unwrap_or(&name));
+        if is_bare(&path) {
+            names.push(full);
+        } else if depth < DEEPEST {
+            look_for(&path, &format!("{prefix}{name}/"), depth + 1, names);
+        }
+    }
+}
+
+async fn open(name: String, source: Source, server: Author) -> Result<Arc<Hosted>, Problem> {
+    let (events, _) = broadcast::channel(BEHIND);
+    let sender = events.clone();
+    let opening = tokio::task::spawn_blocking(move || {
+        let tell: Box<dyn Fn(&Arc<crate::served::Told>) + Send + Sync> =
+            Box::new(move |told| drop(sender.send(Arc::new(Frames::of(told)))));
+        match &source {
+            Source::Remote { url, cache } => {
+                Served::open_remote(&name, url, cache, server, &SystemClock, tell)
+            }
+            Source::Repo(path) | Source::Root(path) => {
+                Served::open(&name, path, server, &SystemClock, tell)
+            }
+        }
+    });
+    let opened = opening.await.map_err(|_| broken())?;
+    let served = Arc::new(opened.map_err(|error| {
+        tracing::error!(%error, "a repository cannot be served");
+        // Whatever it is, the client has done nothing wrong.
+        let problem = Problem::from(&error);
+        Problem::of(Code::Unreachable, problem.detail)
+    })?);
+    let hosted = Arc::new(Hosted {
+        served,
+        events,
+        answers: Mutex::default(),
+    });
+    tokio::spawn(tend(hosted.served.clone()));
+    Ok(hosted)
+}
+
+fn broken() -> Problem {
+    Problem::of(Code::Io, "the repository could not be opened")
+}
+
+/// Looks after a repository for as long as the server runs.
+async fn tend(served: Arc<Served>) {
+    let mut ticks = tokio::time::interval(TEND);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let served = served.clone();
+        let done = tokio::task::spawn_blocking(move || served.tend(&SystemClock));
+        if let Err(error) = done.await {
+            tracing::error!(%error, "a repository is not looked after");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_lead_elsewhere_are_no_names() {
+        for name in [
+            "", ".", "..", "../x", "a/../b", "/etc", "a//b", "a/", ".git", "a/.b", "-", "-/x", "api", "a\\b",
+            "a\0b", "metrics", "a.git/b", "a/-/b",
+        ] {
+            assert!(!is_name(name), "{name:?}");
+        }
+        for name in ["game", "team/game", "a-b", "team/x.y", "ünï"] {
+            assert!(is_name(name), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn a_remote_is_called_by_its_last_part() {
+        assert_eq!(name_of("git@host:team/game.git"), "game");
+        assert_eq!(name_of("/srv/git/game.git/"), "game");
+        assert_eq!(name_of("https://host/x"), "x");
+    }
+}

@@ -1,0 +1,179 @@
+//! What a request must be like to be answered at all, whoever asks.
+//!
+//! A browser sends the user's credentials with what any page in it asks for, and a name of anybody's may lead to this
+//! machine: so the name by which the server is reached must be ours, and a change wants a type that pages elsewhere
+//! cannot send, and an origin that is ours where one is told.
+
+use std::net::IpAddr;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+
+use super::app::Shared;
+use super::lfs;
+use super::problem::Problem;
+use crate::error::Code;
+
+/// The longest address, in bytes.
+const LONGEST_TARGET: usize = 8 * 1024;
+
+/// What browsers are told about every answer.
+const HEADERS: [(&str, &str); 6] = [
+    (
+        "content-security-policy",
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; \
+         base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+    ),
+    ("x-content-type-options", "nosniff"),
+    ("referrer-policy", "no-referrer"),
+    ("x-frame-options", "DENY"),
+    ("cross-origin-resource-policy", "same-origin"),
+    ("cache-control", "no-cache"),
+];
+
+/// Turns away what is not for us, and adds what browsers should know.
+pub(crate) async fn guard(State(app): State<Shared>, request: Request, next: Next) -> Response {
+    let problem = check(&app, &request).err();
+    let mut response = match problem {
+        Some(problem) if request.uri().path().starts_with(lfs::PREFIX) => problem.into_lfs(),
+        Some(problem) => problem.into_response(),
+        None => next.run(request).await,
+    };
+    let headers = response.headers_mut();
+    for (name, value) in HEADERS {
+        if !headers.contains_key(name) {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+    }
+    response
+}
+
+fn check(app: &Shared, request: &Request) -> Result<(), Problem> {
+    let target = request.uri().path_and_query();
+    if target.is_some_and(|target| target.as_str().len() > LONGEST_TARGET) {
+        let problem = format!("the address is longer than {LONGEST_TARGET} bytes");
+        return Err(Problem::new(StatusCode::URI_TOO_LONG, Code::BadUsage, problem));
+    }
+    let headers = request.headers();
+    let host = host_of(request);
+    if !host.as_deref().is_some_and(|host| is_ours(app, host)) {
+        let shown = crate::path::quoted(host.unwrap_or_default().as_bytes());
+        let problem = format!("this server is not called {shown}");
+        return Err(
+            Problem::new(StatusCode::MISDIRECTED_REQUEST, Code::BadUsage, problem)
+                .with_hint("start it with `--host NAME` for every name by which it is reached"),
+        );
+    }
+    let is_safe = [Method::GET, Method::HEAD, Method::OPTIONS].contains(request.method());
+    if is_safe {
+        return Ok(());
+    }
+    if !is_same_origin(headers, host.as_deref().unwrap_or_default()) {
+        return Err(Problem::of(Code::Forbidden, "the request comes from a page of somebody else's"));
+    }
+    if *request.method() == Method::POST && !has_our_type(headers) {
+        let problem = "the body must be JSON: send `Content-Type: application/json`, with an empty body too";
+        return Err(Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Code::BadUsage,
+            problem,
+        ));
+    }
+    Ok(())
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+/// The name by which the server is reached, with its port.
+fn host_of(request: &Request) -> Option<String> {
+    let mut all = request.headers().get_all(header::HOST).iter();
+    let told = match (all.next(), all.next()) {
+        (Some(one), None) => one.to_str().ok().map(str::to_owned),
+        // HTTP/2 says it in the address.
+        (None, _) => request.uri().authority().map(ToString::to_string),
+        _ => None,
+    };
+    told.map(|host| host.to_ascii_lowercase())
+}
+
+/// Whether a name is ours: an address (nobody can make one lead elsewhere), this machine's, or one that was given.
+fn is_ours(app: &Shared, host: &str) -> bool {
+    let name = without_port(host);
+    let address = name.trim_start_matches('[').trim_end_matches(']');
+    address.parse::<IpAddr>().is_ok()
+        || name == "localhost"
+        || app.hosts.iter().any(|ours| ours.eq_ignore_ascii_case(name) || ours.eq_ignore_ascii_case(host))
+}
+
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) && !name.ends_with(':') => name,
+        _ => host,
+    }
+}
+
+fn is_same_origin(headers: &HeaderMap, host: &str) -> bool {
+    let site = text(headers, "sec-fetch-site");
+    if !site.is_none_or(|site| matches!(site, "same-origin" | "none")) {
+        return false;
+    }
+    match headers.get(header::ORIGIN) {
+        None => true,
+        Some(origin) => {
+            let origin = origin.to_str().unwrap_or_default().to_ascii_lowercase();
+            let rest = origin.strip_prefix("https://").or(origin.strip_prefix("http://"));
+            let is_default = |rest: &str| [":80", ":443"].iter().any(|p| format!("{rest}{p}") == host);
+            rest.is_some_and(|rest| rest == host || is_default(rest))
+        }
+    }
+}
+
+/// Whether a body says to be JSON, of the API's kind or of Git LFS's.
+fn has_our_type(headers: &HeaderMap) -> bool {
+    let told = text(headers, "content-type").unwrap_or_default();
+    let kind = told.split(';').next().unwrap_or_default().trim();
+    kind.eq_ignore_ascii_case("application/json") || kind.eq_ignore_ascii_case(lfs::MEDIA_TYPE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(of: &[(&'static str, &'static str)]) -> HeaderMap {
+        let pairs = of.iter().map(|(name, value)| {
+            let name: axum::http::HeaderName = name.parse().unwrap();
+            (name, HeaderValue::from_static(value))
+        });
+        pairs.collect()
+    }
+
+    #[test]
+    fn a_page_of_somebody_elses_changes_nothing() {
+        let is_fine = |of| is_same_origin(&headers(of), "latch.example:7420");
+        assert!(is_fine(&[]));
+        assert!(is_fine(&[("origin", "http://latch.example:7420")]));
+        assert!(is_fine(&[("sec-fetch-site", "same-origin")]));
+        for bad in [
+            ("origin", "http://evil.example"),
+            ("origin", "null"),
+            ("origin", "http://latch.example:7421"),
+            ("origin", "http://latch.example:7420.evil.example"),
+            ("sec-fetch-site", "cross-site"),
+            ("sec-fetch-site", "same-site"),
+        ] {
+            assert!(!is_fine(&[bad]), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_port_is_no_part_of_a_name() {
+        assert_eq!(without_port("a:1"), "a");
+        assert_eq!(without_port("[::1]:7420"), "[::1]");
+        assert_eq!(without_port("[::1]"), "[::1]");
+        assert_eq!(without_port("a"), "a");
+    }
+}

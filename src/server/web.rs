@@ -1,0 +1,287 @@
+//! What browsers are shown, and what looks after the server: pages, health, numbers, the API's document.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, Path, Query, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use serde::Deserialize;
+
+use super::api;
+use super::app::{Shared, Visit};
+use super::page::{self, Filter, FolderItem, HistoryPage, RepositoryPage, Viewer};
+use super::problem::Problem;
+use super::users::Role;
+use crate::error::{Code, Result};
+use crate::path::{Key, Kind, RepoPath};
+use crate::served;
+use crate::time::{Clock as _, SystemClock};
+use crate::view::Entry;
+
+/// How many locks a page shows.
+const ROWS: usize = 500;
+/// How many events a page of the history shows.
+const EVENTS: usize = 200;
+
+pub(super) fn router() -> Router<Shared> {
+    Router::new()
+        .route("/", get(repositories))
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
+        .route("/api", get(api_page))
+        .route("/api/openapi.json", get(document))
+        .route("/-/page.css", get(async || asset("text/css; charset=utf-8", page::STYLE)))
+        .route("/-/page.js", get(async || asset("text/javascript; charset=utf-8", page::SCRIPT)))
+        .route("/-/page/{repo}", get(repository))
+        .route("/-/page/{repo}/history", get(history))
+}
+
+fn asset(kind: &'static str, text: &'static str) -> Response {
+    ([(header::CONTENT_TYPE, kind)], text).into_response()
+}
+
+/// A component of an address, with what could mean something else in it escaped.
+pub(super) fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            escaped.push(char::from(byte));
+        } else {
+            escaped.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    escaped
+}
+
+/// A problem, as a page.
+struct Shown(Problem);
+
+impl From<Problem> for Shown {
+    fn from(problem: Problem) -> Self {
+        Shown(problem)
+    }
+}
+
+impl IntoResponse for Shown {
+    fn into_response(self) -> Response {
+        let status = self.0.status;
+        let title = status.canonical_reason().unwrap_or("Error");
+        let html = page::message(status.as_u16(), title, &self.0.detail);
+        // For what else belongs to such an answer.
+        let mut response = self.0.into_response();
+        *response.body_mut() = html.into();
+        let kind = HeaderValue::from_static("text/html; charset=utf-8");
+        response.headers_mut().insert(header::CONTENT_TYPE, kind);
+        response.headers_mut().remove(header::CONTENT_LENGTH);
+        response
+    }
+}
+
+/// Somebody who looks with a browser.
+struct Looking(Visit);
+
+impl FromRequestParts<Shared> for Looking {
+    type Rejection = Shown;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Shared) -> Result<Self, Shown> {
+        Ok(Looking(app.visit(parts).await?))
+    }
+}
+
+/// What nothing answers to.
+pub(super) async fn nothing(headers: HeaderMap) -> Response {
+    let problem = Problem::not_found("there is nothing at this address");
+    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
+    if accept.is_some_and(|accept| accept.contains("text/html")) {
+        return Shown(problem).into_response();
+    }
+    problem.into_response()
+}
+
+async fn repositories(State(app): State<Shared>, request: Request) -> Result<Html<String>, Shown> {
+    let (parts, _) = request.into_parts();
+    let caller = app.admit(&parts).await?;
+    let listing = app.clone();
+    let names = tokio::task::spawn_blocking(move || listing.repos.names()).await;
+    let mut names = names.unwrap_or_default();
+    names.retain(|(name, _)| caller.role_in(name).is_some());
+    let viewer = Viewer {
+        id: &caller.id,
+        shown: &caller.shown,
+        role: Role::Viewer,
+    };
+    Ok(Html(page::repositories(&names, &viewer)))
+}
+
+/// Whether repositories can be read.
+async fn ready(State(app): State<Shared>) -> Response {
+    if *app.ending.borrow() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "ending\n").into_response();
+    }
+    let now = SystemClock.now();
+    let is_behind = |hosted: &Arc<super::repos::Hosted>| {
+        now - hosted.served.as_of() > chrono::TimeDelta::seconds(60)
+    };
+    let behind: Vec<String> = app.repos.open().iter().filter(|h| is_behind(h)).map(|h| h.served.name().to_owned()).collect();
+    if behind.is_empty() {
+        return "ready\n".into_response();
+    }
+    let text = format!("the lock ref of these cannot be read: {}\n", behind.join(", "));
+    (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
+}
+
+async fn metrics(State(app): State<Shared>, request: Request) -> Result<Response, Problem> {
+    let (parts, _) = request.into_parts();
+    app.admit(&parts).await?;
+    let text = app.metrics.text(&app.repos);
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
+}
+
+async fn document() -> Json<serde_json::Value> {
+    Json(super::document())
+}
+
+async fn api_page() -> Html<String> {
+    Html(page::api(&super::document()))
+}
+
+/// What of a repository to look at.
+#[derive(Debug, Deserialize)]
+struct View {
+    #[serde(default)]
+    q: String,
+    mine: Option<String>,
+    under: Option<String>,
+    cursor: Option<String>,
+}
+
+async fn repository(
+    Looking(visit): Looking,
+    Query(view): Query<View>,
+) -> Result<Html<String>, Shown> {
+    let under = directory(view.under.as_deref())?;
+    let named = visit.repo.served.clone();
+    let below = under.clone();
+    let names = tokio::task::spawn_blocking(move || named.names_in(&below)).await;
+    let names = names.map_err(|_| Problem::of(Code::Io, "the files cannot be read"))?;
+    let names = names.map_err(Problem::from)?;
+    let (served, now) = (visit.served(), SystemClock.now());
+    let is_mine = view.mine.as_deref().is_some_and(|mine| !matches!(mine, "" | "0" | "false"));
+    let query = served::Query {
+        under: (!under.is_root()).then(|| under.key()),
+        person: is_mine.then(|| visit.caller.id.clone()),
+        search: (!view.q.is_empty()).then(|| view.q.clone()),
+        after: view.cursor.as_deref().map(api::key_of).transpose()?,
+        limit: Some(ROWS),
+        ..served::Query::default()
+    };
+    let listed = served.list(&query, now);
+    let found = served.below(&under.key(), now);
+    let folder = folder(&under, &names, &found);
+    let entries: Vec<&Entry> = listed.entries.iter().collect();
+    let next = listed.next.as_ref().map(api::cursor_of);
+    let page = RepositoryPage {
+        repo: served.name(),
+        viewer: &viewer(&visit),
+        locks: &entries,
+        terms: &served.terms(),
+        now,
+        seq: served.seq(),
+        total: served.counts().0,
+        filter: Filter {
+            search: &view.q,
+            mine: is_mine,
+            under: if under.is_root() { "" } else { under.as_str() },
+        },
+        next_cursor: next.as_deref(),
+        folder: &folder,
+    };
+    Ok(Html(page::repository(&page)))
+}
+
+fn viewer(visit: &Visit) -> Viewer<'_> {
+    Viewer {
+        id: &visit.caller.id,
+        shown: &visit.caller.shown,
+        role: visit.role,
+    }
+}
+
+fn directory(under: Option<&str>) -> Result<RepoPath, Problem> {
+    let under = under.map(|under| under.trim_end_matches('/'));
+    match under {
+        None | Some("" | ".") => Ok(RepoPath::root()),
+        Some(under) => Ok(RepoPath::new(under)?),
+    }
+}
+
+/// What a directory holds: tracked names, and those that only have locks.
+fn folder<'a>(
+    under: &RepoPath,
+    names: &[(String, Kind)],
+    found: &'a std::collections::BTreeMap<Vec<u8>, served::Below>,
+) -> Vec<FolderItem<'a>> {
+    let prefix = if under.is_root() { String::new() } else { format!("{under}/") };
+    let mut items: Vec<FolderItem<'a>> = Vec::new();
+    let mut seen = std::collections::BTreeSet::new();
+    for (name, kind) in names {
+        let key = Key::of(name.as_bytes());
+        let below = found.get(key.as_bytes());
+        seen.insert(key);
+        items.push(FolderItem {
+            name: name.clone(),
+            path: format!("{prefix}{name}"),
+            kind: *kind,
+            lock: below.and_then(|below| below.lock.as_ref()),
+            locked_below: below.map_or(0, |below| below.count),
+        });
+    }
+    let depth = prefix.matches('/').count();
+    for (key, below) in found {
+        if seen.contains(&Key::of(key)) {
+            continue;
+        }
+        let name = below.shown.split('/').nth(depth).unwrap_or(&below.shown).to_owned();
+        let is_directory = below.count > 0
+            || below.lock.as_ref().is_some_and(|entry| entry.claim.kind == Kind::Directory);
+        items.push(FolderItem {
+            path: format!("{prefix}{name}"),
+            name,
+            kind: if is_directory { Kind::Directory } else { Kind::File },
+            lock: below.lock.as_ref(),
+            locked_below: below.count,
+        });
+    }
+    items.sort_by(|a, b| (a.kind == Kind::File, &a.name).cmp(&(b.kind == Kind::File, &b.name)));
+    items
+}
+
+#[derive(Debug, Deserialize)]
+struct Past {
+    path: Option<String>,
+    cursor: Option<String>,
+}
+
+async fn history(
+    Looking(visit): Looking,
+    Path(_): Path<String>,
+    Query(past): Query<Past>,
+) -> Result<Html<String>, Shown> {
+    let named = past.path.filter(|path| !path.is_empty());
+    let path = named.as_deref().map(api::target).transpose()?.map(|(path, _)| path);
+    let shown = path.as_ref().map(RepoPath::to_string);
+    let found = api::history::page(&visit, path, past.cursor.as_deref(), EVENTS).await?;
+    let next = api::history::cursor_of(&found);
+    Ok(Html(page::history(&HistoryPage {
+        repo: visit.served().name(),
+        viewer: &viewer(&visit),
+        path: shown.as_deref(),
+        events: &found.events,
+        next_cursor: next.as_deref(),
+    })))
+}
