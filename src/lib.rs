@@ -116,6 +116,8 @@ pub mod repo;
 pub mod report;
 #[cfg(test)]
 mod scratch;
+#[cfg(feature = "server")]
+pub mod server;
 pub mod status;
 pub mod store;
 pub mod target;

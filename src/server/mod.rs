@@ -1,0 +1,3 @@
+//! The HTTP server: who may use it ([`users`]).
+
+pub mod users;
