@@ -27,6 +27,8 @@ mod sweep;
 mod sync;
 mod uninstall;
 mod unlock;
+#[cfg(feature = "server")]
+mod user;
 mod watch;
 mod words;
 
@@ -132,6 +134,9 @@ enum Command {
     Sweep(sweep::Arguments),
     /// Look for what is wrong with the set-up
     Doctor(doctor::Arguments),
+    /// Keep the users of `serve`: who they are, what they may do, their tokens
+    #[cfg(feature = "server")]
+    User(user::Arguments),
     /// Run one of the git hooks (called by the scripts that `init` installs)
     Hook(hook::Arguments),
     /// Print the completions of a shell
@@ -163,6 +168,8 @@ impl Command {
             Command::Sync(arguments) => arguments.run(context),
             Command::Sweep(arguments) => arguments.run(context),
             Command::Doctor(arguments) => arguments.run(context),
+            #[cfg(feature = "server")]
+            Command::User(arguments) => arguments.run(context),
             Command::Hook(arguments) => arguments.run(context),
             Command::Completions(arguments) => Ok(arguments.run(context)),
             Command::Man(arguments) => arguments.run(context),
@@ -318,6 +325,7 @@ fn empty(name: &str) -> Value {
         "sweep" => json!({"swept": []}),
         "doctor" => json!({"ok": false, "checks": []}),
         "init" => json!({"policy": null, "link": null, "hooks": []}),
+        "user" => json!({"users": [], "token": null}),
         "uninstall" => json!({"hooks": []}),
         _ => Value::Object(Map::new()),
     }
