@@ -144,6 +144,16 @@ pub enum Error {
         /// What is wrong there.
         problem: String,
     },
+    /// The server's file of users is broken.
+    #[error("{}:{line}: {problem}", file.display())]
+    BadUsers {
+        /// The file of users.
+        file: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong there.
+        problem: String,
+    },
     /// Neither `--as` nor environment nor configuration says who I am.
     #[error("nobody said who you are: neither `latch.owner` nor `user.email` is set")]
     NoIdentity,
@@ -305,7 +315,7 @@ impl Error {
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
-            Error::BadUsage { .. } => Code::BadUsage,
+            Error::BadUsage { .. } | Error::BadUsers { .. } => Code::BadUsage,
             Error::BadPath { .. } => Code::BadPath,
             Error::BadPolicy { .. } => Code::BadPolicy,
             Error::NoIdentity => Code::NoIdentity,
@@ -346,6 +356,9 @@ impl Error {
             Error::Contended { .. } => Some("try again".into()),
             Error::BadPolicy { .. } => {
                 Some("mend that line, or take it out; every key is in the file that `git latch init` writes".into())
+            }
+            Error::BadUsers { .. } => {
+                Some("mend it by hand: a file that cannot be understood is not written over".into())
             }
             Error::NoIdentity => Some("git config --global user.email you@example.com".into()),
             Error::NotARepository { .. } => {

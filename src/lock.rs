@@ -337,8 +337,10 @@ impl Record {
     }
 }
 
-/// A time stamp of the lock file.
-fn moment<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<DateTime<Utc>, D::Error> {
+/// A time stamp of a TOML file.
+pub(crate) fn moment<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<DateTime<Utc>, D::Error> {
     let text = toml::value::Datetime::deserialize(deserializer)?.to_string();
     DateTime::parse_from_rfc3339(&text)
         .map(|moment| crate::time::to_millis(moment.with_timezone(&Utc)))

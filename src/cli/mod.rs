@@ -22,11 +22,15 @@ mod output;
 mod receive;
 mod renew;
 mod run;
+#[cfg(feature = "server")]
+mod serve;
 mod status;
 mod sweep;
 mod sync;
 mod uninstall;
 mod unlock;
+#[cfg(feature = "server")]
+mod user;
 mod watch;
 mod words;
 
@@ -132,6 +136,12 @@ enum Command {
     Sweep(sweep::Arguments),
     /// Look for what is wrong with the set-up
     Doctor(doctor::Arguments),
+    /// Serve locks over HTTP: for browsers, backends and Git LFS clients
+    #[cfg(feature = "server")]
+    Serve(serve::Arguments),
+    /// Keep the users of `serve`: who they are, what they may do, their tokens
+    #[cfg(feature = "server")]
+    User(user::Arguments),
     /// Run one of the git hooks (called by the scripts that `init` installs)
     Hook(hook::Arguments),
     /// Print the completions of a shell
@@ -144,6 +154,15 @@ enum Command {
 }
 
 impl Command {
+    /// How much is said on stderr where nothing is asked for: a server says what it did by itself.
+    fn verbosity(&self) -> u8 {
+        match self {
+            #[cfg(feature = "server")]
+            Command::Serve(_) => 1,
+            _ => 0,
+        }
+    }
+
     fn run(&self, context: &Context) -> Result<Answer, Error> {
         match self {
             Command::Init(arguments) => arguments.run(context),
@@ -163,6 +182,10 @@ impl Command {
             Command::Sync(arguments) => arguments.run(context),
             Command::Sweep(arguments) => arguments.run(context),
             Command::Doctor(arguments) => arguments.run(context),
+            #[cfg(feature = "server")]
+            Command::Serve(arguments) => arguments.run(context),
+            #[cfg(feature = "server")]
+            Command::User(arguments) => arguments.run(context),
             Command::Hook(arguments) => arguments.run(context),
             Command::Completions(arguments) => Ok(arguments.run(context)),
             Command::Man(arguments) => arguments.run(context),
@@ -216,7 +239,7 @@ pub(crate) fn main(arguments: &[OsString]) -> ExitCode {
         Err(error) => return wrong_use(&error, arguments),
     };
     cli.global.color.apply();
-    start_log(cli.global.verbose);
+    start_log(cli.global.verbose.max(cli.command.verbosity()));
     let output = Output {
         json: cli.global.json,
         quiet: cli.global.quiet,
@@ -317,7 +340,9 @@ fn empty(name: &str) -> Value {
         "sync" => json!({"seq": null, "changes": 0, "as_of": null}),
         "sweep" => json!({"swept": []}),
         "doctor" => json!({"ok": false, "checks": []}),
+        "serve" => json!({"listening": null}),
         "init" => json!({"policy": null, "link": null, "hooks": []}),
+        "user" => json!({"users": [], "token": null}),
         "uninstall" => json!({"hooks": []}),
         _ => Value::Object(Map::new()),
     }

@@ -107,6 +107,12 @@ pub(crate) fn eprint(line: &str) {
     let _ = writeln!(anstream::stderr(), "{line}");
 }
 
+/// Words on stderr that somebody answers on the same line.
+#[cfg(feature = "server")]
+pub(crate) fn ask(words: &str) {
+    let _ = write!(anstream::stderr(), "{words}");
+}
+
 /// A cell of a table: its text, and the style it gets.
 #[derive(Clone, Debug)]
 pub(crate) struct Cell {

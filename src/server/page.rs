@@ -13,6 +13,7 @@ use chrono::{DateTime, Utc};
 use crate::event::Event;
 use crate::lock::is_or_below;
 use crate::path::{Key, Kind};
+use crate::server::users::Role;
 use crate::view::{Entry, Terms};
 
 mod folder;
@@ -40,29 +41,6 @@ pub const SCRIPT: &str = concat!(
     "\n",
     include_str!("page/page.js")
 );
-
-/// What somebody may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Role {
-    /// Look.
-    Viewer,
-    /// Lock, and give back what is their own.
-    Editor,
-    /// Take and remove others' locks too.
-    Admin,
-}
-
-impl Role {
-    /// The word of the users' file.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Role::Viewer => "viewer",
-            Role::Editor => "editor",
-            Role::Admin => "admin",
-        }
-    }
-}
 
 /// Who looks at a page.
 #[derive(Clone, Copy, Debug)]

@@ -146,11 +146,14 @@ impl Repos {
     }
 
     /// Opens what there is to open at the start.
-    pub(crate) async fn open_the_only(&self) -> Result<(), Problem> {
-        match self.only.clone() {
-            Some(name) => self.find(&name).await.map(drop),
-            None => Ok(()),
-        }
+    pub(crate) async fn open_the_only(&self) -> Result<()> {
+        let Some(name) = &self.only else {
+            return Ok(());
+        };
+        let hosted = open(name.clone(), self.source.clone(), self.server.clone()).await?;
+        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        opened.insert(name.clone(), Arc::new(OnceCell::new_with(Some(hosted))));
+        Ok(())
     }
 
     /// A repository by its name; opened if it is not.
@@ -177,7 +180,12 @@ impl Repos {
             opened.entry(name.to_owned()).or_default().clone()
         });
         let opened = cell.get_or_try_init(|| open(name.to_owned(), place, self.server.clone()));
-        opened.await.cloned()
+        let opened = opened.await.map_err(|error| {
+            tracing::error!(repo = name, %error, "a repository cannot be served");
+            // Whatever it is, the client has done nothing wrong.
+            Problem::of(Code::Unreachable, Problem::from(&error).detail)
+        });
+        opened.cloned()
     }
 
     /// Where a name leads; `None` where it leads nowhere, or anywhere else than below the root.
@@ -194,8 +202,13 @@ impl Repos {
         let root = root.canonicalize().ok()?;
         let found = [format!("{name}.git"), name.to_owned()];
         let found = found.iter().filter_map(|name| root.join(name).canonicalize().ok());
-        let is_bare = |path: &PathBuf| path.starts_with(&root) && is_bare(path);
-        found.into_iter().find(is_bare).map(Source::Repo)
+        // Under its one name: who may do what goes by it.
+        let is_called = |path: &PathBuf| {
+            let below = path.strip_prefix(&root).ok().and_then(Path::to_str);
+            below.is_some_and(|below| below.strip_suffix(".git").unwrap_or(below) == name)
+        };
+        let is_meant = |path: &PathBuf| is_called(path) && is_bare(path);
+        found.into_iter().find(is_meant).map(Source::Repo)
     }
 
     /// Those that are open.
@@ -271,8 +284,9 @@ fn look_for(directory: &Path, prefix: &str, depth: usize, names: &mut Vec<String
     }
 }
 
-async fn open(name: String, source: Source, server: Author) -> Result<Arc<Hosted>, Problem> {
+async fn open(name: String, source: Source, server: Author) -> Result<Arc<Hosted>> {
     let (events, _) = broadcast::channel(BEHIND);
+    let shown = name.clone();
     let sender = events.clone();
     let opening = tokio::task::spawn_blocking(move || {
         let tell: Box<dyn Fn(&Arc<crate::served::Told>) + Send + Sync> =
@@ -286,13 +300,8 @@ async fn open(name: String, source: Source, server: Author) -> Result<Arc<Hosted
             }
         }
     });
-    let opened = opening.await.map_err(|_| broken())?;
-    let served = Arc::new(opened.map_err(|error| {
-        tracing::error!(%error, "a repository cannot be served");
-        // Whatever it is, the client has done nothing wrong.
-        let problem = Problem::from(&error);
-        Problem::of(Code::Unreachable, problem.detail)
-    })?);
+    let opened = opening.await.map_err(std::io::Error::other);
+    let served = Arc::new(opened.map_err(Error::io("open", &shown))??);
     let hosted = Arc::new(Hosted {
         served,
         events,
@@ -300,10 +309,6 @@ async fn open(name: String, source: Source, server: Author) -> Result<Arc<Hosted
     });
     tokio::spawn(tend(hosted.served.clone()));
     Ok(hosted)
-}
-
-fn broken() -> Problem {
-    Problem::of(Code::Io, "the repository could not be opened")
 }
 
 /// Looks after a repository for as long as the server runs.

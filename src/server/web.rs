@@ -197,6 +197,7 @@ async fn repository(
             search: &view.q,
             mine: is_mine,
             under: if under.is_root() { "" } else { under.as_str() },
+            cursor: view.cursor.as_deref(),
         },
         next_cursor: next.as_deref(),
         folder: &folder,

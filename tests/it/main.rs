@@ -32,5 +32,7 @@ mod status;
 mod support;
 mod sweep;
 mod unlock;
+#[cfg(feature = "server")]
+mod user;
 mod wait;
 mod watch;

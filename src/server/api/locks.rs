@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 
 use axum::Json;
-use axum::extract::Path;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
@@ -14,7 +13,7 @@ use super::super::app::{PATHS, Visit};
 use super::super::problem::Problem;
 use super::super::users::Role;
 use super::read::no_lease;
-use super::{Asked, Body, schema, target};
+use super::{Asked, Body, Named, schema, target};
 use crate::error::Code;
 use crate::lease::{Acquired, Insist, Outcome, Released, Renewal, Several, Steal};
 use crate::lock::{LeaseId, Lock, check_reason, is_or_below};
@@ -262,7 +261,7 @@ pub(crate) fn held_in_words(path: &str, entry: &Entry) -> String {
 )]
 pub(crate) async fn renew(
     visit: Visit,
-    Path((_, lease)): Path<(String, String)>,
+    Named(lease): Named,
     Body(request): Body<RenewRequest>,
 ) -> Result<Response, Problem> {
     visit.require(Role::Editor)?;
@@ -304,7 +303,7 @@ fn held_by(lock: &Lock) -> String {
 )]
 pub(crate) async fn unlock(
     visit: Visit,
-    Path((_, lease)): Path<(String, String)>,
+    Named(lease): Named,
     Asked(how): Asked<How>,
 ) -> Result<Response, Problem> {
     visit.require(Role::Editor)?;

@@ -1,6 +1,5 @@
 //! `GET locks`
 
-use axum::extract::Path;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
@@ -10,7 +9,7 @@ use utoipa::IntoParams;
 use super::super::app::Visit;
 use super::super::problem::Problem;
 use super::schema;
-use super::{Asked, cursor_of, key, key_of, limit};
+use super::{Asked, Named, cursor_of, key, key_of, limit};
 use crate::report::Viewpoint;
 use crate::served::Query;
 use crate::time::{Clock as _, SystemClock, rfc3339};
@@ -120,7 +119,7 @@ pub(crate) async fn list(
 )]
 pub(crate) async fn one(
     visit: Visit,
-    Path((_, lease)): Path<(String, String)>,
+    Named(lease): Named,
 ) -> Result<Response, Problem> {
     let (now, terms) = (SystemClock.now(), visit.served().terms());
     let entry = visit.served().lease(&lease, now).ok_or_else(|| no_lease(&lease))?;

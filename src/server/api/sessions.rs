@@ -1,7 +1,6 @@
 //! Sessions: workspaces without a working tree.
 
 use axum::Json;
-use axum::extract::Path;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
@@ -11,7 +10,7 @@ use utoipa::ToSchema;
 use super::super::app::{SESSIONS_EACH, Visit};
 use super::super::problem::Problem;
 use super::super::users::Role;
-use super::{Body, schema};
+use super::{Body, Named, schema};
 use crate::error::Code;
 use crate::report::Viewpoint;
 use crate::served::{self, Ask, me};
@@ -85,7 +84,7 @@ pub(crate) async fn begin(
 )]
 pub(crate) async fn heartbeat(
     visit: Visit,
-    Path((_, id)): Path<(String, String)>,
+    Named(id): Named,
 ) -> Result<Response, Problem> {
     let (now, terms) = (SystemClock.now(), visit.served().terms());
     let heard = visit.served().hear(&id, &visit.caller.id, now);
@@ -114,7 +113,7 @@ pub(crate) async fn heartbeat(
 )]
 pub(crate) async fn end(
     visit: Visit,
-    Path((_, id)): Path<(String, String)>,
+    Named(id): Named,
 ) -> Result<Response, Problem> {
     let terms = visit.served().terms();
     let ended = visit.served().leases_of(&id, &visit.caller.id);

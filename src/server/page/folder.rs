@@ -4,7 +4,8 @@ use maud::{Markup, html};
 
 use super::layout::{LOCK, icon, kind_icon};
 use super::words::{locked_by, visible};
-use super::{Filter, FolderItem, RepositoryPage, Role, links};
+use super::{Filter, FolderItem, RepositoryPage, links};
+use crate::server::users::Role;
 use crate::path::Kind;
 
 /// The folder as a list of links.

@@ -7,7 +7,8 @@ use maud::{Markup, html};
 
 use super::layout::kind_icon;
 use super::words::{self, Badge, Whose, visible};
-use super::{RepositoryPage, Role, links};
+use super::{RepositoryPage, links};
+use crate::server::users::Role;
 use crate::lock::{Lock, Owner};
 use crate::report::Viewpoint;
 use crate::view::{Content, Entry, Me};

@@ -1,0 +1,155 @@
+//! `git latch serve`
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+
+use super::Answer;
+use super::context::Context;
+use git_latch::config::Config;
+use git_latch::error::{Error, Result};
+use git_latch::event::Author;
+use git_latch::git::Git;
+use git_latch::identity;
+use git_latch::server::auth::{Caller, Door, Network};
+use git_latch::server::{self, Options, Source};
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("source").required(true).args(["root", "repo", "remote"]))]
+pub(super) struct Arguments {
+    /// Serve every bare repository below this directory
+    #[arg(long, value_name = "DIR")]
+    root: Option<PathBuf>,
+    /// Serve one bare repository
+    #[arg(long, value_name = "DIR")]
+    repo: Option<PathBuf>,
+    /// Serve the locks of a git remote, which is changed by pushes
+    #[arg(long, value_name = "URL")]
+    remote: Option<String>,
+    /// With `--remote`: where to keep what was fetched [default: ~/.cache/git-latch]
+    #[arg(long, value_name = "DIR", requires = "remote")]
+    cache: Option<PathBuf>,
+    /// Where to listen; port 0 is any
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7420")]
+    listen: SocketAddr,
+    /// A name by which clients reach the server; addresses and `localhost` need none. Can be repeated
+    #[arg(long = "host", value_name = "NAME")]
+    hosts: Vec<String>,
+    /// Tell people apart by this file, which `git latch user` writes
+    #[arg(long, value_name = "FILE")]
+    users: Option<PathBuf>,
+    /// Believe a proxy at this address, or network, who somebody is. Can be repeated
+    #[arg(long, value_name = "ADDRESS", requires = "users")]
+    trust_proxy: Vec<Network>,
+    /// The header in which it says so
+    #[arg(long, value_name = "NAME", default_value = "X-Forwarded-User", requires = "trust_proxy")]
+    proxy_header: String,
+    /// Lead Git LFS clients there for contents; `{repo}` in it is the repository's name
+    #[arg(long, value_name = "URL")]
+    lfs_upstream: Option<String>,
+    /// Speak TLS with this certificate (PEM, the whole chain)
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// The certificate's key (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// Write a line of JSON for each request to this file; `-` is standard error
+    #[arg(long, value_name = "FILE")]
+    access_log: Option<PathBuf>,
+    /// How many connections there may be at a time
+    #[arg(long, value_name = "N", default_value_t = server::CONNECTIONS)]
+    max_connections: usize,
+    /// How many locks one person may have in one repository
+    #[arg(long, value_name = "N", default_value_t = server::LOCKS_EACH)]
+    max_locks: usize,
+}
+
+impl Arguments {
+    pub(super) fn run(&self, context: &Context) -> Result<Answer> {
+        let mut hosts = self.hosts.clone();
+        hosts.push(context.environment.host.clone());
+        let options = Options {
+            source: self.source(context)?,
+            listen: self.listen,
+            hosts,
+            door: self.door(context)?,
+            has_users: self.users.is_some(),
+            lfs_upstream: self.lfs_upstream.as_deref().map(|url| self.upstream(url)).transpose()?,
+            tls: self.tls_cert.clone().zip(self.tls_key.clone()),
+            access_log: self.access_log.clone(),
+            connections: self.max_connections,
+            locks_each: self.max_locks,
+            server: Author {
+                id: format!("git-latch@{}", context.environment.host),
+                name: "git latch serve".into(),
+            },
+        };
+        server::run(options, |url| {
+            if context.output.json {
+                super::output::object(&json!({ "listening": url }));
+            } else {
+                context.output.result(format!("listening on {url}"));
+            }
+        })?;
+        Ok(Answer::silent(0))
+    }
+
+    fn source(&self, context: &Context) -> Result<Source> {
+        match (&self.root, &self.repo, &self.remote) {
+            (Some(root), ..) => Ok(Source::Root(root.clone())),
+            (_, Some(repo), _) => Ok(Source::Repo(repo.clone())),
+            (.., remote) => Ok(Source::Remote {
+                url: self.absolute(remote.as_deref().unwrap_or_default(), context),
+                cache: self.cache(context)?,
+            }),
+        }
+    }
+
+    /// A path on this machine is not looked for from where our own repository lies.
+    fn absolute(&self, url: &str, context: &Context) -> String {
+        let path = context.directory.join(url);
+        if path.exists() { path.to_string_lossy().into_owned() } else { url.to_owned() }
+    }
+
+    fn cache(&self, context: &Context) -> Result<PathBuf> {
+        if let Some(cache) = &self.cache {
+            return Ok(context.directory.join(cache));
+        }
+        let variable = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+        let home = context.environment.home.home.as_ref();
+        let cache = variable.filter(|path| path.is_absolute());
+        let cache = cache.or_else(|| home.map(|home| home.join(".cache")));
+        cache.map(|cache| cache.join("git-latch")).ok_or_else(|| Error::BadUsage {
+            problem: "there is no home directory to keep what is fetched in".into(),
+            hint: Some("name one: --cache DIR".into()),
+        })
+    }
+
+    /// Who is let in: the users of a file, or whoever reaches this machine's own address, as the one who starts it.
+    fn door(&self, context: &Context) -> Result<Door> {
+        if let Some(users) = &self.users {
+            let header = self.proxy_header.parse().map_err(|_| Error::BadUsage {
+                problem: format!("`{}` is no name of a header", self.proxy_header),
+                hint: None,
+            })?;
+            return Door::guarded(users.clone(), self.trust_proxy.clone(), header);
+        }
+        let config = Config::read(&Git::new(&context.directory, false))?;
+        let owner = identity::owner(&context.environment, &config, None)?;
+        Ok(Door::open(Caller::admin(owner.id, owner.name)))
+    }
+
+    /// The address below which `/objects` is.
+    fn upstream(&self, url: &str) -> Result<String> {
+        let is_http = url.starts_with("https://") || url.starts_with("http://");
+        if !is_http {
+            return Err(Error::BadUsage {
+                problem: format!("`{url}` is no URL that Git LFS clients could be led to"),
+                hint: Some("such as https://git.example.com/{repo}.git/info/lfs".into()),
+            });
+        }
+        Ok(url.to_owned())
+    }
+}
