@@ -3,6 +3,7 @@
 //! libgit2 finds a repository in microseconds, but cannot open every kind (reftable, SHA-256, what git itself may refuse
 //! as somebody else's): where it fails, `git rev-parse` has the last word, and its words are the error.
 
+mod bundle;
 mod objects;
 mod packs;
 mod trees;
@@ -15,6 +16,7 @@ use git2::{Repository, RepositoryOpenFlags};
 
 pub(crate) use objects::{Objects, Past, Revision};
 pub(crate) use packs::PackDirectory;
+pub(crate) use writing::Write;
 pub(crate) use trees::{Differing, Node, NodeKind};
 
 use crate::error::{Error, Result};

@@ -4,9 +4,9 @@ use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use git2::{Buf, ConfigLevel, ErrorCode, Indexer, Oid};
+use git2::{ConfigLevel, ErrorCode, Indexer, Oid};
 
-use super::Objects;
+use super::{Objects, Write};
 use crate::error::{Error, Result};
 
 /// What a pack consists of.
@@ -48,22 +48,16 @@ impl PackDirectory {
         directory.join(format!("{name}.{part}"))
     }
 
-    /// Writes objects as one synced pack; gives its name.
+    /// Writes objects as one synced pack; gives its name. What exists is read from `objects`.
     pub(crate) fn write<T>(
         &self,
-        write: impl FnOnce(&Objects) -> Result<T>,
+        objects: &Objects,
+        write: impl FnOnce(&dyn Write) -> Result<T>,
     ) -> Result<(T, String)> {
-        let objects = Objects::open(&self.repository)?;
         let wrong = |e: git2::Error| objects.corrupt(&e);
-        let odb = objects.repository.odb().map_err(wrong)?;
-        // Before all others: what is written is kept in memory.
-        let memory = odb.add_new_mempack_backend(1000).map_err(wrong)?;
-        let written = write(&objects)?;
-        let mut pack = Buf::new();
-        memory.dump(&objects.repository, &mut pack).map_err(wrong)?;
+        let (written, pack) = super::bundle::written(objects, write)?;
         let in_scratch = |e| Error::io("write a pack in", &self.scratch)(e);
-        let mut indexer =
-            Indexer::new(Some(&odb), &self.scratch, 0o444, false).map_err(wrong)?;
+        let mut indexer = Indexer::new(None, &self.scratch, 0o444, false).map_err(wrong)?;
         indexer.write_all(&pack).map_err(in_scratch)?;
         let name = format!("pack-{}", indexer.commit().map_err(wrong)?);
         self.publish(&name)?;

@@ -10,6 +10,40 @@ use git2::{Buf, FileMode, Signature, Time};
 use super::Objects;
 use crate::error::{Error, Result};
 
+/// Where the objects of a change are written to.
+pub(crate) trait Write {
+    /// Writes a tree: `base` with these files put in, and these taken out.
+    fn write_tree(
+        &self,
+        base: Option<&str>,
+        put: &[(Vec<u8>, Vec<u8>)],
+        take: &[Vec<u8>],
+    ) -> Result<String>;
+
+    /// Writes a commit on top of another.
+    fn write_commit(
+        &self,
+        tree: &str,
+        parent: Option<&str>,
+        message: &str,
+        author: (&str, &str),
+        now: DateTime<Utc>,
+    ) -> Result<String>;
+}
+
+/// A name and a mail address as a commit can have them: angle brackets would end the name for whoever parses it.
+pub(super) fn plain((name, mail): (&str, &str)) -> (String, String) {
+    let plain = |text: &str| {
+        let text = text.replace(['<', '>', '\n', '\0'], "").trim().to_owned();
+        if text.is_empty() {
+            "git-latch".to_owned()
+        } else {
+            text
+        }
+    };
+    (plain(name), plain(mail))
+}
+
 impl Objects {
     /// Writes many objects as one pack, instead of a file for each.
     pub(crate) fn in_bulk<T>(path: &Path, write: impl FnOnce(&Objects) -> Result<T>) -> Result<T> {
@@ -28,9 +62,10 @@ impl Objects {
         writer.commit().map_err(wrong)?;
         Ok(written)
     }
+}
 
-    /// Writes a tree: `base` with these files put in, and these taken out.
-    pub(crate) fn write_tree(
+impl Write for Objects {
+    fn write_tree(
         &self,
         base: Option<&str>,
         put: &[(Vec<u8>, Vec<u8>)],
@@ -59,8 +94,7 @@ impl Objects {
             .map_err(|e| self.corrupt(&e))
     }
 
-    /// Writes a commit on top of another.
-    pub(crate) fn write_commit(
+    fn write_commit(
         &self,
         tree: &str,
         parent: Option<&str>,
@@ -81,19 +115,7 @@ impl Objects {
             None => None,
         };
         let parents: Vec<&git2::Commit<'_>> = parent.iter().collect();
-        // Angle brackets would end the name for whoever parses the commit.
-        let plain = |text: &str| text.replace(['<', '>', '\n'], "").trim().to_owned();
-        let (name, mail) = (plain(author.0), plain(author.1));
-        let name = if name.is_empty() {
-            "git-latch".to_owned()
-        } else {
-            name
-        };
-        let mail = if mail.is_empty() {
-            "git-latch".to_owned()
-        } else {
-            mail
-        };
+        let (name, mail) = plain(author);
         let who = Signature::new(&name, &mail, &Time::new(now.timestamp(), 0))
             .map_err(|e| self.corrupt(&e))?;
         self.repository

@@ -15,6 +15,7 @@ use crate::lock::Owner;
 use crate::path::{Kind, Place, RepoPath};
 use crate::policy::Policy;
 use crate::repo::{Node, Objects, Repo, Revision};
+use crate::store::shared::Pooled;
 use crate::store::shared::tree::{self, Known};
 use crate::store::{HostedStore, LockStore, SharedStore, Sharing, files};
 use crate::time::Clock;
@@ -38,6 +39,23 @@ pub(super) struct Backend {
 enum Locks {
     Here(Arc<HostedStore>),
     There(RwLock<SharedStore>),
+}
+
+/// The objects of the lock ref, opened.
+pub(super) enum Opened {
+    Here(Pooled),
+    There(Objects),
+}
+
+impl std::ops::Deref for Opened {
+    type Target = Objects;
+
+    fn deref(&self) -> &Objects {
+        match self {
+            Opened::Here(objects) => objects,
+            Opened::There(objects) => objects,
+        }
+    }
 }
 
 impl Backend {
@@ -152,16 +170,17 @@ impl Backend {
     }
 
     /// The objects, and the tip; `None` where there are no objects yet.
-    pub(super) fn tip(&self) -> Result<Option<(Objects, Option<Revision>)>> {
+    pub(super) fn tip(&self) -> Result<Option<(Opened, Option<Revision>)>> {
         match &self.locks {
             Locks::Here(store) => {
                 let objects = store.objects()?;
                 let tip = store.tip(&objects)?;
-                Ok(Some((objects, tip)))
+                Ok(Some((Opened::Here(objects), tip)))
             }
             Locks::There(store) => {
                 let store = store.read().unwrap_or_else(PoisonError::into_inner);
-                store.seen_tip()
+                let seen = store.seen_tip()?;
+                Ok(seen.map(|(objects, tip)| (Opened::There(objects), tip)))
             }
         }
     }

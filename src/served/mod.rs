@@ -25,7 +25,7 @@ use chrono::{DateTime, Utc};
 pub use ask::{Ask, Taking, code_of};
 pub use group::Turn;
 pub use sessions::{HEARTBEAT, heartbeat, is_session};
-pub use table::{Below, Listed, Query};
+pub use table::{Below, Listed, Query, mentions};
 
 use backend::Backend;
 use group::{Job, Queue};
@@ -217,6 +217,12 @@ impl Served {
     #[must_use]
     pub fn list(&self, query: &Query, now: DateTime<Utc>) -> Listed {
         self.table(|table| table.list(query, now))
+    }
+
+    /// How many live locks a question is about, whatever its cursor and limit say.
+    #[must_use]
+    pub fn count(&self, query: &Query, now: DateTime<Utc>) -> usize {
+        self.table(|table| table.count(query, now))
     }
 
     /// The live lock of a lease.

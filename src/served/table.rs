@@ -235,28 +235,28 @@ impl Table {
         self.entries.values().flatten()
     }
 
+    /// How many live locks a question is about, whatever its cursor and limit say.
+    pub(super) fn count(&self, query: &Query, now: DateTime<Utc>) -> usize {
+        let all = Query {
+            after: None,
+            ..query.clone()
+        };
+        let view = self.judge(now);
+        let keys = self.keys(&all);
+        let entries = keys.filter_map(|key| self.entries.get(key)).flatten();
+        entries.filter(|entry| all.is_about(entry, &view)).count()
+    }
+
     /// The live locks that a question is about, by key.
     pub(super) fn list(&self, query: &Query, now: DateTime<Utc>) -> Listed {
         let view = self.judge(now);
-        let search = query.search.as_deref().map(str::to_lowercase);
-        let matches = |entry: &Entry| {
-            let is = |wanted: &Option<String>, how: fn(&str, &str) -> bool| {
-                let owner = entry.lock().map(|lock| lock.owner.id.as_str());
-                let wanted = wanted.as_deref();
-                wanted.is_none_or(|wanted| owner.is_some_and(|id| how(id, wanted)))
-            };
-            is(&query.owner, |id, wanted| id == wanted)
-                && is(&query.person, is_or_below)
-                && search.as_deref().is_none_or(|text| mentions(entry, text))
-                && view.standing(entry) != Standing::Expired
-        };
         let limit = query.limit.unwrap_or(usize::MAX).max(1);
         let mut entries = Vec::new();
         let mut keys = self.keys(query);
         for key in keys.by_ref() {
             let found = self.entries.get(key).into_iter().flatten();
             let found: Vec<&Entry> = found
-                .filter(|entry| query.holds(&entry.claim) && matches(entry))
+                .filter(|entry| query.is_about(entry, &view))
                 .collect();
             // One more than wanted: there is a next page then.
             if !found.is_empty() && entries.len() >= limit {
@@ -371,6 +371,19 @@ pub struct Below {
 }
 
 impl Query {
+    fn is_about(&self, entry: &Entry, view: &View) -> bool {
+        let owner = entry.lock().map(|lock| lock.owner.id.as_str());
+        let is = |wanted: &Option<String>, how: fn(&str, &str) -> bool| {
+            let wanted = wanted.as_deref();
+            wanted.is_none_or(|wanted| owner.is_some_and(|id| how(id, wanted)))
+        };
+        self.holds(&entry.claim)
+            && is(&self.owner, |id, wanted| id == wanted)
+            && is(&self.person, is_or_below)
+            && self.search.as_deref().is_none_or(|text| mentions(entry, text))
+            && view.standing(entry) != Standing::Expired
+    }
+
     /// Whether what a lock occupies is asked for.
     fn holds(&self, claim: &Claim) -> bool {
         let is_on = self.path.as_ref().is_none_or(|path| claim.key == *path);
@@ -386,14 +399,18 @@ impl Query {
     }
 }
 
-/// Whether what people see of a lock contains a text, which is lower case.
-fn mentions(entry: &Entry, text: &str) -> bool {
-    let has = |field: &str| field.to_lowercase().contains(text);
-    has(&entry.shown_path())
-        || entry.lock().is_some_and(|lock| {
-            let reason = lock.reason.as_deref().unwrap_or_default();
-            has(&lock.owner.id) || has(&lock.owner.name) || has(reason)
-        })
+/// Whether what people see of a lock contains a text, in any case and spelling.
+#[must_use]
+pub fn mentions(entry: &Entry, text: &str) -> bool {
+    let sought = Key::of(text.trim().as_bytes());
+    let path = entry.shown_path();
+    let words = entry.lock().map_or([path.as_str(), "", "", ""], |lock| {
+        let reason = lock.reason.as_deref().unwrap_or_default();
+        [&path, &lock.owner.name, &lock.owner.id, reason]
+    });
+    let all = Key::of(words.join("\n").as_bytes());
+    let (all, sought) = (all.as_bytes(), sought.as_bytes());
+    sought.is_empty() || all.windows(sought.len()).any(|part| part == sought)
 }
 
 /// When an entry is over. One that came with a heartbeat in the future counts from when it came.

@@ -1,6 +1,5 @@
 //! The access log: one line of JSON for each request, written by a thread of its own, so that nobody waits for a disk.
 
-use std::io::Write as _;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;

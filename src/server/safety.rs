@@ -20,17 +20,20 @@ use crate::error::Code;
 const LONGEST_TARGET: usize = 8 * 1024;
 
 /// What browsers are told about every answer.
-const HEADERS: [(&str, &str); 6] = [
+const HEADERS: [(&str, &str); 3] = [
+    ("x-content-type-options", "nosniff"),
+    ("cross-origin-resource-policy", "same-origin"),
+    ("cache-control", "no-cache"),
+];
+/// What they are told about pages besides.
+const FOR_PAGES: [(&str, &str); 3] = [
     (
         "content-security-policy",
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; \
          base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
     ),
-    ("x-content-type-options", "nosniff"),
     ("referrer-policy", "no-referrer"),
     ("x-frame-options", "DENY"),
-    ("cross-origin-resource-policy", "same-origin"),
-    ("cache-control", "no-cache"),
 ];
 
 /// Turns away what is not for us, and adds what browsers should know.
@@ -42,9 +45,11 @@ pub(crate) async fn guard(State(app): State<Shared>, request: Request, next: Nex
         None => next.run(request).await,
     };
     let headers = response.headers_mut();
-    for (name, value) in HEADERS {
-        if !headers.contains_key(name) {
-            headers.insert(name, HeaderValue::from_static(value));
+    let kind = text(headers, "content-type").unwrap_or_default();
+    let for_pages: &[_] = if kind.starts_with("text/html") { &FOR_PAGES } else { &[] };
+    for (name, value) in HEADERS.iter().chain(for_pages) {
+        if !headers.contains_key(*name) {
+            headers.insert(*name, HeaderValue::from_static(value));
         }
     }
     response
@@ -153,11 +158,11 @@ mod tests {
 
     #[test]
     fn a_page_of_somebody_elses_changes_nothing() {
-        let is_fine = |of| is_same_origin(&headers(of), "latch.example:7420");
-        assert!(is_fine(&[]));
-        assert!(is_fine(&[("origin", "http://latch.example:7420")]));
-        assert!(is_fine(&[("sec-fetch-site", "same-origin")]));
-        for bad in [
+        let is_fine = |name, value| is_same_origin(&headers(&[(name, value)]), "latch.example:7420");
+        assert!(is_same_origin(&headers(&[]), "latch.example:7420"));
+        assert!(is_fine("origin", "http://latch.example:7420"));
+        assert!(is_fine("sec-fetch-site", "same-origin"));
+        for (name, value) in [
             ("origin", "http://evil.example"),
             ("origin", "null"),
             ("origin", "http://latch.example:7421"),
@@ -165,7 +170,7 @@ mod tests {
             ("sec-fetch-site", "cross-site"),
             ("sec-fetch-site", "same-site"),
         ] {
-            assert!(!is_fine(&[bad]), "{bad:?}");
+            assert!(!is_fine(name, value), "{name}: {value}");
         }
     }
 

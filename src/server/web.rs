@@ -192,7 +192,7 @@ async fn repository(
         terms: &served.terms(),
         now,
         seq: served.seq(),
-        total: served.counts().0,
+        total: served.count(&query, now),
         filter: Filter {
             search: &view.q,
             mine: is_mine,

@@ -8,7 +8,7 @@ use crate::event::{Event, Happening};
 
 /// The page of a history, newest first.
 #[must_use]
-pub fn history(page: &HistoryPage<'_>) -> String {
+pub(crate) fn history(page: &HistoryPage<'_>) -> String {
     let title = match page.path {
         Some(path) => format!("History of {path}"),
         None => format!("History of {}", page.repo),

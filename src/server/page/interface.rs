@@ -15,7 +15,7 @@ const METHODS: [&str; 8] = [
 
 /// The page of an `OpenAPI` document.
 #[must_use]
-pub fn api(document: &Value) -> String {
+pub(crate) fn api(document: &Value) -> String {
     let operations = operations(document);
     let title = text(document, "/info/title").unwrap_or("API");
     let main = html! {
@@ -220,10 +220,10 @@ fn named(schema: &Map<String, Value>) -> Markup {
         Some(Value::Array(names)) => {
             joined(names.iter().filter_map(Value::as_str).map(one), " or ")
         }
-        _ => match schema.get("const") {
-            Some(value) => html! { code { (value.to_string()) } },
-            None => html! { "anything" },
-        },
+        _ => schema.get("const").map_or_else(
+            || html! { "anything" },
+            |value| html! { code { (value.to_string()) } },
+        ),
     }
 }
 

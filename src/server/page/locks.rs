@@ -75,7 +75,7 @@ fn row(page: &RepositoryPage<'_>, viewpoint: &Viewpoint<'_>, entry: &Entry) -> M
                 Content::Unreadable { problem } => (unreadable(problem)),
             }
             td.actions role="cell" {
-                (history_link(page, Some(&path)))
+                (history_link(page, Some(entry)))
                 @for action in Action::ALL {
                     @if action.is_for(page.viewer.role, whose) { (action.button(&words::path_of(entry), None)) }
                 }
@@ -150,10 +150,11 @@ fn empty_row(page: &RepositoryPage<'_>) -> Markup {
     }
 }
 
-fn history_link(page: &RepositoryPage<'_>, path: Option<&str>) -> Markup {
-    let label = path.map(|path| format!("History of {}", visible(path)));
+fn history_link(page: &RepositoryPage<'_>, entry: Option<&Entry>) -> Markup {
+    let label = entry.map(|entry| format!("History of {}", words::path_of(entry)));
+    let path = entry.map(Entry::shown_path);
     html! {
-        a.button data-action="history" href=(links::history(page.repo, path, None)) aria-label=[label] { "History" }
+        a.button data-action="history" href=(links::history(page.repo, path.as_deref(), None)) aria-label=[label] { "History" }
     }
 }
 

@@ -32,7 +32,8 @@ function paintActions(row, lock) {
   }
   const link = row.querySelector('[data-action=history]');
   link.setAttribute('aria-label', `History of ${pathOf(lock)}`);
-  link.search = new URLSearchParams({ path: lock.path });
+  // Not `link.search`: within a template's document relative addresses lead nowhere.
+  link.setAttribute('href', `${link.getAttribute('href')}?${new URLSearchParams({ path: lock.path })}`);
 }
 
 function newRow(lock) {
@@ -67,7 +68,7 @@ function drop(key) {
   rows.delete(key);
 }
 
-/** Whether the filter lets a lock through: the rule of `Filter::lets_through`, and `under`. */
+/** Whether the filter lets a lock through: the rule of the server's `Query`. */
 function isWanted(lock) {
   if ($('mine').checked && !isViewers(lock)) return false;
   const [under, key] = [keyOf(page.dataset.under.replace(/\/$/, '')), keyOf(lock.path)];
@@ -107,9 +108,10 @@ function show(lock) {
 
 /** The number of the change the page was rendered at. */
 let seq = Number(page.dataset.seq);
+/** When, by the server's clock. */
+let rendered = Date.parse(page.dataset.now);
 /** Locks whose beginning (true) or end (false) has been counted: an event may be told twice. */
 const present = new Map();
-const idOf = (lock) => lock.lease || `unreadable ${keyOf(lock.path)}`;
 
 /** Counts that a lock is there or gone; whether that was news. */
 function count(lock, isThere) {
@@ -142,12 +144,15 @@ function mark(item, lock) {
 function apply(event) {
   const { lock, previous } = event;
   const isEnd = event.event === 'unlocked' || event.event === 'expired';
-  if (!isEnd && event.seq <= seq) return;
+  const known = rows.get(keyOf(lock.path));
+  const isShown = Boolean(known) && idOf(known.lock) === idOf(lock);
+  // An end by time is no change and has no number of its own.
+  const isOld = event.event === 'expired' ? Date.parse(event.at) <= rendered : event.seq <= seq;
+  if (isOld && !(isEnd && isShown)) return;
   let isNews = false;
   if (isEnd) {
     isNews = count(lock, false);
-    const known = rows.get(keyOf(lock.path));
-    if (known && idOf(known.lock) === idOf(lock)) drop(keyOf(lock.path));
+    if (isShown) drop(keyOf(lock.path));
   } else {
     if (previous && idOf(previous) !== idOf(lock)) {
       count(previous, false);
@@ -159,17 +164,6 @@ function apply(event) {
   $('none').hidden = rows.size > 0;
   if (isNews && isWanted(lock)) announce(sentence(event));
   warnDialog();
-}
-
-function sentence({ event, lock, previous, by }) {
-  const path = pathOf(lock);
-  const actor = nameOf(by || lock.owner);
-  switch (event) {
-    case 'stolen': return `${actor} took over ${path}${previous?.owner ? ` from ${nameOf(previous.owner)}` : ''}`;
-    case 'expired': return `The lock on ${path} expired`;
-    case 'locked': return lock.owner ? `${actor} locked ${path}` : `${path} is blocked by an unreadable lock`;
-    default: return `${actor} unlocked ${path}`;
-  }
 }
 
 let told = [];
@@ -189,7 +183,9 @@ function announce(text) {
 let stream = null;
 let retry = 0;
 let retryTimer = 0;
-let loading = 0;
+/** How many times the page was asked for again, and which of these was the last to be answered. */
+let requested = 0;
+let answered = 0;
 let meanwhile = [];
 
 function setConnection(state) {
@@ -208,14 +204,15 @@ function connect() {
   stream = mine;
   const receive = ({ data }) => {
     const event = JSON.parse(data);
-    if (loading) meanwhile.push(event);
+    if (requested !== answered) meanwhile.push(event);
     apply(event);
   };
   for (const name of ['locked', 'renewed', 'unlocked', 'expired', 'stolen']) mine.addEventListener(name, receive);
   mine.addEventListener('reset', () => reload());
   mine.addEventListener('open', async () => {
     // What happened between the rendering and now was told to nobody.
-    if (!(await reload()) || stream !== mine) return;
+    await reload();
+    if (stream !== mine) return;
     retry = 0;
     setConnection('live');
   });
@@ -237,31 +234,29 @@ function lose() {
   retryTimer = setTimeout(connect, wait);
 }
 
-/** Loads the page again and takes over what differs; whether that went well. */
+/** Loads the page again and takes over what differs; without success the connection counts as lost. */
 async function reload() {
-  loading += 1;
-  const mine = loading;
+  requested += 1;
+  const mine = requested;
   try {
     const answer = await fetch(location.href, { headers: { accept: 'text/html' }, cache: 'no-store' });
     const fresh = new DOMParser().parseFromString(await answer.text(), 'text/html');
-    if (mine !== loading) return true;
+    if (mine !== requested) return;
     if (!answer.ok || !fresh.getElementById('page')?.dataset.seq) throw new Error(`status ${answer.status}`);
     adopt(fresh);
-    loading = 0;
-    meanwhile.splice(0).forEach(apply);
-    return true;
   } catch {
-    if (mine !== loading) return true;
-    loading = 0;
+    if (mine !== requested) return;
     lose();
-    return false;
   }
+  answered = mine;
+  meanwhile.splice(0).forEach(apply);
 }
 
 function adopt(fresh) {
   const { dataset } = fresh.getElementById('page');
   seq = Number(dataset.seq);
-  ahead = Date.parse(dataset.now) - Date.now();
+  rendered = Date.parse(dataset.now);
+  ahead = rendered - Date.now();
   for (const name of ['begins', 'goesOn']) {
     if (name in dataset) page.dataset[name] = '';
     else delete page.dataset[name];
@@ -286,6 +281,7 @@ function adoptRows(fresh) {
     const known = rows.get(keyOf(lock.path));
     if (known) {
       known.row.hidden = false;
+      known.row.toggleAttribute('data-bound', 'bound' in row.dataset);
       paintLife(known.row, lock);
       next = known.row.nextElementSibling;
     } else {
@@ -354,9 +350,9 @@ async function change(method, path, content) {
   if (page.dataset.connection !== 'live') await reload();
 }
 
-const lock = (path, reason, steal) =>
+const take = (path, reason, steal) =>
   change('POST', '/locks', { paths: [path], ...(reason && { reason }), ...(steal && { steal }) });
-const unlock = ({ lease }, force) =>
+const giveBack = ({ lease }, force) =>
   change('DELETE', `/locks/${encodeURIComponent(lease)}${force ? `?${new URLSearchParams(force)}` : ''}`);
 
 /** What the dialog is about. */
@@ -394,15 +390,15 @@ async function answerDialog(event) {
   const { action, target } = asked;
   const reason = $('dialog-reason').value.trim();
   if ($('dialog-reason').required && !reason) return write($('dialog-error'), 'A reason is required.');
-  const work = () => (action === 'take-over' ? lock(withSlash(target), reason, true) : unlock(target, { force: true, reason }));
+  const work = () => (action === 'take-over' ? take(withSlash(target), reason, true) : giveBack(target, { force: true, reason }));
   if (await attempt($('dialog-ok'), $('dialog-error'), work)) $('dialog').close();
 }
 
 async function submitLock(event) {
   event.preventDefault();
   const [path, reason] = [$('lock-path'), $('lock-reason')];
-  const isDone = await attempt($('lock-submit'), $('lock-error'), () => lock(path.value.trim(), reason.value.trim()));
-  path.toggleAttribute('aria-invalid', !isDone);
+  const isDone = await attempt($('lock-submit'), $('lock-error'), () => take(path.value.trim(), reason.value.trim()));
+  path.setAttribute('aria-invalid', String(!isDone));
   if (isDone) path.value = reason.value = '';
 }
 
@@ -417,7 +413,7 @@ function press(event) {
     return;
   }
   const target = rows.get(keyOf(at.path)).lock;
-  if (action === 'unlock') attempt(button, $('notice'), () => unlock(target));
+  if (action === 'unlock') attempt(button, $('notice'), () => giveBack(target));
   else openDialog(action, target);
 }
 
@@ -436,9 +432,13 @@ function listen() {
   addEventListener('pageshow', (event) => event.persisted && connect());
   // Browsers allow few connections to one server: tabs that nobody looks at shall not use them up.
   let hideTimer = 0;
+  const rest = () => {
+    disconnect();
+    setConnection('connecting');
+  };
   document.addEventListener('visibilitychange', () => {
     clearTimeout(hideTimer);
-    if (document.hidden) hideTimer = setTimeout(disconnect, 60_000);
+    if (document.hidden) hideTimer = setTimeout(rest, 60_000);
     else if (!stream) connect();
   });
 }

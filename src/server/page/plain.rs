@@ -7,7 +7,7 @@ use super::{Viewer, layout, links};
 
 /// The list of repositories, each with how many locks there are in it.
 #[must_use]
-pub fn repositories(names: &[(String, usize)], viewer: &Viewer<'_>) -> String {
+pub(crate) fn repositories(names: &[(String, usize)], viewer: &Viewer<'_>) -> String {
     let main = html! {
         main #page tabindex="-1" {
             div.title { h1 { "Repositories" } }
@@ -27,7 +27,7 @@ pub fn repositories(names: &[(String, usize)], viewer: &Viewer<'_>) -> String {
 
 /// What went wrong, for browsers.
 #[must_use]
-pub fn message(status: u16, title: &str, detail: &str) -> String {
+pub(crate) fn message(status: u16, title: &str, detail: &str) -> String {
     let main = html! {
         main #page tabindex="-1" {
             div.title { h1 { (visible(title)) } }

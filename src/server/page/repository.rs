@@ -9,7 +9,7 @@ use crate::time::rfc3339;
 
 /// The page of a repository: its locks, its folders, and for editors the means to lock.
 #[must_use]
-pub fn repository(page: &RepositoryPage<'_>) -> String {
+pub(crate) fn repository(page: &RepositoryPage<'_>) -> String {
     let main = html! {
         main #page tabindex="-1" data-api=(links::interface(page.repo)) data-home=(links::repository(page.repo))
             data-viewer=(page.viewer.id) data-role=(page.viewer.role.as_str())

@@ -29,6 +29,7 @@ function fold(text) {
 }
 
 const keyOf = (path) => (path === '.' ? '' : fold(path));
+const idOf = (lock) => lock.lease || `unreadable ${keyOf(lock.path)}`;
 const isAbove = (above, key) => above === '' ? key !== '' : key.startsWith(`${above}/`);
 const withSlash = (lock) => (lock.kind === 'directory' ? `${lock.path}/` : lock.path);
 const pathOf = (lock) => (lock.path === '.' ? 'whole repository' : visible(withSlash(lock)));
@@ -42,6 +43,18 @@ function whose(lock) {
   if (!lock.owner) return 'nobody';
   if (!isViewers(lock)) return 'other';
   return lock.owner.id === viewer && !lock.owner.workspace ? 'mine' : 'elsewhere';
+}
+
+/** What happened, for the live region. */
+function sentence({ event, lock, previous, by }) {
+  const path = pathOf(lock);
+  const actor = nameOf(by || lock.owner);
+  switch (event) {
+    case 'stolen': return `${actor} took over ${path}${previous?.owner ? ` from ${nameOf(previous.owner)}` : ''}`;
+    case 'expired': return `The lock on ${path} expired`;
+    case 'locked': return lock.owner ? `${actor} locked ${path}` : `${path} is blocked by an unreadable lock`;
+    default: return `${actor} unlocked ${path}`;
+  }
 }
 
 // --- Times ----------------------------------------------------------------------------------------------------------
@@ -67,11 +80,12 @@ function until(at) {
   return at <= now() ? 'now' : `in ${length(at - now())}`;
 }
 
+const local = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium' });
+
 function paintTime(node) {
   const at = Date.parse(node.dateTime);
   write(node, node.className === 'until' ? until(at) : ago(at));
-  const local = new Date(at).toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'medium' });
-  if (node.title !== local) node.title = local;
+  node.title ||= local.format(at);
 }
 
 function timeNode(name, moment) {

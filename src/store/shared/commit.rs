@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::event::{Author, Event, Happening};
 use crate::lease::Change;
 use crate::path::Place;
-use crate::repo::{Objects, Revision};
+use crate::repo::{Objects, Revision, Write};
 use crate::store::Decision;
 use crate::view::{Entry, View};
 
@@ -73,7 +73,7 @@ pub(super) struct Draft<'a> {
 
 impl Draft<'_> {
     /// Writes tree and commit; gives the commit's id.
-    pub(super) fn write(&self, objects: &Objects) -> Result<String> {
+    pub(super) fn write(&self, objects: &dyn Write) -> Result<String> {
         let mut put = Vec::new();
         let mut take = Vec::new();
         for change in self.changes {
@@ -190,7 +190,7 @@ impl SharedStore {
 
 /// Writes a commit that has a tip's locks and no history.
 pub(super) fn root(
-    objects: &Objects,
+    objects: &dyn Write,
     tip: &Revision,
     view: &View,
     author: &Author,

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::RwLock;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -24,6 +24,44 @@ use crate::view::{Terms, View};
 
 /// How long a change is tried again after others were faster.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How many opened repositories are kept.
+const IDLE: usize = 4;
+
+/// Opened repositories that nobody uses at the moment.
+#[derive(Debug, Default)]
+struct Pool {
+    idle: Vec<Objects>,
+    generation: u64,
+}
+
+/// The objects of the repository, for as long as they are needed.
+#[derive(Debug)]
+pub(crate) struct Pooled {
+    objects: Option<Objects>,
+    generation: u64,
+    pool: Arc<Mutex<Pool>>,
+}
+
+impl std::ops::Deref for Pooled {
+    type Target = Objects;
+
+    fn deref(&self) -> &Objects {
+        self.objects.as_ref().expect("it is there until it is dropped")
+    }
+}
+
+impl Drop for Pooled {
+    fn drop(&mut self) {
+        let mut pool = guard(&self.pool);
+        if pool.generation == self.generation && pool.idle.len() < IDLE {
+            pool.idle.extend(self.objects.take());
+        }
+    }
+}
+
+fn guard(pool: &Mutex<Pool>) -> MutexGuard<'_, Pool> {
+    pool.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// The locks of a bare repository, to look at and to change.
 #[derive(Debug)]
@@ -34,6 +72,7 @@ pub struct HostedStore {
     terms: RwLock<Terms>,
     author: Author,
     packs: Packs,
+    pool: Arc<Mutex<Pool>>,
     /// The tip accepted last: its number never goes back.
     accepted: RwLock<Option<(String, u64)>>,
     /// When locks with a heartbeat in the future were first seen.
@@ -59,6 +98,7 @@ impl HostedStore {
         })?;
         Ok(HostedStore {
             packs: Packs::new(repo, &directory, &scratch),
+            pool: Arc::default(),
             repository,
             directory,
             reference: reference.to_owned(),
@@ -78,11 +118,33 @@ impl HostedStore {
 
     fn terms(&self) -> Terms {
         let terms = self.terms.read();
-        *terms.unwrap_or_else(std::sync::PoisonError::into_inner)
+        *terms.unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn objects(&self) -> Result<Objects> {
-        Objects::open(&self.repository)
+    /// The repository's objects: opened once, and used by one after the other.
+    pub(crate) fn objects(&self) -> Result<Pooled> {
+        let mut pool = guard(&self.pool);
+        let generation = pool.generation;
+        let objects = match pool.idle.pop() {
+            Some(objects) => objects,
+            None => {
+                drop(pool);
+                Objects::open(&self.repository)?
+                    .with_synced_refs(&self.directory.join("sync.config"))?
+            }
+        };
+        Ok(Pooled {
+            objects: Some(objects),
+            generation,
+            pool: self.pool.clone(),
+        })
+    }
+
+    /// Has everybody open the repository anew: who has an old pack open keeps its bytes on the disk.
+    fn reopen(&self) {
+        let mut pool = guard(&self.pool);
+        pool.generation += 1;
+        pool.idle.clear();
     }
 
     /// The tip of the ref. One that vanished or went back is not accepted.
@@ -151,20 +213,25 @@ impl HostedStore {
             return Ok(());
         };
         if commit::depth_of(&tip) < commit::LONG && !self.packs.are_large()? {
-            return self.packs.roll_up();
+            if self.packs.roll_up()? {
+                self.reopen();
+            }
+            return Ok(());
         }
         let older = self.packs.all()?;
         let view = View::new(seq_of(&tip), clock.now(), self.terms(), Vec::new());
-        let root = self.packs.write(|o| commit::root(o, &tip, &view, &self.author))?;
+        let root = self
+            .packs
+            .write(&objects, |to| commit::root(to, &tip, &view, &self.author))?;
         if self.move_ref(Some(&tip), &root, view.next_seq())? {
             self.packs.keep_only(&root, &older)?;
+            self.reopen();
         }
         Ok(())
     }
 
     fn move_ref(&self, old: Option<&Revision>, new: &str, seq: u64) -> Result<bool> {
         let objects = self.objects()?;
-        let objects = objects.with_synced_refs(&self.directory.join("sync.config"))?;
         let old = old.map(|tip| tip.commit.as_str());
         let moved = objects.exchange(&self.reference, old, new)?;
         if moved {
@@ -203,7 +270,7 @@ impl LockStore for HostedStore {
                 on_behalf: &decision.on_behalf,
                 notes: &decision.notes,
             };
-            let commit = self.packs.write(|objects| draft.write(objects))?;
+            let commit = self.packs.write(&objects, |to| draft.write(to))?;
             crate::fault::point("hosted-packed");
             if self.move_ref(tip.as_ref(), &commit, view.next_seq())? {
                 crate::fault::point("hosted-moved");

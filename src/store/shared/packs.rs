@@ -13,10 +13,10 @@ use std::time::{Duration, SystemTime};
 
 use crate::error::{Error, Result};
 use crate::git::Git;
-use crate::repo::{Objects, PackDirectory, Repo};
+use crate::repo::{Objects, PackDirectory, Repo, Write};
 
 /// From how many packs on they are put together.
-const MANY: usize = 64;
+const MANY: usize = 16;
 /// From how many bytes on the history is dropped.
 const LARGE: u64 = 256 << 20;
 /// How long what nobody can reach any more stays for those who read it at the moment.
@@ -51,8 +51,12 @@ impl Packs {
     }
 
     /// Writes objects as one synced pack of ours.
-    pub(super) fn write<T>(&self, write: impl FnOnce(&Objects) -> Result<T>) -> Result<T> {
-        let (written, name) = self.directory.write(write)?;
+    pub(super) fn write<T>(
+        &self,
+        objects: &Objects,
+        write: impl FnOnce(&dyn Write) -> Result<T>,
+    ) -> Result<T> {
+        let (written, name) = self.directory.write(objects, write)?;
         self.note(&self.list, &[name])?;
         Ok(written)
     }
@@ -113,8 +117,8 @@ impl Packs {
         Ok(packs.into_iter().map(|pack| pack.name).collect())
     }
 
-    /// Puts small packs together into one.
-    pub(super) fn roll_up(&self) -> Result<()> {
+    /// Puts small packs together into one, if they are many; says whether packs went.
+    pub(super) fn roll_up(&self) -> Result<bool> {
         self.bury()?;
         let mut packs = self.listed(&self.list)?;
         packs.sort_by_key(|pack| pack.bytes);
@@ -128,13 +132,14 @@ impl Packs {
             count += 1;
         }
         if count < MANY {
-            return Ok(());
+            return Ok(false);
         }
         let small: Vec<String> = packs.drain(..count).map(|pack| pack.name).collect();
         let input: String = small.iter().flat_map(|n| [n, ".pack\n"]).collect();
         let merged = self.pack(&["--stdin-packs"], input)?;
         self.note(&self.list, std::slice::from_ref(&merged))?;
-        self.remove(&self.list, small.iter().filter(|name| **name != merged))
+        self.remove(&self.list, small.iter().filter(|name| **name != merged))?;
+        Ok(true)
     }
 
     /// Packs what can be reached from a commit, and lets the packs of before go.
