@@ -4,6 +4,7 @@
 //! in all packs there are, and lists their directory again for each that it does not find, which costs by the repository's
 //! size and not by the change's.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
@@ -36,6 +37,8 @@ impl<'a> Changes<'a> {
 struct Bundle<'a> {
     on_disk: &'a Objects,
     odb: &'a Odb<'a>,
+    /// What was written.
+    all: RefCell<Vec<Oid>>,
 }
 
 /// Has objects written; gives them as the bytes of a pack.
@@ -46,21 +49,29 @@ pub(super) fn written<T>(
     let wrong = |e: git2::Error| on_disk.corrupt(&e);
     let around = Odb::new().and_then(Repository::from_odb).map_err(wrong)?;
     let odb = around.odb().map_err(wrong)?;
-    let memory = odb.add_new_mempack_backend(1).map_err(wrong)?;
-    let written = write(&Bundle {
+    // The odb keeps it.
+    odb.add_new_mempack_backend(1).map_err(wrong)?;
+    let bundle = Bundle {
         on_disk,
         odb: &odb,
-    })?;
+        all: RefCell::default(),
+    };
+    let written = write(&bundle)?;
+    let mut builder = around.packbuilder().map_err(wrong)?;
+    for oid in bundle.all.into_inner() {
+        builder.insert_object(oid, None).map_err(wrong)?;
+    }
     let mut pack = Buf::new();
-    memory.dump(&around, &mut pack).map_err(wrong)?;
+    builder.write_buf(&mut pack).map_err(wrong)?;
     Ok((written, pack))
 }
 
 impl Bundle<'_> {
     fn write(&self, kind: ObjectType, bytes: &[u8]) -> Result<Oid> {
-        self.odb
-            .write(kind, bytes)
-            .map_err(|e| self.on_disk.corrupt(&e))
+        let written = self.odb.write(kind, bytes);
+        let oid = written.map_err(|e| self.on_disk.corrupt(&e))?;
+        self.all.borrow_mut().push(oid);
+        Ok(oid)
     }
 
     /// A directory after its changes; `None` where nothing is left in it.

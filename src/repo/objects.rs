@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 /// The objects of one bare repository.
 pub(crate) struct Objects {
     pub(super) repository: Repository,
-    path: PathBuf,
+    pub(super) path: PathBuf,
 }
 
 /// A commit of the lock ref.
@@ -119,9 +119,21 @@ impl Objects {
 
     /// The commits of a history, newest first along the first parents, at most `limit`.
     pub(crate) fn history(&self, tip: &Revision, limit: usize) -> Result<Vec<Past>> {
-        let mut all = Vec::new();
+        self.history_to(tip, limit, |_| false)
+    }
+
+    /// The same, no further than to the first commit that is `known`.
+    pub(crate) fn history_to(
+        &self,
+        tip: &Revision,
+        limit: usize,
+        is_known: impl Fn(&Past) -> bool,
+    ) -> Result<Vec<Past>> {
+        let mut all: Vec<Past> = Vec::new();
         let mut next = Some(self.oid(&tip.commit)?);
-        while let Some(oid) = next.filter(|_| all.len() < limit) {
+        while let Some(oid) =
+            next.filter(|_| all.len() < limit && !all.last().is_some_and(&is_known))
+        {
             let commit = self
                 .repository
                 .find_commit(oid)

@@ -1,11 +1,10 @@
 //! Writing objects: trees of locks, and commits on top of each other.
 
 use std::io::Write as _;
-use std::path::Path;
 
 use chrono::{DateTime, Utc};
 use git2::build::TreeUpdateBuilder;
-use git2::{Buf, FileMode, Signature, Time};
+use git2::{FileMode, Signature, Time};
 
 use super::Objects;
 use crate::error::{Error, Result};
@@ -46,19 +45,14 @@ pub(super) fn plain((name, mail): (&str, &str)) -> (String, String) {
 
 impl Objects {
     /// Writes many objects as one pack, instead of a file for each.
-    pub(crate) fn in_bulk<T>(path: &Path, write: impl FnOnce(&Objects) -> Result<T>) -> Result<T> {
-        let objects = Objects::open(path)?;
-        let wrong = |e: git2::Error| objects.corrupt(&e);
-        let odb = objects.repository.odb().map_err(wrong)?;
-        // Before all others: what is written is kept in memory.
-        let memory = odb.add_new_mempack_backend(1000).map_err(wrong)?;
-        let written = write(&objects)?;
-        let mut pack = Buf::new();
-        memory.dump(&objects.repository, &mut pack).map_err(wrong)?;
+    pub(crate) fn in_bulk<T>(&self, write: impl FnOnce(&dyn Write) -> Result<T>) -> Result<T> {
+        let wrong = |e: git2::Error| self.corrupt(&e);
+        let (written, pack) = super::bundle::written(self, write)?;
+        let odb = self.repository.odb().map_err(wrong)?;
         let mut writer = odb.packwriter().map_err(wrong)?;
         writer
             .write_all(&pack)
-            .map_err(Error::io("write a pack in", path))?;
+            .map_err(Error::io("write a pack in", &self.path))?;
         writer.commit().map_err(wrong)?;
         Ok(written)
     }

@@ -21,7 +21,7 @@ const FETCH_HEAD: Duration = Duration::from_secs(300);
 /// How often sessions are looked at.
 const SESSIONS: Duration = Duration::from_secs(1);
 /// How often the disk is looked after.
-const DISK: Duration = Duration::from_secs(2);
+const DISK: Duration = Duration::from_millis(500);
 
 /// When what was done last.
 #[derive(Debug, Default)]

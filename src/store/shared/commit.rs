@@ -172,7 +172,7 @@ impl SharedStore {
             notes: &decision.notes,
         };
         if decision.changes.len() > MANY {
-            Objects::in_bulk(&self.store(), |objects| draft.write(objects))
+            objects.in_bulk(|to| draft.write(to))
         } else {
             draft.write(objects)
         }

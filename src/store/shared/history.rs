@@ -79,8 +79,9 @@ pub(crate) fn since(
     limit: usize,
     terms: &Terms,
 ) -> Result<Option<Vec<Event>>> {
-    let past = objects.history(tip, limit + 1)?;
-    let Some(at) = past.iter().position(|past| past.commit == known) else {
+    let is_known = |past: &Past| past.commit == known;
+    let past = objects.history_to(tip, limit + 1, is_known)?;
+    let Some(at) = past.iter().position(is_known) else {
         return Ok(None);
     };
     let mut all = Vec::new();
@@ -114,8 +115,8 @@ pub(crate) fn since_seq(
     limit: usize,
     terms: &Terms,
 ) -> Result<Option<Vec<Event>>> {
-    let past = objects.history(tip, limit + 1)?;
     let is_known = |past: &Past| commit::seq_in(&past.message) <= seq;
+    let past = objects.history_to(tip, limit + 1, is_known)?;
     match past.iter().position(is_known) {
         Some(at) => since(objects, &past[at].commit, tip, limit, terms),
         None => Ok(None),
