@@ -1,8 +1,8 @@
 //! Reading trees and blobs: whole ones, single paths, differences.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use git2::{FileMode, ObjectType, Tree, TreeEntry};
+use git2::{FileMode, ObjectType, Oid, Tree, TreeEntry};
 
 use super::Objects;
 use crate::error::Result;
@@ -42,38 +42,60 @@ pub(crate) enum NodeKind {
 }
 
 impl Objects {
-    /// The files in which two trees differ, by path: what each has there.
+    /// The files in which two trees differ, by path: what each has there. Costs by what differs: directories that are the
+    /// same in both are not opened, which libgit2's own comparison does.
     pub(crate) fn differing(&self, old: Option<&str>, new: &str) -> Result<Vec<Differing>> {
         let old = old.map(|tree| self.tree(tree)).transpose()?;
         let new = self.tree(new)?;
-        let diff = self
-            .repository
-            .diff_tree_to_tree(old.as_ref(), Some(&new), None)
-            .map_err(|e| self.corrupt(&e))?;
-        let side = |file: &git2::DiffFile<'_>| {
-            let is_there = file.exists() && file.mode() != FileMode::Unreadable;
-            (is_there && !file.id().is_zero()).then(|| {
-                let kind = match file.mode() {
-                    FileMode::Blob | FileMode::BlobExecutable => NodeKind::File,
-                    _ => NodeKind::Odd,
-                };
-                (file.id().to_string(), kind)
-            })
-        };
-        Ok(diff
-            .deltas()
-            .filter_map(|delta| {
-                let path = delta
-                    .new_file()
-                    .path_bytes()
-                    .or(delta.old_file().path_bytes())?;
-                Some(Differing {
-                    path: path.to_vec(),
-                    old: side(&delta.old_file()),
-                    new: side(&delta.new_file()),
-                })
-            })
-            .collect())
+        let mut found = Vec::new();
+        self.compare(old.as_ref(), Some(&new), &mut Vec::new(), 0, &mut found)?;
+        found.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(found)
+    }
+
+    /// The same of two directories whose path is `path`.
+    fn compare(
+        &self,
+        old: Option<&Tree<'_>>,
+        new: Option<&Tree<'_>>,
+        path: &mut Vec<u8>,
+        depth: usize,
+        found: &mut Vec<Differing>,
+    ) -> Result<()> {
+        let (before, after) = (sides(old), sides(new));
+        let gone = before.keys().filter(|name| !after.contains_key(*name));
+        for name in after.keys().chain(gone) {
+            let (old, new) = (before.get(name), after.get(name));
+            if old == new {
+                continue;
+            }
+            let length = path.len();
+            path.extend_from_slice(name);
+            let file = |side: Option<&Side>| {
+                let side = side.filter(|side| !side.is_tree || depth >= DEEPEST);
+                side.map(|side| (side.oid.to_string(), kind_of(side.mode)))
+            };
+            let tree = |side: Option<&Side>| {
+                let side = side.filter(|side| side.is_tree && depth < DEEPEST);
+                let tree = side.map(|side| self.repository.find_tree(side.oid));
+                tree.transpose().map_err(|e| self.corrupt(&e))
+            };
+            let (was, is) = (file(old), file(new));
+            if was.is_some() || is.is_some() {
+                found.push(Differing {
+                    path: path.clone(),
+                    old: was,
+                    new: is,
+                });
+            }
+            let (old, new) = (tree(old)?, tree(new)?);
+            if old.is_some() || new.is_some() {
+                path.push(b'/');
+                self.compare(old.as_ref(), new.as_ref(), path, depth + 1, found)?;
+            }
+            path.truncate(length);
+        }
+        Ok(())
     }
 
     /// Whether the directories of `new` that `old` does not have are as git writes them: sorted, each name once,
@@ -287,6 +309,28 @@ impl Objects {
         let object = odb.read(oid).map_err(|e| self.corrupt(&e))?;
         Ok(Ok(object.data().to_vec()))
     }
+}
+
+/// What one of two directories has under a name.
+#[derive(PartialEq, Eq)]
+struct Side {
+    oid: Oid,
+    mode: i32,
+    is_tree: bool,
+}
+
+/// What a directory has, by name.
+fn sides(tree: Option<&Tree<'_>>) -> BTreeMap<Vec<u8>, Side> {
+    let entries = tree.into_iter().flatten();
+    let side = |entry: TreeEntry<'_>| {
+        let side = Side {
+            oid: entry.id(),
+            mode: entry.filemode(),
+            is_tree: entry.kind() == Some(ObjectType::Tree),
+        };
+        (entry.name_bytes().to_vec(), side)
+    };
+    entries.map(side).collect()
 }
 
 fn kind_of(mode: i32) -> NodeKind {

@@ -181,7 +181,11 @@ impl Table {
         if let Some(at) = over_at(&entry, &self.terms) {
             self.ends.insert((at, entry.place.clone()));
         }
-        self.entries.entry(key).or_default().push(entry);
+        match self.entries.get_mut(&key) {
+            Some(entries) => entries.push(entry),
+            // Room for one: there is hardly ever another.
+            None => drop(self.entries.insert(key, vec![entry])),
+        }
     }
 
     /// Something to judge by: the view of nothing at this moment.

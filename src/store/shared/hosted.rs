@@ -149,8 +149,9 @@ impl HostedStore {
 
     /// The tip of the ref. One that vanished or went back is not accepted.
     pub(crate) fn tip(&self, objects: &Objects) -> Result<Option<Revision>> {
-        let tip = objects.revision(&self.reference)?;
+        // Before the ref, which others move meanwhile.
         let accepted = self.accepted.read().map_or(None, |accepted| accepted.clone());
+        let tip = objects.revision(&self.reference)?;
         let seq = tip.as_ref().map_or(0, seq_of);
         match (&accepted, &tip) {
             (Some((commit, _)), Some(tip)) if *commit == tip.commit => {}
