@@ -113,6 +113,23 @@ fn pages_follow_each_other_and_end_whatever_the_filter() {
 }
 
 #[test]
+fn a_cursor_after_the_whole_repository_is_a_cursor() {
+    let sandbox = Sandbox::new();
+    let server = served(&sandbox);
+    let ada = server.by("ada");
+    ada.lock(&["."]).is(201);
+    ada.lock(&["hero.psd"]).is(201);
+    assert_eq!(ada.listed(""), [".", "hero.psd"]);
+    let page = ada.get("locks?limit=1").is(200);
+    let cursor = page["next_cursor"].as_str().unwrap();
+    assert_ne!(cursor, "", "an empty one means the end to many clients");
+    assert_eq!(
+        ada.listed(&format!("limit=1&cursor={cursor}")),
+        ["hero.psd"]
+    );
+}
+
+#[test]
 fn a_tag_changes_when_something_is_locked_and_when_a_lock_merely_expires() {
     let sandbox = Sandbox::new();
     let clock = sandbox.clock();
