@@ -231,7 +231,18 @@ impl Served {
         self.table(|table| table.lease(lease, now).cloned())
     }
 
-    /// How many locks a person and their agents have.
+    /// What a person and their agents have locked.
+    #[must_use]
+    pub fn keys_of(&self, person: &str, now: DateTime<Utc>) -> BTreeSet<Key> {
+        let query = Query {
+            person: Some(person.to_owned()),
+            ..Query::default()
+        };
+        let listed = self.list(&query, now).entries.into_iter();
+        listed.map(|entry| entry.claim.key).collect()
+    }
+
+    /// How many locks a person and their agents have, those included that are over and not removed yet.
     #[must_use]
     pub fn count_of(&self, person: &str) -> usize {
         self.table(|table| table.count_of(person))

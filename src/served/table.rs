@@ -206,7 +206,7 @@ impl Table {
         self.entries.values().map(Vec::len).sum()
     }
 
-    /// How many paths a person and their agents have locked.
+    /// How many paths a person and their agents have locked; those that are over count.
     pub(super) fn count_of(&self, person: &str) -> usize {
         let owners = self.owners.iter();
         owners

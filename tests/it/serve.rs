@@ -188,6 +188,33 @@ fn what_is_too_much_is_refused() {
 }
 
 #[test]
+fn a_person_has_so_many_locks_and_may_renew_them_all() {
+    let sandbox = Sandbox::new();
+    let clock = sandbox.clock();
+    let server = served_with(&sandbox, |command| {
+        clock.of(command).args(["--max-locks", "2"]);
+    });
+    let (ada, bob) = (server.by("ada"), server.by("bob"));
+    ada.lock(&["1", "2", "3"]).is_problem(429, "refused");
+    let short = json!({"paths": ["1", "2"], "ttl": "1h"});
+    ada.post("locks", &short).is(201);
+    ada.lock(&["3"]).is_problem(429, "refused");
+    bob.lock(&["3"]).is(201);
+    // What she has is not one more.
+    ada.post("locks", &short).is(200);
+    let held = ada.lfs("POST", "locks", &json!({"path": "1"})).is(409);
+    assert_eq!(
+        held["message"].as_str().unwrap().split(';').next(),
+        Some("`1` is locked by you already")
+    );
+    ada.lfs("POST", "locks", &json!({"path": "4"})).is(429);
+    // Nor is what is over: the other client has made the life of `1` longer, not that of `2`.
+    clock.set(3600 + 61);
+    ada.lock(&["4", "5"]).is_problem(429, "refused");
+    ada.lock(&["4"]).is(201);
+}
+
+#[test]
 fn only_the_holder_renews_and_only_what_lives() {
     let sandbox = Sandbox::new();
     let clock = sandbox.clock();
