@@ -148,6 +148,49 @@ fn who_comes_back_is_told_what_was_missed() {
 }
 
 #[test]
+fn who_was_told_nothing_yet_can_come_back_as_well() {
+    let sandbox = Sandbox::new();
+    let server = served(&sandbox);
+    let (ada, bob) = (server.by("ada"), server.by("bob"));
+    ada.takes("one.psd");
+    let seq = bob.get("locks").is(200)["seq"].as_u64();
+    let mut events = bob.events("", None);
+    // As browsers read it: an id without data is remembered, and no event.
+    assert_eq!(events.first_id(), seq);
+    ada.takes("two.psd");
+    let mut events = bob.events("", seq);
+    events.tells(&[("locked", "two.psd")]);
+}
+
+#[test]
+fn what_nobody_remembers_is_a_reset() {
+    let sandbox = Sandbox::new();
+    let server = served(&sandbox);
+    let ada = server.by("ada");
+    ada.takes("one.psd");
+    ada.takes("two.psd");
+    let seq = ada.get("locks").is(200)["seq"].as_u64().unwrap();
+    server.kill();
+    // The history is dropped, as it is when it has become long.
+    let bare = sandbox.tree("remote.git");
+    let message = format!("one\n\nLatch-Seq: {}\n", seq + 1);
+    let root = bare.git(&["commit-tree", "refs/latch/locks^{tree}", "-m", &message]);
+    bare.git(&["update-ref", "refs/latch/locks", root.trim()]);
+    let server = again(&sandbox, |_| {});
+    let (ada, bob) = (server.by("ada"), server.by("bob"));
+    // Before all that is known, and of another history than this one.
+    for last in [seq - 1, seq + 1_000_000_000] {
+        let mut events = bob.events("", Some(last));
+        let reset = events.next().unwrap();
+        assert_eq!(reset.event, "reset");
+        assert_eq!(reset.id, ada.get("locks").is(200)["seq"].as_u64(), "{last}");
+        let lease = ada.takes("three.psd");
+        ada.delete(&format!("locks/{lease}")).is(200);
+        events.tells(&[("locked", "three.psd"), ("unlocked", "three.psd")]);
+    }
+}
+
+#[test]
 fn nobody_waits_for_a_reader_who_does_not_read() {
     let sandbox = Sandbox::new();
     let server = served(&sandbox);
