@@ -34,6 +34,45 @@ fn written(sandbox: &Sandbox) -> String {
 }
 
 #[test]
+fn a_session_holds_locks_apart_from_its_person_until_it_ends() {
+    let sandbox = Sandbox::new();
+    let server = served(&sandbox);
+    let ada = server.by("ada");
+    let begun = ada.post("sessions", &json!({"label": "editor"})).is(201);
+    assert_eq!(begun["heartbeat_seconds"], 30);
+    let session = begun["session"].as_str().unwrap();
+    let held = lock(&ada, session, &["hero.psd", "scenes/"])[0].clone();
+    assert_eq!(
+        (&held["owner"]["workspace"], &held["owner"]["host"]),
+        (&begun["session"], &json!("editor"))
+    );
+    assert_eq!(
+        (&held["ttl_seconds"], &held["mine"]),
+        (&json!(900), &json!(true))
+    );
+    // The same person elsewhere is another holder.
+    ada.lock(&["hero.psd"]).is_problem(409, "held");
+    let other = ada.session();
+    let asked = json!({"paths": ["hero.psd"], "session": other});
+    ada.post("locks", &asked).is_problem(409, "held");
+    ada.lock(&["notes.txt"]).is(201);
+    let beat = heartbeat(&ada, session);
+    assert_eq!(
+        (paths(&beat["renewed"]), &beat["lost"]),
+        (vec!["hero.psd".into(), "scenes".into()], &json!([]))
+    );
+    let ended = ada.delete(&format!("sessions/{session}")).is(200);
+    assert_eq!(paths(&ended["released"]), ["hero.psd", "scenes"]);
+    assert_eq!(written(&sandbox), "notes.txt.lock\n");
+    for gone in [
+        ada.delete(&format!("sessions/{session}")),
+        ada.post("locks", &json!({"paths": ["x"], "session": session})),
+    ] {
+        gone.is_problem(404, "lost");
+    }
+}
+
+#[test]
 fn a_silent_session_ends_and_gives_back_what_it_has_in_writing() {
     let sandbox = Sandbox::new();
     let server = served_with(&sandbox, quick);
@@ -149,6 +188,24 @@ fn what_a_session_has_lost_is_told_with_its_heartbeats() {
 }
 
 #[test]
+fn a_lease_that_ended_by_time_is_lost_before_anybody_has_swept() {
+    let sandbox = Sandbox::new();
+    let clock = sandbox.clock();
+    let server = served_with(&sandbox, |command| {
+        clock.of(command).env("GIT_LATCH_SWEEP_MS", "1000000");
+    });
+    let ada = server.by("ada");
+    let session = ada.session();
+    let held = lock(&ada, &session, &["hero.psd"]);
+    // As a machine that slept: nobody could renew it.
+    clock.set(900 + 61);
+    let beat = heartbeat(&ada, &session);
+    assert_eq!(beat["renewed"], json!([]), "{beat}");
+    assert_eq!(beat["lost"][0]["lease"], held[0]["lease"], "{beat}");
+    assert_eq!(beat["lost"][0]["reason"], "expired");
+}
+
+#[test]
 fn the_server_renews_what_a_living_session_holds() {
     let sandbox = Sandbox::new();
     let clock = sandbox.clock();
@@ -194,4 +251,25 @@ fn a_server_that_starts_again_knows_its_sessions_by_their_locks() {
         .is_problem(404, "lost");
     let ended = ada.delete(&format!("sessions/{session}")).is(200);
     assert_eq!(paths(&ended["released"]), ["hero.psd"]);
+}
+
+#[test]
+fn the_end_of_a_session_is_written_even_if_that_was_not_possible_at_once() {
+    let sandbox = Sandbox::new();
+    let mut server = served_with(&sandbox, |command| {
+        quick(command);
+        command.env("GIT_LATCH_LOG", "git_latch=warn");
+    });
+    let ada = server.by("ada");
+    let session = ada.session();
+    let mut stream = ada.events(&format!("session={session}"), None);
+    lock(&ada, &session, &["hero.psd"]);
+    stream.tells(&[("locked", "hero.psd")]);
+    let bare = sandbox.tree("remote.git");
+    let tip = bare.git(&["rev-parse", "refs/latch/locks"]);
+    bare.git(&["update-ref", "-d", "refs/latch/locks"]);
+    stream.close();
+    server.process.says("its locks are not released");
+    bare.git(&["update-ref", "refs/latch/locks", tip.trim()]);
+    eventually("it is written", || written(&sandbox).is_empty());
 }
