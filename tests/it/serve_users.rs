@@ -159,6 +159,98 @@ fn repositories_below_the_root_have_names_with_slashes_and_locks_of_their_own() 
 }
 
 #[test]
+fn names_lead_nowhere_else() {
+    let sandbox = Sandbox::new();
+    let server = several(&sandbox);
+    let seed = sandbox.tree("repo");
+    let (outside, root) = (
+        sandbox.path().join("outside.git"),
+        sandbox.path().join("root"),
+    );
+    for bare in [&outside, &root.join("api.git"), &root.join(".hidden.git")] {
+        seed.git(&["clone", "-q", "--bare", ".", bare.to_str().unwrap()]);
+    }
+    std::os::unix::fs::symlink(&outside, root.join("link.git")).unwrap();
+    std::os::unix::fs::symlink(root.join("game.git"), root.join("alias.git")).unwrap();
+    let max = server.by("max");
+    let absolute = outside.display().to_string();
+    for name in [
+        "..",
+        "../outside",
+        "%2e%2e%2foutside",
+        "team/%2e%2e/game",
+        "team/../game",
+        ".",
+        "game%00",
+        "%00",
+        &absolute,
+        &format!("/{absolute}"),
+        "link",
+        "alias",
+        "api",
+        ".hidden",
+        "%2fgame",
+        "game/",
+        "game.git/refs",
+        "%ff",
+        "team//art",
+        "team\\art",
+        "a".repeat(5000).as_str(),
+    ] {
+        let status = max.of(name).get("locks").status();
+        assert!((400..=404).contains(&status), "{name}: {status}");
+        let status = max.of(name).lfs("GET", "locks", &json!(null)).status();
+        assert!((400..=403).contains(&status), "{name}: {status}");
+    }
+    let shown = max.ask("GET", "/", &[], b"").body;
+    for hidden in ["/link", "/alias", "/.hidden"] {
+        assert!(!shown.contains(&format!("\"{hidden}\"")), "{shown}");
+    }
+}
+
+#[test]
+fn roles_are_by_repository_however_it_is_spelled() {
+    let sandbox = Sandbox::new();
+    let server = several(&sandbox);
+    for grant in ["none --repo team/secret", "admin --repo game"] {
+        user(
+            &sandbox,
+            &format!("add bob --role {grant} --keep-password"),
+            "",
+        )
+        .ended(0);
+    }
+    let (ada, bob) = (server.by("ada"), server.by("bob"));
+    eventually("the file is read again", || {
+        bob.of("team/secret").get("locks").status() == 403
+    });
+    ada.of("team/secret").lock(&["plan.odt"]).is(201);
+    for name in [
+        "team/secret",
+        "team/secret.git",
+        "team%2Fsecret",
+        "team/secret.git.git",
+        "team/secret.git%2egit",
+        "Team/secret",
+    ] {
+        let refused = bob.of(name).get("locks");
+        assert!(
+            [403, 404].contains(&refused.status()),
+            "{name}: {refused:?}"
+        );
+        bob.of(name).lfs("GET", "locks", &json!(null)).is(403);
+        let page = bob.ask("GET", &format!("/{name}"), &[], b"");
+        assert!([403, 404].contains(&page.status()), "{name}");
+    }
+    assert!(!bob.ask("GET", "/", &[], b"").body.contains("secret"));
+    bob.of("team/art").lock(&["hero.psd"]).is(201);
+    let lease = ada.of("game").takes("hero.psd");
+    bob.of("game")
+        .delete(&format!("locks/{lease}?force=true&reason=x"))
+        .is(200);
+}
+
+#[test]
 fn what_would_let_everybody_in_is_not_served() {
     let sandbox = Sandbox::new();
     remote(&sandbox);
