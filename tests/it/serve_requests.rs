@@ -88,6 +88,40 @@ fn names_that_were_given_are_ours() {
 }
 
 #[test]
+fn bodies_that_cannot_be_read_are_told_apart() {
+    let sandbox = Sandbox::new();
+    let server = served(&sandbox);
+    let ada = server.by("ada");
+    let post = |body: &[u8]| ada.ask("POST", LOCKS, &[], body);
+    for broken in [
+        "{",
+        "nonsense",
+        "{\"paths\":[\"a\"]",
+        "{\"paths\":[\"a\"]} x",
+    ] {
+        post(broken.as_bytes()).is_problem(400, "bad_usage");
+    }
+    post(b"{\"paths\":[\"\xff\"]}").is_problem(400, "bad_usage");
+    for wrong in [
+        "[]",
+        "{}",
+        "{\"paths\":\"a\"}",
+        "{\"paths\":[\"a\"],\"x\":1}",
+        "{\"paths\":[1]}",
+        "null",
+        "",
+    ] {
+        post(wrong.as_bytes()).is_problem(422, "bad_usage");
+    }
+    let deep = format!("{{\"paths\":[\"a\"],\"x\":{}", "[".repeat(100_000));
+    assert!([400, 422].contains(&post(deep.as_bytes()).status()));
+    // The length is enough: nobody waits for what is too long.
+    ada.ask("POST", LOCKS, &[("content-length", "1048577")], b"")
+        .is_problem(413, "bad_usage");
+    assert_eq!(ada.listed(""), [""; 0]);
+}
+
+#[test]
 fn what_nothing_answers_to_is_told_as_a_problem() {
     let sandbox = Sandbox::new();
     let server = served(&sandbox);
