@@ -34,9 +34,9 @@ use table::Table;
 
 use crate::error::{Error, Result};
 use crate::event::{Author, Event};
-use crate::held::Loss;
+use crate::held::{Cause, Loss};
 use crate::lease::Renewal;
-use crate::lock::Owner;
+use crate::lock::{Lock, Owner};
 use crate::path::{Claim, Key, Kind, RepoPath};
 use crate::policy::Policy;
 use crate::store::shared::history;
@@ -231,7 +231,18 @@ impl Served {
         self.table(|table| table.lease(lease, now).cloned())
     }
 
-    /// How many locks a person and their agents have.
+    /// What a person and their agents have locked.
+    #[must_use]
+    pub fn keys_of(&self, person: &str, now: DateTime<Utc>) -> BTreeSet<Key> {
+        let query = Query {
+            person: Some(person.to_owned()),
+            ..Query::default()
+        };
+        let listed = self.list(&query, now).entries.into_iter();
+        listed.map(|entry| entry.claim.key).collect()
+    }
+
+    /// How many locks a person and their agents have, those included that are over and not removed yet.
     #[must_use]
     pub fn count_of(&self, person: &str) -> usize {
         self.table(|table| table.count_of(person))
@@ -491,11 +502,29 @@ impl Served {
     #[must_use]
     pub fn hear(&self, id: &str, owner: &str, now: DateTime<Utc>) -> Option<Heard> {
         let standing = self.sessions.hear(id, owner, Instant::now())?;
-        let of = |renewal: &Renewal| self.lease(renewal.lease.as_str(), now);
-        Some(Heard {
-            renewed: standing.leases.iter().filter_map(of).collect(),
+        let mut heard = Heard {
+            renewed: Vec::new(),
             lost: standing.lost,
-        })
+        };
+        for renewal in &standing.leases {
+            let Some(entry) = self.table(|table| table.had(&renewal.lease).cloned()) else {
+                continue;
+            };
+            // For its holder it is over with its life: there is no grace for them.
+            let end = entry.lock().and_then(Lock::expires_at);
+            match (end.filter(|end| *end <= now), entry.lock()) {
+                (Some(at), Some(lock)) => heard.lost.push(Loss {
+                    path: lock.path.to_string(),
+                    lease: lock.lease.clone(),
+                    by: None,
+                    at,
+                    cause: Cause::Expired,
+                    is_news: true,
+                }),
+                _ => heard.renewed.push(entry),
+            }
+        }
+        Some(heard)
     }
 
     /// A stream of events begins that keeps a session alive; `false` where there is no such session.

@@ -50,6 +50,8 @@ struct Session {
     is_ours: bool,
     /// When the last of several streams ended, if nothing was heard since.
     left_at: Option<Instant>,
+    /// Whether it has ended before, and its locks could not be given back; if nothing was heard since.
+    is_over: bool,
     leases: BTreeMap<LeaseId, Renewal>,
     lost: Vec<Loss>,
 }
@@ -62,6 +64,7 @@ impl Session {
             streams: 0,
             is_ours,
             left_at: None,
+            is_over: false,
             leases: BTreeMap::new(),
             lost: Vec::new(),
         }
@@ -73,6 +76,7 @@ impl Session {
         }
         let after_stream = fault::limit("GIT_LATCH_AFTER_STREAM_MS", AFTER_STREAM);
         match self.left_at {
+            _ if self.is_over => true,
             Some(left) => now.duration_since(left) >= after_stream,
             None => now.duration_since(self.heard_at) >= heartbeat() * MISSED,
         }
@@ -97,9 +101,11 @@ pub(super) struct Standing {
 
 impl From<Session> for Standing {
     fn from(session: Session) -> Self {
+        let mut leases: Vec<Renewal> = session.leases.into_values().collect();
+        leases.sort_by(|a, b| a.claim.key.cmp(&b.claim.key));
         Standing {
             owner: session.owner,
-            leases: session.leases.into_values().collect(),
+            leases,
             lost: session.lost,
             is_ours: session.is_ours,
         }
@@ -152,6 +158,7 @@ impl Sessions {
         let session = all.get_mut(id).filter(|s| s.owner.id == owner)?;
         session.heard_at = now;
         session.left_at = None;
+        session.is_over = false;
         session.is_ours = true;
         Some(Standing::from(session.clone()))
     }
@@ -201,11 +208,21 @@ impl Sessions {
             .collect()
     }
 
+    /// Takes back one that has ended and whose locks could not be given back: it ends again, unless its client comes back
+    /// before.
+    pub(super) fn put_back(&self, owner: Owner, leases: Vec<Renewal>) {
+        let id = owner.workspace.clone().unwrap_or_default();
+        let mut session = Session::new(owner, true, Instant::now());
+        session.is_over = true;
+        session.leases = leases.into_iter().map(|renewal| (renewal.lease.clone(), renewal)).collect();
+        self.lock().entry(id).or_insert(session);
+    }
+
     /// What all living sessions hold.
     pub(super) fn held(&self) -> Vec<(Owner, Vec<Renewal>)> {
         let all = self.lock();
         all.values()
-            .filter(|session| !session.leases.is_empty())
+            .filter(|session| !session.leases.is_empty() && !session.is_over)
             .map(|s| (s.owner.clone(), s.leases.values().cloned().collect()))
             .collect()
     }

@@ -196,13 +196,16 @@ impl Table {
     /// The live lock of a lease.
     pub(super) fn lease(&self, lease: &str, now: DateTime<Utc>) -> Option<&Entry> {
         let lease = LeaseId::try_from(lease.to_owned()).ok()?;
-        let entries = self.entries.get(self.leases.get(&lease)?)?;
-        let is_it = |entry: &&Entry| entry.lock().is_some_and(|lock| lock.lease == lease);
         let view = self.judge(now);
-        entries
-            .iter()
-            .find(is_it)
+        self.had(&lease)
             .filter(|entry| view.standing(entry) != Standing::Expired)
+    }
+
+    /// The lock of a lease, also where it is over.
+    pub(super) fn had(&self, lease: &LeaseId) -> Option<&Entry> {
+        let entries = self.entries.get(self.leases.get(lease)?)?;
+        let is_it = |entry: &&Entry| entry.lock().is_some_and(|lock| lock.lease == *lease);
+        entries.iter().find(is_it)
     }
 
     /// How many locks there are, expired ones too.
@@ -210,7 +213,7 @@ impl Table {
         self.entries.values().map(Vec::len).sum()
     }
 
-    /// How many paths a person and their agents have locked.
+    /// How many paths a person and their agents have locked; those that are over count.
     pub(super) fn count_of(&self, person: &str) -> usize {
         let owners = self.owners.iter();
         owners

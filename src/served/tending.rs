@@ -121,8 +121,10 @@ impl Served {
             if leases.is_empty() {
                 continue;
             }
-            if let Err(error) = self.ask(Ask::release_all(me(over.owner), leases), clock) {
-                tracing::warn!(session = id, %error, "its locks are not released; they end by time");
+            let ask = Ask::release_all(me(over.owner.clone()), leases.clone());
+            if let Err(error) = self.ask(ask, clock) {
+                tracing::warn!(repo = self.name(), session = id, %error, "its locks are not released; tried again");
+                self.sessions.put_back(over.owner, leases);
             }
         }
     }

@@ -137,7 +137,7 @@ impl App {
         let caller = self.admit(parts).await?;
         let Path(RepoName { repo: name }) = Path::from_request_parts(parts, &())
             .await
-            .map_err(|_| Problem::not_found("no repository is named"))?;
+            .map_err(|_| Problem::of(Code::NotARepository, "no repository is called that"))?;
         let name = name.strip_suffix(".git").unwrap_or(&name);
         let Some(role) = caller.role_in(name) else {
             let detail = format!("{} has no role in {}", caller.id, crate::path::quoted(name.as_bytes()));

@@ -123,15 +123,11 @@ async fn create(Client(visit): Client, body: Bytes) -> Result<Response, Refused>
     let (path, kind) = target(&request.path)?;
     visit.renew_due();
     let policy = visit.served().policy();
-    let has = visit.served().count_of(&visit.caller.id);
-    if has >= visit.app.locks_each {
-        let detail = format!("you have {has} locks; that is the most");
-        return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, Code::Refused, detail).into());
-    }
     let key = path.key();
-    let now = SystemClock.now();
+    let wanted = vec![(path, kind, LeaseId::generate(SystemClock.now()))];
+    visit.check_count(&wanted)?;
     let taking = Taking {
-        wanted: vec![(path, kind, LeaseId::generate(now))],
+        wanted,
         reason: None,
         ttl: policy.lfs_ttl.min(policy.terms.max_ttl),
         steal: Steal::No,

@@ -156,9 +156,8 @@ impl Repos {
         Ok(())
     }
 
-    /// A repository by its name; opened if it is not.
+    /// A repository by its name, exactly as roles go by it (so never with a `.git`); opened if it is not.
     pub(crate) async fn find(&self, name: &str) -> Result<Arc<Hosted>, Problem> {
-        let name = name.strip_suffix(".git").unwrap_or(name);
         let absent = || {
             let shown = crate::path::quoted(name.as_bytes());
             Problem::new(
@@ -272,7 +271,8 @@ fn look_for(directory: &Path, prefix: &str, depth: usize, names: &mut Vec<String
             continue;
         };
         let path = found.path();
-        if name.starts_with('.') || !path.is_dir() {
+        // No link: repositories are served under their own names only.
+        if name.starts_with('.') || !found.file_type().is_ok_and(|kind| kind.is_dir()) {
             continue;
         }
         let full = format!("{prefix}{}", name.strip_suffix(".git").unwrap_or(&name));

@@ -11,6 +11,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
+use super::BODY;
 use super::app::Shared;
 use super::lfs;
 use super::problem::Problem;
@@ -70,6 +71,11 @@ fn check(app: &Shared, request: &Request) -> Result<(), Problem> {
             Problem::new(StatusCode::MISDIRECTED_REQUEST, Code::BadUsage, problem)
                 .with_hint("start it with `--host NAME` for every name by which it is reached"),
         );
+    }
+    let length = text(headers, "content-length").and_then(|length| length.parse().ok());
+    if length.is_some_and(|length: usize| length > BODY) {
+        // Nobody has to send it first.
+        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, Code::BadUsage, "the body is too large"));
     }
     let is_safe = [Method::GET, Method::HEAD, Method::OPTIONS].contains(request.method());
     if is_safe {

@@ -27,6 +27,18 @@ mod push;
 mod receive;
 mod renew;
 mod run;
+#[cfg(feature = "server")]
+mod serve;
+#[cfg(feature = "server")]
+mod serve_events;
+#[cfg(feature = "server")]
+mod serve_list;
+#[cfg(feature = "server")]
+mod serve_requests;
+#[cfg(feature = "server")]
+mod serve_sessions;
+#[cfg(feature = "server")]
+mod serve_users;
 mod shared;
 mod status;
 mod support;

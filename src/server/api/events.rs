@@ -31,7 +31,7 @@ use crate::view::Me;
 /// How often a silent stream says that it lives.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// How long a browser waits before it comes back, in milliseconds.
-const RETRY: &str = "retry: 1000\n\n";
+const RETRY: &str = "retry: 1000\n";
 
 /// Whose stream it is.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -76,12 +76,18 @@ pub(crate) async fn stream(
     let last: Option<u64> = last.and_then(|id| id.trim().parse().ok());
     // Before what was missed is looked up: what happens meanwhile is in both, and told once.
     let news = visit.repo.listen();
-    let missed = match last {
-        Some(last) => missed(&visit, &reader, last).await?,
-        None => (visit.served().seq(), VecDeque::new()),
+    let (told, mut waiting, first) = match last {
+        Some(last) => {
+            let (told, waiting) = missed(&visit, &reader, last).await?;
+            (told, waiting, format!("{RETRY}\n"))
+        }
+        None => {
+            // Whoever is cut off before the first event has a number to come back with as well.
+            let seq = visit.served().seq();
+            (seq, VecDeque::new(), format!("{RETRY}id: {seq}\n\n"))
+        }
     };
-    let (told, mut waiting) = missed;
-    waiting.push_front(Bytes::from_static(RETRY.as_bytes()));
+    waiting.push_front(Bytes::from(first));
     let stream = Events {
         reader,
         told,
@@ -104,6 +110,10 @@ pub(crate) async fn stream(
 async fn missed(visit: &Visit, reader: &Me, last: u64) -> Result<(u64, VecDeque<Bytes>), Problem> {
     let served = visit.repo.served.clone();
     let seq = served.seq();
+    if last > seq {
+        // Of a history that is not this one any more: what comes may have smaller numbers.
+        return Ok((seq, VecDeque::from([reset(seq)])));
+    }
     let since = tokio::task::spawn_blocking(move || served.since(last)).await;
     let since = since.map_err(|_| Problem::of(Code::Io, "the history could not be read"))?;
     Ok(match since? {

@@ -143,10 +143,17 @@ impl Visit {
         lock.ok_or_else(|| no_lease(lease))
     }
 
-    fn check_count(&self, coming: usize) -> Result<(), Problem> {
-        let most = self.app.locks_each;
-        let has = self.served().count_of(&self.caller.id);
-        if has + coming <= most {
+    /// Refuses more locks than one person may have. What they have already is not one more.
+    pub(crate) fn check_count(&self, wanted: &[(RepoPath, Kind, LeaseId)]) -> Result<(), Problem> {
+        let (most, person) = (self.app.locks_each, &self.caller.id);
+        if self.served().count_of(person) + wanted.len() <= most {
+            return Ok(());
+        }
+        // Near the limit it is worth the while to count in earnest.
+        let held = self.served().keys_of(person, SystemClock.now());
+        let has = held.len();
+        let coming = wanted.iter().filter(|(path, ..)| !held.contains(&path.key())).count();
+        if coming == 0 || has + coming <= most {
             return Ok(());
         }
         let detail = format!("{} has {has} locks; {most} are the most", self.caller.id);
@@ -174,7 +181,7 @@ pub(crate) async fn lock(visit: Visit, Body(request): Body<LockRequest>) -> Resu
     let me = visit.holder(request.session.as_deref())?;
     let usual = if request.session.is_some() { SESSION_TTL } else { terms.ttl };
     let wanted = wanted(&request.paths)?;
-    visit.check_count(wanted.len())?;
+    visit.check_count(&wanted)?;
     let taking = Taking {
         wanted,
         reason: checked_reason(request.reason)?,

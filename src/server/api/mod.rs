@@ -122,14 +122,18 @@ pub(crate) fn key(path: &str) -> Result<Key, Problem> {
 }
 
 /// Where a page ended, as clients hand it back.
+///
+/// It is never empty, though the key of the whole repository is: to many clients an empty cursor means the end.
 pub(crate) fn cursor_of(key: &Key) -> String {
-    URL_SAFE_NO_PAD.encode(key.as_bytes())
+    format!("k{}", URL_SAFE_NO_PAD.encode(key.as_bytes()))
 }
 
 pub(crate) fn key_of(cursor: &str) -> Result<Key, Problem> {
-    let bytes = URL_SAFE_NO_PAD.decode(cursor);
-    let bytes = bytes.map_err(|_| Problem::bad_usage("that is no cursor of this server's"))?;
-    Ok(Key::of(&bytes))
+    let bytes = cursor.strip_prefix('k').map(|key| URL_SAFE_NO_PAD.decode(key));
+    match bytes {
+        Some(Ok(bytes)) => Ok(Key::of(&bytes)),
+        _ => Err(Problem::bad_usage("that is no cursor of this server's")),
+    }
 }
 
 /// How many are wanted, of at most so many.

@@ -1,8 +1,12 @@
 //! A home of its own for each test: git configuration, repositories, people.
 
 pub(crate) mod clones;
+#[cfg(feature = "server")]
+pub(crate) mod events;
 pub(crate) mod history;
 pub(crate) mod http;
+#[cfg(feature = "server")]
+pub(crate) mod server;
 pub(crate) mod stream;
 
 use std::ffi::OsStr;
