@@ -138,7 +138,7 @@ enum Command {
     Doctor(doctor::Arguments),
     /// Serve locks over HTTP: for browsers, backends and Git LFS clients
     #[cfg(feature = "server")]
-    Serve(serve::Arguments),
+    Serve(Box<serve::Arguments>),
     /// Keep the users of `serve`: who they are, what they may do, their tokens
     #[cfg(feature = "server")]
     User(user::Arguments),

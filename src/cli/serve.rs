@@ -44,7 +44,12 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "ADDRESS", requires = "users")]
     trust_proxy: Vec<Network>,
     /// The header in which it says so
-    #[arg(long, value_name = "NAME", default_value = "X-Forwarded-User", requires = "trust_proxy")]
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "X-Forwarded-User",
+        requires = "trust_proxy"
+    )]
     proxy_header: String,
     /// Lead Git LFS clients there for contents; `{repo}` in it is the repository's name
     #[arg(long, value_name = "URL")]
@@ -76,7 +81,7 @@ impl Arguments {
             hosts,
             door: self.door(context)?,
             has_users: self.users.is_some(),
-            lfs_upstream: self.lfs_upstream.as_deref().map(|url| self.upstream(url)).transpose()?,
+            lfs_upstream: self.lfs_upstream.as_deref().map(upstream).transpose()?,
             tls: self.tls_cert.clone().zip(self.tls_key.clone()),
             access_log: self.access_log.clone(),
             connections: self.max_connections,
@@ -101,16 +106,10 @@ impl Arguments {
             (Some(root), ..) => Ok(Source::Root(root.clone())),
             (_, Some(repo), _) => Ok(Source::Repo(repo.clone())),
             (.., remote) => Ok(Source::Remote {
-                url: self.absolute(remote.as_deref().unwrap_or_default(), context),
+                url: absolute(remote.as_deref().unwrap_or_default(), context),
                 cache: self.cache(context)?,
             }),
         }
-    }
-
-    /// A path on this machine is not looked for from where our own repository lies.
-    fn absolute(&self, url: &str, context: &Context) -> String {
-        let path = context.directory.join(url);
-        if path.exists() { path.to_string_lossy().into_owned() } else { url.to_owned() }
     }
 
     fn cache(&self, context: &Context) -> Result<PathBuf> {
@@ -121,10 +120,12 @@ impl Arguments {
         let home = context.environment.home.home.as_ref();
         let cache = variable.filter(|path| path.is_absolute());
         let cache = cache.or_else(|| home.map(|home| home.join(".cache")));
-        cache.map(|cache| cache.join("git-latch")).ok_or_else(|| Error::BadUsage {
-            problem: "there is no home directory to keep what is fetched in".into(),
-            hint: Some("name one: --cache DIR".into()),
-        })
+        cache
+            .map(|cache| cache.join("git-latch"))
+            .ok_or_else(|| Error::BadUsage {
+                problem: "there is no home directory to keep what is fetched in".into(),
+                hint: Some("name one: --cache DIR".into()),
+            })
     }
 
     /// Who is let in: the users of a file, or whoever reaches this machine's own address, as the one who starts it.
@@ -140,16 +141,26 @@ impl Arguments {
         let owner = identity::owner(&context.environment, &config, None)?;
         Ok(Door::open(Caller::admin(owner.id, owner.name)))
     }
+}
 
-    /// The address below which `/objects` is.
-    fn upstream(&self, url: &str) -> Result<String> {
-        let is_http = url.starts_with("https://") || url.starts_with("http://");
-        if !is_http {
-            return Err(Error::BadUsage {
-                problem: format!("`{url}` is no URL that Git LFS clients could be led to"),
-                hint: Some("such as https://git.example.com/{repo}.git/info/lfs".into()),
-            });
-        }
-        Ok(url.to_owned())
+/// A path on this machine is not looked for from where our own repository lies.
+fn absolute(url: &str, context: &Context) -> String {
+    let path = context.directory.join(url);
+    if path.exists() {
+        path.to_string_lossy().into_owned()
+    } else {
+        url.to_owned()
     }
+}
+
+/// The address below which `/objects` is.
+fn upstream(url: &str) -> Result<String> {
+    let is_http = url.starts_with("https://") || url.starts_with("http://");
+    if !is_http {
+        return Err(Error::BadUsage {
+            problem: format!("`{url}` is no URL that Git LFS clients could be led to"),
+            hint: Some("such as https://git.example.com/{repo}.git/info/lfs".into()),
+        });
+    }
+    Ok(url.to_owned())
 }

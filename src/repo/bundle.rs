@@ -81,7 +81,8 @@ impl Bundle<'_> {
         for entry in base.into_iter().flatten() {
             let name = entry.name_bytes();
             let is_tree = entry.kind() == Some(ObjectType::Tree);
-            let is_changed = changes.files.contains_key(name) || changes.directories.contains_key(name);
+            let is_changed =
+                changes.files.contains_key(name) || changes.directories.contains_key(name);
             if !is_changed {
                 entries.insert(sorted_as(name, is_tree), (entry.filemode_raw(), entry.id()));
             }

@@ -16,8 +16,8 @@ use git2::{Repository, RepositoryOpenFlags};
 
 pub(crate) use objects::{Objects, Past, Revision};
 pub(crate) use packs::PackDirectory;
-pub(crate) use writing::Write;
 pub(crate) use trees::{Differing, Node, NodeKind};
+pub(crate) use writing::Write;
 
 use crate::error::{Error, Result};
 use crate::git::{Cancel, Git};

@@ -124,7 +124,10 @@ impl Objects {
             Err(e)
                 if matches!(
                     e.code(),
-                    ErrorCode::Modified | ErrorCode::Locked | ErrorCode::Exists | ErrorCode::NotFound
+                    ErrorCode::Modified
+                        | ErrorCode::Locked
+                        | ErrorCode::Exists
+                        | ErrorCode::NotFound
                 ) =>
             {
                 Ok(false)

@@ -14,7 +14,7 @@ use crate::guard::Guard;
 use crate::lock::Owner;
 use crate::path::{Kind, Place, RepoPath};
 use crate::policy::Policy;
-use crate::repo::{Node, Objects, Repo, Revision};
+use crate::repo::{Differing, Node, Objects, Repo, Revision};
 use crate::store::shared::Pooled;
 use crate::store::shared::tree::{self, Known};
 use crate::store::{HostedStore, LockStore, SharedStore, Sharing, files};
@@ -23,6 +23,8 @@ use crate::view::{Entry, Terms};
 
 /// Where a remote's `HEAD` lies in our repository: its policy, and the names of its files.
 const REMOTE_HEAD: &str = "refs/latch/head";
+/// From how many locks on a second thread pays for itself.
+const WORTH_A_THREAD: usize = 5_000;
 /// How long fetching a remote's `HEAD` may take.
 const LONGEST_FETCH: Duration = Duration::from_secs(600);
 
@@ -31,14 +33,17 @@ pub(super) struct Backend {
     repo: Repo,
     locks: Locks,
     /// What a directory holds, as of a commit.
-    listed: Mutex<(String, HashMap<String, Arc<Vec<String>>>)>,
+    listed: Mutex<Listed>,
     /// Held where no other server serves the repository.
     sole: Option<Guard>,
 }
 
+/// The files below directories, and the commit in which they are.
+type Listed = (String, HashMap<String, Arc<Vec<String>>>);
+
 enum Locks {
     Here(Arc<HostedStore>),
-    There(RwLock<SharedStore>),
+    There(Box<RwLock<SharedStore>>),
 }
 
 /// The objects of the lock ref, opened.
@@ -115,7 +120,7 @@ impl Backend {
         store.sync(None, clock)?;
         let backend = Backend {
             repo,
-            locks: Locks::There(RwLock::new(store)),
+            locks: Locks::There(Box::new(RwLock::new(store))),
             listed: Mutex::default(),
             sole: None,
         };
@@ -195,23 +200,29 @@ impl Backend {
     ) -> Result<Vec<(Place, Option<Entry>)>> {
         let old = known.map_or("", |(_, tree)| tree);
         let new = tip.map_or("", |tip| &tip.tree);
-        let differing = objects.differing_from(old, new)?;
-        let mut news = Vec::with_capacity(differing.len());
-        for difference in differing.into_iter().filter(|d| tree::is_lock(&d.path)) {
-            let place = Place::from_bytes(difference.path.clone());
-            let entry = match difference.new {
-                Some((oid, kind)) => {
-                    let path = difference.path;
-                    let node = Node { path, oid, kind };
-                    Some(tree::entry(objects, node, Known::Since(&|_| Some(now)))?)
-                }
-                None => None,
+        let mut differing = objects.differing_from(old, new)?;
+        differing.retain(|difference| tree::is_lock(&difference.path));
+        let news = if differing.len() < WORTH_A_THREAD {
+            read(objects, differing, now)?
+        } else {
+            let rest = differing.split_off(differing.len() / 2);
+            let Some((others, _)) = self.tip()? else {
+                return Ok(Vec::new());
             };
-            if let Locks::Here(store) = &self.locks {
-                let from = entry.as_ref().filter(|e| super::counts_from_arrival(e, now));
-                store.note_ahead(&place, from.map(|_| now));
+            std::thread::scope(|scope| {
+                let second = scope.spawn(move || read(&others, rest, now));
+                let mut news = read(objects, differing, now)?;
+                news.extend(second.join().expect("reading objects does not panic")?);
+                Ok::<_, Error>(news)
+            })?
+        };
+        if let Locks::Here(store) = &self.locks {
+            for (place, entry) in &news {
+                let from = entry
+                    .as_ref()
+                    .filter(|e| super::counts_from_arrival(e, now));
+                store.note_ahead(place, from.map(|_| now));
             }
-            news.push((place, entry));
         }
         Ok(news)
     }
@@ -269,7 +280,7 @@ impl Backend {
         let Some(head) = self.head()? else {
             return Ok(Arc::default());
         };
-        let known = |listed: &(String, HashMap<String, Arc<Vec<String>>>)| {
+        let known = |listed: &Listed| {
             let found = listed.1.get(directory.as_str()).cloned();
             found.filter(|_| listed.0 == head)
         };
@@ -291,6 +302,22 @@ impl Backend {
         listed.1.insert(directory.to_string(), files.clone());
         Ok(files)
     }
+}
+
+/// What lies in these places now.
+fn read(
+    objects: &Objects,
+    differing: Vec<Differing>,
+    now: DateTime<Utc>,
+) -> Result<Vec<(Place, Option<Entry>)>> {
+    let mut news = Vec::with_capacity(differing.len());
+    for Differing { path, new, .. } in differing {
+        let place = Place::from_bytes(path.clone());
+        let node = new.map(|(oid, kind)| Node { path, oid, kind });
+        let entry = node.map(|node| tree::entry(objects, node, Known::Since(&|_| Some(now))));
+        news.push((place, entry.transpose()?));
+    }
+    Ok(news)
 }
 
 /// Our repository for a remote: made where there is none.
@@ -339,7 +366,9 @@ fn fetch_head(repo: &Repo) -> Result<()> {
     match output {
         Some(output) if output.status.success() => Ok(()),
         // A remote without a branch has no policy.
-        Some(output) if String::from_utf8_lossy(&output.stderr).contains("couldn't find remote ref") => {
+        Some(output)
+            if String::from_utf8_lossy(&output.stderr).contains("couldn't find remote ref") =>
+        {
             Ok(())
         }
         Some(output) => Err(unreachable(&crate::store::shared::words(&output))),

@@ -39,6 +39,7 @@ use crate::lease::Renewal;
 use crate::lock::{Lock, Owner};
 use crate::path::{Claim, Key, Kind, RepoPath};
 use crate::policy::Policy;
+use crate::repo::{Objects, Revision};
 use crate::store::shared::history;
 use crate::time::Clock;
 use crate::view::{Content, Entry, Me, Terms};
@@ -64,7 +65,7 @@ pub struct Told {
 }
 
 /// Whom changes are told, in their order.
-type Tell = Box<dyn Fn(&Arc<Told>) + Send + Sync>;
+pub type Tell = Box<dyn Fn(&Arc<Told>) + Send + Sync>;
 
 /// A repository that is served.
 pub struct Served {
@@ -140,7 +141,7 @@ impl Served {
         clock: &dyn Clock,
         tell: Tell,
     ) -> Result<Self> {
-        let served = Served {
+        let opened = Served {
             name: name.to_owned(),
             table: RwLock::new(Table::new(policy.terms)),
             rules: RwLock::new(Arc::new(policy)),
@@ -155,14 +156,14 @@ impl Served {
             is_open: AtomicBool::new(false),
             tell,
         };
-        served.follow(clock)?;
+        opened.follow(clock)?;
         let now = Instant::now();
-        served.table(|table| {
+        opened.table(|table| {
             let locks = table.all().filter_map(Entry::lock);
-            locks.for_each(|lock| served.sessions.read_back(lock, now));
+            locks.for_each(|lock| opened.sessions.read_back(lock, now));
         });
-        served.is_open.store(true, Ordering::Release);
-        Ok(served)
+        opened.is_open.store(true, Ordering::Release);
+        Ok(opened)
     }
 
     /// Its name in addresses.
@@ -365,15 +366,14 @@ impl Served {
             return Ok(());
         }
         let terms = self.terms();
-        let news = self.backend.news(&objects, known.as_ref(), tip.as_ref(), now)?;
-        let events = match (&known, &tip) {
-            (None, Some(tip)) => history::all(&objects, tip, REPLAYED, &terms)?,
-            (Some((commit, tree)), Some(tip)) => {
-                let since = history::since(&objects, commit, tip, REPLAYED, &terms)?;
-                // A history that was dropped changes nothing.
-                since.or_else(|| (*tree == tip.tree).then(Vec::new))
-            }
-            _ => None,
+        let news = self
+            .backend
+            .news(&objects, known.as_ref(), tip.as_ref(), now)?;
+        // What was there at the start is no news.
+        let is_open = self.is_open.load(Ordering::Acquire);
+        let events = match tip.as_ref().filter(|_| is_open) {
+            Some(tip) => events_between(&objects, known.as_ref(), tip, &terms)?,
+            None => None,
         };
         let seq = tip.as_ref().map_or(0, crate::store::shared::seq_of);
         let after = self.seq();
@@ -382,8 +382,7 @@ impl Served {
         table.advance(tip, seq, news);
         drop(table);
         *guard(&self.confirmed_at) = now;
-        // What was there at the start is no news.
-        if self.is_open.load(Ordering::Acquire) {
+        if is_open {
             self.publish(after, seq, events);
         }
         Ok(())
@@ -393,7 +392,9 @@ impl Served {
     fn publish(&self, after: u64, seq: u64, events: Option<Vec<Event>>) {
         let parts = match events {
             Some(events) => {
-                events.iter().for_each(|event| self.sessions.note(event));
+                for event in &events {
+                    self.sessions.note(event);
+                }
                 self.parts(after, events)
             }
             None => vec![Told {
@@ -549,6 +550,21 @@ impl Served {
     pub fn end_session(&self, id: &str, owner: &str) {
         self.sessions.end(id, owner);
     }
+}
+
+/// What happened between what is known and a tip; `None` where nobody can tell.
+fn events_between(
+    objects: &Objects,
+    known: Option<&(String, String)>,
+    tip: &Revision,
+    terms: &Terms,
+) -> Result<Option<Vec<Event>>> {
+    let Some((commit, tree)) = known else {
+        return history::all(objects, tip, REPLAYED, terms);
+    };
+    let since = history::since(objects, commit, tip, REPLAYED, terms)?;
+    // A history that was dropped changes nothing.
+    Ok(since.or_else(|| (*tree == tip.tree).then(Vec::new)))
 }
 
 /// Somebody without a process here.

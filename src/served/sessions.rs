@@ -214,7 +214,10 @@ impl Sessions {
         let id = owner.workspace.clone().unwrap_or_default();
         let mut session = Session::new(owner, true, Instant::now());
         session.is_over = true;
-        session.leases = leases.into_iter().map(|renewal| (renewal.lease.clone(), renewal)).collect();
+        session.leases = leases
+            .into_iter()
+            .map(|renewal| (renewal.lease.clone(), renewal))
+            .collect();
         self.lock().entry(id).or_insert(session);
     }
 

@@ -262,9 +262,7 @@ impl Table {
         let mut keys = self.keys(query);
         for key in keys.by_ref() {
             let found = self.entries.get(key).into_iter().flatten();
-            let found: Vec<&Entry> = found
-                .filter(|entry| query.is_about(entry, &view))
-                .collect();
+            let found: Vec<&Entry> = found.filter(|entry| query.is_about(entry, &view)).collect();
             // One more than wanted: there is a next page then.
             if !found.is_empty() && entries.len() >= limit {
                 let last: Option<&Entry> = entries.last();
@@ -287,16 +285,18 @@ impl Table {
             return Box::new(found.into_iter().filter(move |key| is_after(key)));
         }
         if let Some(path) = &query.covers {
-            let found = self.above(path).chain([path.clone()]);
+            let found = above(path).chain([path.clone()]);
             let found: Vec<&Key> = found
                 .filter_map(|key| self.entries.get_key_value(&key).map(|(key, _)| key))
                 .collect();
             return Box::new(found.into_iter().filter(move |key| is_after(key)));
         }
-        let from = query.after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+        let from = query
+            .after
+            .as_ref()
+            .map_or(Bound::Unbounded, Bound::Excluded);
         if let Some(directory) = &query.under {
-            let above: Vec<&Key> = self
-                .above(directory)
+            let above: Vec<&Key> = above(directory)
                 .filter_map(|key| self.entries.get_key_value(&key).map(|(key, _)| key))
                 .filter(|key| is_after(key))
                 .collect();
@@ -320,12 +320,6 @@ impl Table {
                 .range::<Key, _>((from, Bound::Unbounded))
                 .map(|(key, _)| key),
         )
-    }
-
-    /// The directories above, the root first.
-    fn above(&self, key: &Key) -> impl Iterator<Item = Key> {
-        let all: Vec<Key> = key.ancestors().collect();
-        all.into_iter().rev()
     }
 
     /// For each name directly below a directory: how many live locks there are, and which lies on it.
@@ -366,6 +360,12 @@ impl Table {
     }
 }
 
+/// The directories above, the root first.
+fn above(key: &Key) -> impl Iterator<Item = Key> {
+    let all: Vec<Key> = key.ancestors().collect();
+    all.into_iter().rev()
+}
+
 /// What is locked on and below one name in a directory.
 #[derive(Clone, Debug, Default)]
 pub struct Below {
@@ -387,7 +387,10 @@ impl Query {
         self.holds(&entry.claim)
             && is(&self.owner, |id, wanted| id == wanted)
             && is(&self.person, is_or_below)
-            && self.search.as_deref().is_none_or(|text| mentions(entry, text))
+            && self
+                .search
+                .as_deref()
+                .is_none_or(|text| mentions(entry, text))
             && view.standing(entry) != Standing::Expired
     }
 

@@ -51,7 +51,8 @@ fn is_due_again(last: &mut Option<Instant>, every: Duration) -> bool {
 
 /// Whether a third of a lock's life is over.
 pub(super) fn is_due(lock: &Lock, now: DateTime<Utc>) -> bool {
-    let third = |seconds: u64| TimeDelta::seconds(i64::try_from(seconds / 3).unwrap_or(i64::MAX / 1000));
+    let third =
+        |seconds: u64| TimeDelta::seconds(i64::try_from(seconds / 3).unwrap_or(i64::MAX / 1000));
     let due = lock.ttl.as_secs().map(|s| lock.heartbeat_at + third(s));
     due.is_some_and(|due| now >= due)
 }
@@ -98,13 +99,22 @@ impl Served {
         let policy = self.backend.policy()?;
         let terms = policy.terms;
         if policy.share_ref != self.policy().share_ref {
-            tracing::warn!(repo = self.name(), "`[share] ref` has changed: start the server again");
+            tracing::warn!(
+                repo = self.name(),
+                "`[share] ref` has changed: start the server again"
+            );
         }
-        let mut rules = self.rules.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut rules = self
+            .rules
+            .write()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         *rules = policy.into();
         drop(rules);
         self.backend.set_terms(terms);
-        let mut table = self.table.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut table = self
+            .table
+            .write()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         table.set_terms(terms);
         Ok(())
     }
@@ -112,7 +122,11 @@ impl Served {
     fn end_silent_sessions(&self, clock: &dyn Clock) {
         for over in self.sessions.end_silent(Instant::now()) {
             let id = over.owner.workspace.clone().unwrap_or_default();
-            tracing::info!(repo = self.name(), session = id, "session ended: it is silent");
+            tracing::info!(
+                repo = self.name(),
+                session = id,
+                "session ended: it is silent"
+            );
             let leases = if over.is_ours || self.backend.is_sole() {
                 over.leases
             } else {
@@ -173,7 +187,9 @@ impl Served {
                     tracing::info!(repo = self.name(), path = entry.shown_path(), "expired");
                 }
             }
-            Err(error) => tracing::warn!(repo = self.name(), %error, "expired locks are not removed"),
+            Err(error) => {
+                tracing::warn!(repo = self.name(), %error, "expired locks are not removed");
+            }
         }
     }
 }

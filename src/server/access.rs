@@ -21,7 +21,10 @@ impl AccessLog {
         let mut out: Box<dyn std::io::Write + Send> = if path == Path::new("-") {
             Box::new(std::io::stderr())
         } else {
-            let file = std::fs::OpenOptions::new().append(true).create(true).open(path);
+            let file = std::fs::OpenOptions::new()
+                .append(true)
+                .create(true)
+                .open(path);
             Box::new(file.map_err(Error::io("open", path))?)
         };
         let (sender, lines) = sync_channel(WAITING);

@@ -68,16 +68,32 @@ mod tests {
     #[test]
     fn names_with_slashes_become_one_component() {
         for (outside, expected) in [
-            ("/api/v1/repos/team/game/-/locks", "/api/v1/repos/team%2Fgame/-/locks"),
-            ("/api/v1/repos/team%2Fgame/-/locks/1/renew", "/api/v1/repos/team%2Fgame/-/locks/1/renew"),
-            ("/team/game.git/info/lfs/locks/verify", "/-/lfs/team%2Fgame.git/locks/verify"),
+            (
+                "/api/v1/repos/team/game/-/locks",
+                "/api/v1/repos/team%2Fgame/-/locks",
+            ),
+            (
+                "/api/v1/repos/team%2Fgame/-/locks/1/renew",
+                "/api/v1/repos/team%2Fgame/-/locks/1/renew",
+            ),
+            (
+                "/team/game.git/info/lfs/locks/verify",
+                "/-/lfs/team%2Fgame.git/locks/verify",
+            ),
             ("/team/game", "/-/page/team%2Fgame"),
             ("/team/game/-/history", "/-/page/team%2Fgame/history"),
             ("/x/", "/-/page/x"),
         ] {
             assert_eq!(inside(outside).as_deref(), Some(expected));
         }
-        for fixed in ["/", "/api", "/healthz", "/-/page.css", "/api/openapi.json", "/api/v1/repos/x"] {
+        for fixed in [
+            "/",
+            "/api",
+            "/healthz",
+            "/-/page.css",
+            "/api/openapi.json",
+            "/api/v1/repos/x",
+        ] {
             assert_eq!(inside(fixed), None, "{fixed}");
         }
     }

@@ -117,7 +117,10 @@ impl App {
         admitted.map_err(|denied| {
             self.metrics.denied();
             match denied {
-                Denied::Missing => Problem::of(Code::NoIdentity, "who are you? name and password are needed"),
+                Denied::Missing => Problem::of(
+                    Code::NoIdentity,
+                    "who are you? name and password are needed",
+                ),
                 Denied::Wrong => Problem::of(Code::NoIdentity, "name, password or token are wrong"),
                 Denied::TooMany { retry_after } => Problem::new(
                     StatusCode::TOO_MANY_REQUESTS,
@@ -140,7 +143,11 @@ impl App {
             .map_err(|_| Problem::of(Code::NotARepository, "no repository is called that"))?;
         let name = name.strip_suffix(".git").unwrap_or(&name);
         let Some(role) = caller.role_in(name) else {
-            let detail = format!("{} has no role in {}", caller.id, crate::path::quoted(name.as_bytes()));
+            let detail = format!(
+                "{} has no role in {}",
+                caller.id,
+                crate::path::quoted(name.as_bytes())
+            );
             return Err(Problem::of(Code::Forbidden, detail));
         };
         let repo = self.repos.find(name).await?;

@@ -5,9 +5,9 @@ use std::sync::{Arc, OnceLock};
 use axum::body::Bytes;
 
 use crate::event::Event;
+use crate::lock::{Lock, Owner};
 use crate::report::Viewpoint;
 use crate::served::{Told, me};
-use crate::lock::{Lock, Owner};
 use crate::time::{Clock as _, SystemClock};
 use crate::view::Me;
 
@@ -61,7 +61,9 @@ fn nobody() -> Me {
 
 /// The word that everything has to be read again.
 pub(crate) fn reset(seq: u64) -> Bytes {
-    Bytes::from(format!("id: {seq}\nevent: reset\ndata: {{\"seq\":{seq}}}\n\n"))
+    Bytes::from(format!(
+        "id: {seq}\nevent: reset\ndata: {{\"seq\":{seq}}}\n\n"
+    ))
 }
 
 fn written(told: &Told, events: &[Event], reader: &Me) -> Bytes {

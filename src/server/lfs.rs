@@ -46,7 +46,12 @@ pub(crate) fn router() -> Router<Shared> {
         .route("/{repo}/locks/verify", post(verify))
         .route("/{repo}/locks/{id}/unlock", post(unlock))
         .route("/{repo}/objects/{*rest}", any(objects))
-        .fallback(async || Refused(Problem::of(Code::Forbidden, "that is no address of the locking API")))
+        .fallback(async || {
+            Refused(Problem::of(
+                Code::Forbidden,
+                "that is no address of the locking API",
+            ))
+        })
 }
 
 /// A problem, as these clients read it.
@@ -61,7 +66,8 @@ impl From<Problem> for Refused {
 impl axum::response::IntoResponse for Refused {
     fn into_response(self) -> Response {
         let mut problem = self.0;
-        if problem.status == StatusCode::NOT_FOUND && problem.code == Code::NotARepository.as_str() {
+        if problem.status == StatusCode::NOT_FOUND && problem.code == Code::NotARepository.as_str()
+        {
             problem.status = StatusCode::FORBIDDEN;
         }
         problem.into_lfs()
@@ -86,7 +92,11 @@ fn answer(status: StatusCode, body: Value) -> Response {
 
 /// A lock as these clients read it: owner and moment always there.
 fn shown(id: &str, path: &str, lock: &Lock) -> Value {
-    let name = if lock.owner.name.is_empty() { &lock.owner.id } else { &lock.owner.name };
+    let name = if lock.owner.name.is_empty() {
+        &lock.owner.id
+    } else {
+        &lock.owner.name
+    };
     json!({
         "id": id,
         "path": path,
@@ -100,7 +110,11 @@ fn shown_entry(entry: &Entry) -> Value {
     match entry.lock() {
         Some(lock) => {
             let path = lock.path.as_str();
-            let slash = if lock.kind == Kind::Directory { "/" } else { "" };
+            let slash = if lock.kind == Kind::Directory {
+                "/"
+            } else {
+                ""
+            };
             shown(lock.lease.as_str(), &format!("{path}{slash}"), lock)
         }
         None => json!({
@@ -142,9 +156,17 @@ async fn create(Client(visit): Client, body: Bytes) -> Result<Response, Refused>
         if taken.outcome == crate::lease::Outcome::Acquired {
             return Ok(answer(StatusCode::CREATED, json!({"lock": body})));
         }
-        let until = lock.expires_at().map_or("you unlock it".to_owned(), |at| at.format("%Y-%m-%d %H:%M UTC").to_string());
-        let message = format!("`{}` is locked by you already; renewed until {until}", lock.path);
-        return Ok(answer(StatusCode::CONFLICT, json!({"lock": body, "message": message})));
+        let until = lock.expires_at().map_or("you unlock it".to_owned(), |at| {
+            at.format("%Y-%m-%d %H:%M UTC").to_string()
+        });
+        let message = format!(
+            "`{}` is locked by you already; renewed until {until}",
+            lock.path
+        );
+        return Ok(answer(
+            StatusCode::CONFLICT,
+            json!({"lock": body, "message": message}),
+        ));
     }
     let refusal = acquired.refused.first();
     let holder = refusal.and_then(|refusal| refusal.holder.as_ref());
@@ -153,7 +175,10 @@ async fn create(Client(visit): Client, body: Bytes) -> Result<Response, Refused>
     };
     let message = held_in_words(&request.path, holder);
     debug_assert!(key != Key::root() || kind == Kind::Directory);
-    Ok(answer(StatusCode::CONFLICT, json!({"lock": shown_entry(holder), "message": message})))
+    Ok(answer(
+        StatusCode::CONFLICT,
+        json!({"lock": shown_entry(holder), "message": message}),
+    ))
 }
 
 #[derive(Deserialize)]
@@ -213,9 +238,15 @@ struct Verify {
 async fn verify(Client(visit): Client, body: Bytes) -> Result<Response, Refused> {
     let request: Verify = parse(&body)?;
     visit.renew_due();
-    let limit = request.limit.filter(|n| *n > 0).and_then(|n| usize::try_from(n).ok());
+    let limit = request
+        .limit
+        .filter(|n| *n > 0)
+        .and_then(|n| usize::try_from(n).ok());
     let limit = limit.unwrap_or(PAGE).min(PAGE);
-    let cursor = request.cursor.as_deref().filter(|cursor| !cursor.is_empty());
+    let cursor = request
+        .cursor
+        .as_deref()
+        .filter(|cursor| !cursor.is_empty());
     let (after, told) = cursor.map(place_of).transpose()?.unwrap_or((None, 0));
     let query = Query {
         after,
@@ -234,7 +265,9 @@ async fn verify(Client(visit): Client, body: Bytes) -> Result<Response, Refused>
 /// Where a page of a verification ended: after a key, and within the directory lock that follows, after so many files.
 fn place_of(cursor: &str) -> Result<(Option<Key>, usize), Problem> {
     let (key, told) = cursor.split_once('.').unwrap_or((cursor, "0"));
-    let told = told.parse().map_err(|_| Problem::bad_usage("that is no cursor of this server's"))?;
+    let told = told
+        .parse()
+        .map_err(|_| Problem::bad_usage("that is no cursor of this server's"))?;
     let key = (!key.is_empty()).then(|| key_of(key)).transpose()?;
     Ok((key, told))
 }
@@ -267,7 +300,11 @@ impl Page {
             };
             let room = limit.saturating_sub(page.len()).max(1);
             for (n, file) in files.iter().enumerate().skip(told).take(room) {
-                page.push(visit, &entry, shown(&format!("{}_{n}", lock.lease), file, lock));
+                page.push(
+                    visit,
+                    &entry,
+                    shown(&format!("{}_{n}", lock.lease), file, lock),
+                );
             }
             if told + room < files.len().min(SPREAD) {
                 let key = last.as_ref().map_or(String::new(), cursor_of);
@@ -300,13 +337,18 @@ impl Page {
 }
 
 /// The tracked files below a directory lock; `None` for a file's.
-async fn files_of(visit: &Visit, entry: &Entry) -> Result<Option<std::sync::Arc<Vec<String>>>, Problem> {
+async fn files_of(
+    visit: &Visit,
+    entry: &Entry,
+) -> Result<Option<std::sync::Arc<Vec<String>>>, Problem> {
     let Some(lock) = entry.lock().filter(|lock| lock.kind == Kind::Directory) else {
         return Ok(None);
     };
     let (served, path): (_, RepoPath) = (visit.repo.served.clone(), lock.path.clone());
     let reading = tokio::task::spawn_blocking(move || served.files_below(&path));
-    let read = reading.await.map_err(|_| Problem::of(Code::Io, "the files cannot be read"))?;
+    let read = reading
+        .await
+        .map_err(|_| Problem::of(Code::Io, "the files cannot be read"))?;
     Ok(Some(read?))
 }
 
@@ -327,10 +369,17 @@ async fn unlock(
     let id = id.split('_').next().unwrap_or_default();
     let entry = visit.served().lease(id, SystemClock.now());
     let Some(lock) = entry.as_ref().and_then(Entry::lock) else {
-        let detail = format!("there is no lock of the id `{}`", crate::path::escaped(id.as_bytes()));
+        let detail = format!(
+            "there is no lock of the id `{}`",
+            crate::path::escaped(id.as_bytes())
+        );
         return Err(Problem::of(Code::NotHeld, detail).into());
     };
-    let insist = if request.force { Insist::Yes } else { Insist::No };
+    let insist = if request.force {
+        Insist::Yes
+    } else {
+        Insist::No
+    };
     let me = visit.me(PLACE);
     let reason = request.force.then(|| "git lfs unlock --force".to_owned());
     let entry = visit.release(lock, &me, insist, reason).await?;
@@ -366,7 +415,8 @@ async fn objects(
             Code::Unsupported,
             "this server keeps locks, not contents",
         );
-        let problem = problem.with_hint("its admin can name the server of the contents: --lfs-upstream URL");
+        let problem =
+            problem.with_hint("its admin can name the server of the contents: --lfs-upstream URL");
         return problem.into_lfs();
     };
     let repo = repo.strip_suffix(".git").unwrap_or(&repo);
@@ -375,10 +425,19 @@ async fn objects(
         parts.collect::<Vec<_>>().join("/")
     };
     let base = upstream.replace("{repo}", &escape(repo));
-    let query = request.uri().query().map_or(String::new(), |query| format!("?{query}"));
-    let target = format!("{}/objects/{}{query}", base.trim_end_matches('/'), escape(&rest));
+    let query = request
+        .uri()
+        .query()
+        .map_or(String::new(), |query| format!("?{query}"));
+    let target = format!(
+        "{}/objects/{}{query}",
+        base.trim_end_matches('/'),
+        escape(&rest)
+    );
     match HeaderValue::from_str(&target) {
-        Ok(target) => (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, target)]).into_response(),
+        Ok(target) => {
+            (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, target)]).into_response()
+        }
         Err(_) => Problem::bad_usage("that is no address").into_lfs(),
     }
 }

@@ -53,7 +53,10 @@ pub(super) struct Listen {
 /// Reads a certificate and its key.
 pub(super) fn tls(cert: &Path, key: &Path) -> Result<TlsAcceptor> {
     let bad = |what: &'static str, path: &Path, problem: String| Error::BadUsage {
-        problem: format!("the {what} in `{}` cannot be used: {problem}", path.display()),
+        problem: format!(
+            "the {what} in `{}` cannot be used: {problem}",
+            path.display()
+        ),
         hint: Some("PEM files are wanted: --tls-cert with the whole chain, --tls-key".into()),
     };
     let certs: Result<Vec<CertificateDer<'static>>, _> =
@@ -114,7 +117,10 @@ impl Listen {
             });
         }
         drop(self.listener);
-        if tokio::time::timeout(LAST_REQUESTS, graceful.shutdown()).await.is_err() {
+        if tokio::time::timeout(LAST_REQUESTS, graceful.shutdown())
+            .await
+            .is_err()
+        {
             tracing::info!("connections that did not end are cut");
         }
     }
@@ -170,7 +176,10 @@ fn prepare(stream: &TcpStream) -> io::Result<()> {
 /// Out of file descriptors, say: there is nothing to do but wait for some to come back.
 async fn pause_after(error: &io::Error) {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
-    if matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset) {
+    if matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionRefused | ConnectionReset
+    ) {
         return;
     }
     tracing::warn!(%error, "connections cannot be accepted");

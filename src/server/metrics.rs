@@ -60,24 +60,44 @@ impl Metrics {
 
     fn register(&mut self) {
         let all = &mut self.registry;
-        all.register("requests", "Requests that were answered", self.requests.clone());
+        all.register(
+            "requests",
+            "Requests that were answered",
+            self.requests.clone(),
+        );
         all.register_with_unit(
             "request_duration",
             "Time until a request was answered",
             Unit::Seconds,
             self.seconds.clone(),
         );
-        all.register("denied", "Requests without valid credentials", self.denied.clone());
-        all.register("connections", "Connections that are open", self.connections.clone());
+        all.register(
+            "denied",
+            "Requests without valid credentials",
+            self.denied.clone(),
+        );
+        all.register(
+            "connections",
+            "Connections that are open",
+            self.connections.clone(),
+        );
         all.register(
             "connections_turned_away",
             "Connections over the limit",
             self.turned_away.clone(),
         );
-        all.register("locks", "Locks, expired ones that nobody has removed yet too", self.locks.clone());
+        all.register(
+            "locks",
+            "Locks, expired ones that nobody has removed yet too",
+            self.locks.clone(),
+        );
         all.register("sessions", "Sessions that live", self.sessions.clone());
         all.register("streams", "Open streams of events", self.listeners.clone());
-        all.register("waiting", "Requests for changes that wait", self.waiting.clone());
+        all.register(
+            "waiting",
+            "Requests for changes that wait",
+            self.waiting.clone(),
+        );
         all.register("seq", "The number of the last change", self.changes.clone());
     }
 
@@ -90,7 +110,9 @@ impl Metrics {
         let known = ["GET", "HEAD", "POST", "DELETE", "OPTIONS"];
         let method = known.iter().find(|known| **known == method.as_str());
         let method = method.map_or("other", |known| known).to_owned();
-        self.requests.get_or_create(&Answered { method, status }).inc();
+        self.requests
+            .get_or_create(&Answered { method, status })
+            .inc();
         self.seconds.observe(seconds);
     }
 
@@ -105,7 +127,9 @@ impl Metrics {
             self.locks.get_or_create(&of).set(number(locks));
             self.sessions.get_or_create(&of).set(number(sessions));
             self.waiting.get_or_create(&of).set(number(waiting));
-            self.listeners.get_or_create(&of).set(number(hosted.listeners()));
+            self.listeners
+                .get_or_create(&of)
+                .set(number(hosted.listeners()));
             let seq = i64::try_from(hosted.served.seq()).unwrap_or(i64::MAX);
             self.changes.get_or_create(&of).set(seq);
         }

@@ -129,16 +129,24 @@ async fn serve(options: Options, ready: impl FnOnce(&str)) -> Result<()> {
         None => None,
     };
     if options.has_users && tls.is_none() && !options.listen.ip().is_loopback() {
-        tracing::warn!("passwords cross the network in clear: give --tls-cert and --tls-key, or put a proxy with TLS before it");
+        tracing::warn!(
+            "passwords cross the network in clear: give --tls-cert and --tls-key, or put a proxy with TLS before it"
+        );
     }
-    let log = options.access_log.as_deref().map(AccessLog::open).transpose()?;
+    let log = options
+        .access_log
+        .as_deref()
+        .map(AccessLog::open)
+        .transpose()?;
     let listener = TcpListener::bind(options.listen).await.map_err(|error| {
         Error::bad_usage(
             format!("cannot listen on {}: {error}", options.listen),
             "another server may be there: `--listen ADDRESS:PORT` takes another, port 0 any",
         )
     })?;
-    let address = listener.local_addr().map_err(Error::io("ask for the address of", "the server"))?;
+    let address = listener
+        .local_addr()
+        .map_err(Error::io("ask for the address of", "the server"))?;
     let (end, ending) = watch::channel(false);
     let app = Arc::new(App {
         repos: Repos::new(options.source, options.server)?,
@@ -188,10 +196,17 @@ fn router(app: Shared, log: Option<AccessLog>) -> Router {
         .fallback(web::nothing)
         .layer(DefaultBodyLimit::max(BODY))
         .layer(RequestBodyTimeoutLayer::new(BODY_STANDS_STILL))
-        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, ANSWER))
+        .layer(TimeoutLayer::with_status_code(
+            StatusCode::SERVICE_UNAVAILABLE,
+            ANSWER,
+        ))
         .layer(from_fn_with_state(app.clone(), safety::guard))
         .layer(CatchPanicLayer::custom(|_| {
-            problem::Problem::of(Code::Io, "something went wrong here; it is in the server's log").into_response()
+            problem::Problem::of(
+                Code::Io,
+                "something went wrong here; it is in the server's log",
+            )
+            .into_response()
         }))
         .layer(from_fn(unknown_methods))
         .layer(from_fn_with_state((app.clone(), log), observe))
@@ -213,9 +228,15 @@ async fn unknown_methods(request: Request, next: Next) -> Response {
         Code::BadUsage,
         "that cannot be done with this address",
     );
-    let mut answer = if is_lfs { problem.into_lfs() } else { problem.into_response() };
+    let mut answer = if is_lfs {
+        problem.into_lfs()
+    } else {
+        problem.into_response()
+    };
     if let Some(allow) = response.headers().get(axum::http::header::ALLOW) {
-        answer.headers_mut().insert(axum::http::header::ALLOW, allow.clone());
+        answer
+            .headers_mut()
+            .insert(axum::http::header::ALLOW, allow.clone());
     }
     answer
 }
@@ -229,13 +250,20 @@ async fn observe(
     let began = Instant::now();
     let method = request.method().clone();
     let told = log.as_ref().map(|_| {
-        let peer = request.extensions().get::<axum::extract::ConnectInfo<SocketAddr>>();
-        let client = peer.map(|peer| app.door.client_of(peer.0.ip(), request.headers()).to_string());
+        let peer = request
+            .extensions()
+            .get::<axum::extract::ConnectInfo<SocketAddr>>();
+        let client = peer.map(|peer| {
+            app.door
+                .client_of(peer.0.ip(), request.headers())
+                .to_string()
+        });
         (request.uri().to_string(), client)
     });
     let response = next.run(request).await;
     let took = began.elapsed().as_secs_f64();
-    app.metrics.answered(&method, response.status().as_u16(), took);
+    app.metrics
+        .answered(&method, response.status().as_u16(), took);
     if let (Some(log), Some((target, client))) = (log, told) {
         log.say(json!({
             "at": crate::time::rfc3339(chrono::Utc::now()),

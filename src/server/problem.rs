@@ -17,7 +17,7 @@ pub(crate) struct Problem {
     pub(crate) detail: String,
     hint: Option<String>,
     retry_after: Option<Duration>,
-    more: Map<String, Value>,
+    more: Option<Box<Map<String, Value>>>,
 }
 
 /// Seconds after which it may be worth while to ask again.
@@ -31,7 +31,7 @@ impl Problem {
             detail: detail.into(),
             hint: None,
             retry_after: None,
-            more: Map::new(),
+            more: None,
         }
     }
 
@@ -55,7 +55,8 @@ impl Problem {
     }
 
     pub(crate) fn with(mut self, key: &str, value: impl serde::Serialize) -> Self {
-        self.more.insert(key.to_owned(), json!(value));
+        let more = self.more.get_or_insert_default();
+        more.insert(key.to_owned(), json!(value));
         self
     }
 
@@ -84,7 +85,7 @@ impl Problem {
             Some(hint) => format!("{}; {hint}", self.detail),
             None => self.detail.clone(),
         };
-        let mut body = self.more.clone();
+        let mut body = self.more.as_deref().cloned().unwrap_or_default();
         body.insert("message".into(), json!(message));
         let mut response = (self.status, Json(Value::Object(body))).into_response();
         let lfs = HeaderValue::from_static(super::lfs::MEDIA_TYPE);
@@ -107,7 +108,7 @@ impl IntoResponse for Problem {
             if let Some(hint) = &self.hint {
                 object.insert("hint".into(), json!(hint));
             }
-            object.extend(self.more.clone());
+            object.extend(self.more.as_deref().cloned().unwrap_or_default());
         }
         let mut response = (self.status, Json(body)).into_response();
         let problem = HeaderValue::from_static("application/problem+json");
@@ -143,7 +144,11 @@ impl From<&Error> for Problem {
         }
         let mut problem = Problem::of(error.code(), detail);
         if problem.status == StatusCode::SERVICE_UNAVAILABLE {
-            tracing::warn!(code = problem.code, error = problem.detail, "the store is away");
+            tracing::warn!(
+                code = problem.code,
+                error = problem.detail,
+                "the store is away"
+            );
             problem.retry_after = Some(SOON);
         }
         problem.hint = match error.code() {

@@ -12,7 +12,7 @@ use super::frames::Frames;
 use super::problem::Problem;
 use crate::error::{Code, Error, Result};
 use crate::event::Author;
-use crate::served::{Ask, Served, Turn};
+use crate::served::{Ask, Served, Tell, Turn};
 use crate::time::{Clock as _, SystemClock};
 
 /// How many changes a reader of events may be behind.
@@ -71,14 +71,19 @@ impl Hosted {
     /// Has a change made, and waits for it.
     pub(crate) async fn change<T: Send + 'static>(&self, ask: Ask<T>) -> Result<(u64, T), Problem> {
         let (sender, answer) = oneshot::channel();
-        let turn = self.served.submit(ask, move |result| drop(sender.send(result)));
+        let turn = self
+            .served
+            .submit(ask, move |result| drop(sender.send(result)));
         if turn == Turn::Mine {
             let served = self.served.clone();
             tokio::task::spawn_blocking(move || served.drain(&SystemClock));
         }
         match answer.await {
             Ok(result) => result.map_err(|error| Problem::from(&*error)),
-            Err(_) => Err(Problem::of(Code::Busy, "the change was not made; try again")),
+            Err(_) => Err(Problem::of(
+                Code::Busy,
+                "the change was not made; try again",
+            )),
         }
     }
 
@@ -200,7 +205,9 @@ impl Repos {
         }
         let root = root.canonicalize().ok()?;
         let found = [format!("{name}.git"), name.to_owned()];
-        let found = found.iter().filter_map(|name| root.join(name).canonicalize().ok());
+        let found = found
+            .iter()
+            .filter_map(|name| root.join(name).canonicalize().ok());
         // Under its one name: who may do what goes by it.
         let is_called = |path: &PathBuf| {
             let below = path.strip_prefix(&root).ok().and_then(Path::to_str);
@@ -213,7 +220,10 @@ impl Repos {
     /// Those that are open.
     pub(crate) fn open(&self) -> Vec<Arc<Hosted>> {
         let opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
-        opened.values().filter_map(|cell| cell.get().cloned()).collect()
+        opened
+            .values()
+            .filter_map(|cell| cell.get().cloned())
+            .collect()
     }
 
     /// The names of all there are, with the number of locks of those that are open.
@@ -230,7 +240,10 @@ impl Repos {
             let found = open.iter().find(|hosted| hosted.served.name() == name);
             found.map_or(0, |hosted| hosted.served.counts().0)
         };
-        names.into_iter().map(|name| (name.clone(), count(&name))).collect()
+        names
+            .into_iter()
+            .map(|name| (name.clone(), count(&name)))
+            .collect()
     }
 }
 
@@ -240,7 +253,11 @@ fn name_of(path: &str) -> String {
     let path = path.strip_suffix("/.git").unwrap_or(path);
     let last = path.rsplit(['/', ':']).next().unwrap_or(path);
     let name = last.strip_suffix(".git").unwrap_or(last);
-    if is_name(name) { name.to_owned() } else { "repository".into() }
+    if is_name(name) {
+        name.to_owned()
+    } else {
+        "repository".into()
+    }
 }
 
 /// Whether a name can be a repository's: plain components, none hidden, none reserved.
@@ -252,7 +269,9 @@ fn is_name(name: &str) -> bool {
     let first = name.split('/').next().unwrap_or_default();
     name.len() <= 1024
         && !name.is_empty()
-        && !name.split('/').any(|part| part.is_empty() || part == "-" || part.ends_with(".git"))
+        && !name
+            .split('/')
+            .any(|part| part.is_empty() || part == "-" || part.strip_suffix(".git").is_some())
         && !name.chars().any(|c| c.is_control() || c == '\\')
         && !RESERVED.contains(&first)
         && Path::new(name).components().all(is_plain)
@@ -289,8 +308,7 @@ async fn open(name: String, source: Source, server: Author) -> Result<Arc<Hosted
     let shown = name.clone();
     let sender = events.clone();
     let opening = tokio::task::spawn_blocking(move || {
-        let tell: Box<dyn Fn(&Arc<crate::served::Told>) + Send + Sync> =
-            Box::new(move |told| drop(sender.send(Arc::new(Frames::of(told)))));
+        let tell: Tell = Box::new(move |told| drop(sender.send(Arc::new(Frames::of(told)))));
         match &source {
             Source::Remote { url, cache } => {
                 Served::open_remote(&name, url, cache, server, &SystemClock, tell)
@@ -300,10 +318,9 @@ async fn open(name: String, source: Source, server: Author) -> Result<Arc<Hosted
             }
         }
     });
-    let opened = opening.await.map_err(std::io::Error::other);
-    let served = Arc::new(opened.map_err(Error::io("open", &shown))??);
+    let joined = opening.await.map_err(std::io::Error::other);
     let hosted = Arc::new(Hosted {
-        served,
+        served: Arc::new(joined.map_err(Error::io("open", &shown))??),
         events,
         answers: Mutex::default(),
     });
@@ -332,8 +349,8 @@ mod tests {
     #[test]
     fn names_that_lead_elsewhere_are_no_names() {
         for name in [
-            "", ".", "..", "../x", "a/../b", "/etc", "a//b", "a/", ".git", "a/.b", "-", "-/x", "api", "a\\b",
-            "a\0b", "metrics", "a.git/b", "a/-/b",
+            "", ".", "..", "../x", "a/../b", "/etc", "a//b", "a/", ".git", "a/.b", "-", "-/x",
+            "api", "a\\b", "a\0b", "metrics", "a.git/b", "a/-/b",
         ] {
             assert!(!is_name(name), "{name:?}");
         }

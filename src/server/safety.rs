@@ -47,7 +47,11 @@ pub(crate) async fn guard(State(app): State<Shared>, request: Request, next: Nex
     };
     let headers = response.headers_mut();
     let kind = text(headers, "content-type").unwrap_or_default();
-    let for_pages: &[_] = if kind.starts_with("text/html") { &FOR_PAGES } else { &[] };
+    let for_pages: &[_] = if kind.starts_with("text/html") {
+        &FOR_PAGES
+    } else {
+        &[]
+    };
     for (name, value) in HEADERS.iter().chain(for_pages) {
         if !headers.contains_key(*name) {
             headers.insert(*name, HeaderValue::from_static(value));
@@ -60,7 +64,11 @@ fn check(app: &Shared, request: &Request) -> Result<(), Problem> {
     let target = request.uri().path_and_query();
     if target.is_some_and(|target| target.as_str().len() > LONGEST_TARGET) {
         let problem = format!("the address is longer than {LONGEST_TARGET} bytes");
-        return Err(Problem::new(StatusCode::URI_TOO_LONG, Code::BadUsage, problem));
+        return Err(Problem::new(
+            StatusCode::URI_TOO_LONG,
+            Code::BadUsage,
+            problem,
+        ));
     }
     let headers = request.headers();
     let host = host_of(request);
@@ -75,17 +83,25 @@ fn check(app: &Shared, request: &Request) -> Result<(), Problem> {
     let length = text(headers, "content-length").and_then(|length| length.parse().ok());
     if length.is_some_and(|length: usize| length > BODY) {
         // Nobody has to send it first.
-        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, Code::BadUsage, "the body is too large"));
+        return Err(Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            Code::BadUsage,
+            "the body is too large",
+        ));
     }
     let is_safe = [Method::GET, Method::HEAD, Method::OPTIONS].contains(request.method());
     if is_safe {
         return Ok(());
     }
     if !is_same_origin(headers, host.as_deref().unwrap_or_default()) {
-        return Err(Problem::of(Code::Forbidden, "the request comes from a page of somebody else's"));
+        return Err(Problem::of(
+            Code::Forbidden,
+            "the request comes from a page of somebody else's",
+        ));
     }
     if *request.method() == Method::POST && !has_our_type(headers) {
-        let problem = "the body must be JSON: send `Content-Type: application/json`, with an empty body too";
+        let problem =
+            "the body must be JSON: send `Content-Type: application/json`, with an empty body too";
         return Err(Problem::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Code::BadUsage,
@@ -117,12 +133,17 @@ fn is_ours(app: &Shared, host: &str) -> bool {
     let address = name.trim_start_matches('[').trim_end_matches(']');
     address.parse::<IpAddr>().is_ok()
         || name == "localhost"
-        || app.hosts.iter().any(|ours| ours.eq_ignore_ascii_case(name) || ours.eq_ignore_ascii_case(host))
+        || app
+            .hosts
+            .iter()
+            .any(|ours| ours.eq_ignore_ascii_case(name) || ours.eq_ignore_ascii_case(host))
 }
 
 fn without_port(host: &str) -> &str {
     match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) && !name.ends_with(':') => name,
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) && !name.ends_with(':') => {
+            name
+        }
         _ => host,
     }
 }
@@ -136,8 +157,11 @@ fn is_same_origin(headers: &HeaderMap, host: &str) -> bool {
         None => true,
         Some(origin) => {
             let origin = origin.to_str().unwrap_or_default().to_ascii_lowercase();
-            let rest = origin.strip_prefix("https://").or(origin.strip_prefix("http://"));
-            let is_default = |rest: &str| [":80", ":443"].iter().any(|p| format!("{rest}{p}") == host);
+            let rest = origin
+                .strip_prefix("https://")
+                .or(origin.strip_prefix("http://"));
+            let is_default =
+                |rest: &str| [":80", ":443"].iter().any(|p| format!("{rest}{p}") == host);
             rest.is_some_and(|rest| rest == host || is_default(rest))
         }
     }
@@ -164,7 +188,8 @@ mod tests {
 
     #[test]
     fn a_page_of_somebody_elses_changes_nothing() {
-        let is_fine = |name, value| is_same_origin(&headers(&[(name, value)]), "latch.example:7420");
+        let is_fine =
+            |name, value| is_same_origin(&headers(&[(name, value)]), "latch.example:7420");
         assert!(is_same_origin(&headers(&[]), "latch.example:7420"));
         assert!(is_fine("origin", "http://latch.example:7420"));
         assert!(is_fine("sec-fetch-site", "same-origin"));

@@ -1,5 +1,6 @@
 //! What browsers are shown, and what looks after the server: pages, health, numbers, the API's document.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, Path, Query, Request, State};
@@ -34,8 +35,14 @@ pub(super) fn router() -> Router<Shared> {
         .route("/metrics", get(metrics))
         .route("/api", get(api_page))
         .route("/api/openapi.json", get(document))
-        .route("/-/page.css", get(async || asset("text/css; charset=utf-8", page::STYLE)))
-        .route("/-/page.js", get(async || asset("text/javascript; charset=utf-8", page::SCRIPT)))
+        .route(
+            "/-/page.css",
+            get(async || asset("text/css; charset=utf-8", page::STYLE)),
+        )
+        .route(
+            "/-/page.js",
+            get(async || asset("text/javascript; charset=utf-8", page::SCRIPT)),
+        )
         .route("/-/page/{repo}", get(repository))
         .route("/-/page/{repo}/history", get(history))
 }
@@ -51,7 +58,7 @@ pub(super) fn escaped(text: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             escaped.push(char::from(byte));
         } else {
-            escaped.push_str(&format!("%{byte:02X}"));
+            let _ = write!(escaped, "%{byte:02X}");
         }
     }
     escaped
@@ -95,7 +102,9 @@ impl FromRequestParts<Shared> for Looking {
 /// What nothing answers to.
 pub(super) async fn nothing(headers: HeaderMap) -> Response {
     let problem = Problem::not_found("there is nothing at this address");
-    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
+    let accept = headers
+        .get(header::ACCEPT)
+        .and_then(|accept| accept.to_str().ok());
     if accept.is_some_and(|accept| accept.contains("text/html")) {
         return Shown(problem).into_response();
     }
@@ -126,11 +135,20 @@ async fn ready(State(app): State<Shared>) -> Response {
     let is_behind = |hosted: &Arc<super::repos::Hosted>| {
         now - hosted.served.as_of() > chrono::TimeDelta::seconds(60)
     };
-    let behind: Vec<String> = app.repos.open().iter().filter(|h| is_behind(h)).map(|h| h.served.name().to_owned()).collect();
+    let behind: Vec<String> = app
+        .repos
+        .open()
+        .iter()
+        .filter(|h| is_behind(h))
+        .map(|h| h.served.name().to_owned())
+        .collect();
     if behind.is_empty() {
         return "ready\n".into_response();
     }
-    let text = format!("the lock ref of these cannot be read: {}\n", behind.join(", "));
+    let text = format!(
+        "the lock ref of these cannot be read: {}\n",
+        behind.join(", ")
+    );
     (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
 }
 
@@ -165,13 +183,18 @@ async fn repository(
     Query(view): Query<View>,
 ) -> Result<Html<String>, Shown> {
     let under = directory(view.under.as_deref())?;
-    let named = visit.repo.served.clone();
-    let below = under.clone();
-    let names = tokio::task::spawn_blocking(move || named.names_in(&below)).await;
-    let names = names.map_err(|_| Problem::of(Code::Io, "the files cannot be read"))?;
-    let names = names.map_err(Problem::from)?;
+    let reading = {
+        let (served, below) = (visit.repo.served.clone(), under.clone());
+        tokio::task::spawn_blocking(move || served.names_in(&below))
+    };
+    let read = reading.await;
+    let read = read.map_err(|_| Problem::of(Code::Io, "the files cannot be read"))?;
+    let tracked = read.map_err(Problem::from)?;
     let (served, now) = (visit.served(), SystemClock.now());
-    let is_mine = view.mine.as_deref().is_some_and(|mine| !matches!(mine, "" | "0" | "false"));
+    let is_mine = view
+        .mine
+        .as_deref()
+        .is_some_and(|mine| !matches!(mine, "" | "0" | "false"));
     let query = served::Query {
         under: (!under.is_root()).then(|| under.key()),
         person: is_mine.then(|| visit.caller.id.clone()),
@@ -182,7 +205,7 @@ async fn repository(
     };
     let listed = served.list(&query, now);
     let found = served.below(&under.key(), now);
-    let folder = folder(&under, &names, &found);
+    let folder = folder(&under, &tracked, &found);
     let entries: Vec<&Entry> = listed.entries.iter().collect();
     let next = listed.next.as_ref().map(api::cursor_of);
     let page = RepositoryPage {
@@ -227,7 +250,11 @@ fn folder<'a>(
     names: &[(String, Kind)],
     found: &'a std::collections::BTreeMap<Vec<u8>, served::Below>,
 ) -> Vec<FolderItem<'a>> {
-    let prefix = if under.is_root() { String::new() } else { format!("{under}/") };
+    let prefix = if under.is_root() {
+        String::new()
+    } else {
+        format!("{under}/")
+    };
     let mut items: Vec<FolderItem<'a>> = Vec::new();
     let mut seen = std::collections::BTreeSet::new();
     for (name, kind) in names {
@@ -247,13 +274,25 @@ fn folder<'a>(
         if seen.contains(&Key::of(key)) {
             continue;
         }
-        let name = below.shown.split('/').nth(depth).unwrap_or(&below.shown).to_owned();
+        let name = below
+            .shown
+            .split('/')
+            .nth(depth)
+            .unwrap_or(&below.shown)
+            .to_owned();
         let is_directory = below.count > 0
-            || below.lock.as_ref().is_some_and(|entry| entry.claim.kind == Kind::Directory);
+            || below
+                .lock
+                .as_ref()
+                .is_some_and(|entry| entry.claim.kind == Kind::Directory);
         items.push(FolderItem {
             path: format!("{prefix}{name}"),
             name,
-            kind: if is_directory { Kind::Directory } else { Kind::File },
+            kind: if is_directory {
+                Kind::Directory
+            } else {
+                Kind::File
+            },
             lock: below.lock.as_ref(),
             locked_below: below.count,
         });
@@ -274,7 +313,11 @@ async fn history(
     Query(past): Query<Past>,
 ) -> Result<Html<String>, Shown> {
     let named = past.path.filter(|path| !path.is_empty());
-    let path = named.as_deref().map(api::target).transpose()?.map(|(path, _)| path);
+    let path = named
+        .as_deref()
+        .map(api::target)
+        .transpose()?
+        .map(|(path, _)| path);
     let shown = path.as_ref().map(RepoPath::to_string);
     let found = api::history::page(&visit, path, past.cursor.as_deref(), EVENTS).await?;
     let next = api::history::cursor_of(&found);

@@ -76,16 +76,13 @@ pub(crate) async fn stream(
     let last: Option<u64> = last.and_then(|id| id.trim().parse().ok());
     // Before what was missed is looked up: what happens meanwhile is in both, and told once.
     let news = visit.repo.listen();
-    let (told, mut waiting, first) = match last {
-        Some(last) => {
-            let (told, waiting) = missed(&visit, &reader, last).await?;
-            (told, waiting, format!("{RETRY}\n"))
-        }
-        None => {
-            // Whoever is cut off before the first event has a number to come back with as well.
-            let seq = visit.served().seq();
-            (seq, VecDeque::new(), format!("{RETRY}id: {seq}\n\n"))
-        }
+    let (told, mut waiting, first) = if let Some(last) = last {
+        let (told, waiting) = missed(&visit, &reader, last).await?;
+        (told, waiting, format!("{RETRY}\n"))
+    } else {
+        // Whoever is cut off before the first event has a number to come back with as well.
+        let seq = visit.served().seq();
+        (seq, VecDeque::new(), format!("{RETRY}id: {seq}\n\n"))
     };
     waiting.push_front(Bytes::from(first));
     let stream = Events {
@@ -134,10 +131,13 @@ struct Joined {
 
 impl Joined {
     fn new(visit: &Visit, session: &str) -> Option<Self> {
-        visit.served().join(session, &visit.caller.id).then(|| Joined {
-            served: visit.repo.served.clone(),
-            session: session.to_owned(),
-        })
+        visit
+            .served()
+            .join(session, &visit.caller.id)
+            .then(|| Joined {
+                served: visit.repo.served.clone(),
+                session: session.to_owned(),
+            })
     }
 }
 

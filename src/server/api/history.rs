@@ -44,11 +44,24 @@ pub(crate) struct Which {
 )]
 pub(crate) async fn list(visit: Visit, Asked(which): Asked<Which>) -> Result<Response, Problem> {
     let limit = limit(which.limit, USUAL, MOST)?;
-    let path = which.path.as_deref().map(target).transpose()?.map(|(path, _)| path);
+    let path = which
+        .path
+        .as_deref()
+        .map(target)
+        .transpose()?
+        .map(|(path, _)| path);
     let page = page(&visit, path, which.cursor.as_deref(), limit).await?;
     let (me, terms) = (visit.me(""), visit.served().terms());
-    let viewpoint = Viewpoint { me: &me, now: SystemClock.now(), terms: &terms };
-    let events: Vec<_> = page.events.iter().map(|event| viewpoint.event(event)).collect();
+    let viewpoint = Viewpoint {
+        me: &me,
+        now: SystemClock.now(),
+        terms: &terms,
+    };
+    let events: Vec<_> = page
+        .events
+        .iter()
+        .map(|event| viewpoint.event(event))
+        .collect();
     let mut body = json!({"events": events});
     if let Some(next) = cursor_of(&page) {
         body["next_cursor"] = json!(next);
@@ -58,7 +71,9 @@ pub(crate) async fn list(visit: Visit, Asked(which): Asked<Which>) -> Result<Res
 
 /// Where the next page begins, as clients hand it back: a commit, and how many of its events are told.
 pub(crate) fn cursor_of(page: &Page) -> Option<String> {
-    page.next.as_ref().map(|(commit, told)| format!("{commit}.{told}"))
+    page.next
+        .as_ref()
+        .map(|(commit, told)| format!("{commit}.{told}"))
 }
 
 /// A page of the history.

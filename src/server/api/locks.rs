@@ -78,7 +78,9 @@ fn ttl_of(text: Option<&str>, terms: &Terms) -> Result<Option<Ttl>, Problem> {
     let ttl: Ttl = text.parse().map_err(Problem::bad_usage)?;
     if ttl > terms.max_ttl {
         let max = terms.max_ttl;
-        return Err(Problem::bad_usage(format!("a ttl of `{ttl}` is over the policy's max_ttl of `{max}`")));
+        return Err(Problem::bad_usage(format!(
+            "a ttl of `{ttl}` is over the policy's max_ttl of `{max}`"
+        )));
     }
     Ok(Some(ttl))
 }
@@ -95,8 +97,15 @@ fn wanted(paths: &[String]) -> Result<Vec<(RepoPath, Kind, LeaseId)>, Problem> {
         return Err(Problem::bad_usage("no paths are named"));
     }
     if paths.len() > PATHS {
-        let detail = format!("{} paths at once are too many: {PATHS} are the most", paths.len());
-        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, Code::BadUsage, detail));
+        let detail = format!(
+            "{} paths at once are too many: {PATHS} are the most",
+            paths.len()
+        );
+        return Err(Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            Code::BadUsage,
+            detail,
+        ));
     }
     let now = SystemClock.now();
     let mut kinds = HashMap::new();
@@ -104,7 +113,7 @@ fn wanted(paths: &[String]) -> Result<Vec<(RepoPath, Kind, LeaseId)>, Problem> {
     for path in paths {
         let (path, kind) = target(path)?;
         match kinds.insert(path.key(), kind) {
-            Some(before) if before == kind => continue,
+            Some(before) if before == kind => {}
             Some(_) => {
                 let detail = format!("`{path}` is named as a file and as a directory");
                 return Err(Problem::bad_usage(detail));
@@ -131,7 +140,7 @@ impl Visit {
         let mut me = self.me(PLACE);
         let workspace = lock.owner.workspace.as_deref();
         if lock.owner.id == self.caller.id && workspace.is_some_and(is_session) {
-            me.owner.workspace = lock.owner.workspace.clone();
+            me.owner.workspace.clone_from(&lock.owner.workspace);
         }
         me
     }
@@ -152,13 +161,18 @@ impl Visit {
         // Near the limit it is worth the while to count in earnest.
         let held = self.served().keys_of(person, SystemClock.now());
         let has = held.len();
-        let coming = wanted.iter().filter(|(path, ..)| !held.contains(&path.key())).count();
+        let coming = wanted
+            .iter()
+            .filter(|(path, ..)| !held.contains(&path.key()))
+            .count();
         if coming == 0 || has + coming <= most {
             return Ok(());
         }
         let detail = format!("{} has {has} locks; {most} are the most", self.caller.id);
-        Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, Code::Refused, detail)
-            .with_hint("give back what is not needed any more"))
+        Err(
+            Problem::new(StatusCode::TOO_MANY_REQUESTS, Code::Refused, detail)
+                .with_hint("give back what is not needed any more"),
+        )
     }
 }
 
@@ -175,11 +189,18 @@ impl Visit {
         (status = 503, description = "The store is away, or busy", body = schema::Problem, content_type = "application/problem+json"),
     )
 )]
-pub(crate) async fn lock(visit: Visit, Body(request): Body<LockRequest>) -> Result<Response, Problem> {
+pub(crate) async fn lock(
+    visit: Visit,
+    Body(request): Body<LockRequest>,
+) -> Result<Response, Problem> {
     visit.require(Role::Editor)?;
     let terms = visit.served().terms();
     let me = visit.holder(request.session.as_deref())?;
-    let usual = if request.session.is_some() { SESSION_TTL } else { terms.ttl };
+    let usual = if request.session.is_some() {
+        SESSION_TTL
+    } else {
+        terms.ttl
+    };
     let wanted = wanted(&request.paths)?;
     visit.check_count(&wanted)?;
     let taking = Taking {
@@ -187,32 +208,59 @@ pub(crate) async fn lock(visit: Visit, Body(request): Body<LockRequest>) -> Resu
         reason: checked_reason(request.reason)?,
         ttl: ttl_of(request.ttl.as_deref(), &terms)?.unwrap_or(usual.min(terms.max_ttl)),
         steal: if request.steal { Steal::Yes } else { Steal::No },
-        several: if request.partial { Several::Partial } else { Several::Together },
+        several: if request.partial {
+            Several::Partial
+        } else {
+            Several::Together
+        },
     };
     let ask = Ask::lock(me.clone(), taking, visit.may_force());
     let (_, acquired) = visit.repo.change(ask).await?;
-    let viewpoint = Viewpoint { me: &me, now: SystemClock.now(), terms: &terms };
+    let viewpoint = Viewpoint {
+        me: &me,
+        now: SystemClock.now(),
+        terms: &terms,
+    };
     tell_stolen(&visit, &acquired);
     answer(&acquired, &viewpoint)
 }
 
 fn tell_stolen(visit: &Visit, acquired: &Acquired) {
-    for taken in acquired.locked.iter().filter(|t| t.outcome == Outcome::Stolen) {
+    for taken in acquired
+        .locked
+        .iter()
+        .filter(|t| t.outcome == Outcome::Stolen)
+    {
         let (repo, by) = (visit.served().name(), &visit.caller.id);
         tracing::info!(repo, path = %taken.lock.path, by, "stolen");
     }
 }
 
 fn answer(acquired: &Acquired, viewpoint: &Viewpoint<'_>) -> Result<Response, Problem> {
-    let refused: Vec<_> = acquired.refused.iter().map(|r| viewpoint.refusal(r)).collect();
+    let refused: Vec<_> = acquired
+        .refused
+        .iter()
+        .map(|r| viewpoint.refusal(r))
+        .collect();
     if acquired.locked.is_empty() && !refused.is_empty() {
         let is_forbidden = acquired.refused.iter().all(|r| r.code == Code::Forbidden);
-        let code = if is_forbidden { Code::Forbidden } else { Code::Held };
+        let code = if is_forbidden {
+            Code::Forbidden
+        } else {
+            Code::Held
+        };
         let problem = Problem::of(code, refusal_in_words(acquired));
         return Err(problem.with("refused", refused));
     }
-    let is_news = acquired.locked.iter().any(|t| t.outcome != Outcome::Renewed);
-    let status = if is_news { StatusCode::CREATED } else { StatusCode::OK };
+    let is_news = acquired
+        .locked
+        .iter()
+        .any(|t| t.outcome != Outcome::Renewed);
+    let status = if is_news {
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    };
     let locked: Vec<_> = acquired.locked.iter().map(|t| viewpoint.taken(t)).collect();
     Ok((status, Json(json!({"locked": locked, "refused": refused}))).into_response())
 }
@@ -238,13 +286,19 @@ pub(crate) fn held_in_words(path: &str, entry: &Entry) -> String {
         return format!("`{path}` is blocked by an unreadable lock");
     };
     let minutes = |at: chrono::DateTime<chrono::Utc>| at.format("%Y-%m-%d %H:%M UTC").to_string();
-    let through = if lock.path.as_str() == path || lock.path.key() == crate::path::Key::of(path.as_bytes()) {
-        String::new()
-    } else {
-        format!(" (through `{}`)", lock.path)
-    };
-    let until = lock.expires_at().map_or("it is unlocked".to_owned(), minutes);
-    let reason = lock.reason.as_deref().map_or(String::new(), |reason| format!(", \"{reason}\""));
+    let through =
+        if lock.path.as_str() == path || lock.path.key() == crate::path::Key::of(path.as_bytes()) {
+            String::new()
+        } else {
+            format!(" (through `{}`)", lock.path)
+        };
+    let until = lock
+        .expires_at()
+        .map_or("it is unlocked".to_owned(), minutes);
+    let reason = lock
+        .reason
+        .as_deref()
+        .map_or(String::new(), |reason| format!(", \"{reason}\""));
     format!(
         "`{path}` is locked{through} by {}, since {}, until {until}{reason}",
         lock.owner,
@@ -282,7 +336,11 @@ pub(crate) async fn renew(
     let ask = Ask::renew(me.clone(), vec![Renewal::of(&lock)], ttl);
     let (_, renewed) = visit.repo.change(ask).await?;
     let lock = renewed.renewed.first().ok_or_else(|| no_lease(&lease))?;
-    let viewpoint = Viewpoint { me: &me, now: SystemClock.now(), terms: &terms };
+    let viewpoint = Viewpoint {
+        me: &me,
+        now: SystemClock.now(),
+        terms: &terms,
+    };
     Ok(Json(viewpoint.lock(lock)).into_response())
 }
 
@@ -317,10 +375,18 @@ pub(crate) async fn unlock(
     let terms = visit.served().terms();
     let lock = visit.lock_of(&lease)?;
     let me = visit.as_holder_of(&lock);
-    let insist = if how.force == Some(true) { Insist::Yes } else { Insist::No };
+    let insist = if how.force == Some(true) {
+        Insist::Yes
+    } else {
+        Insist::No
+    };
     let reason = checked_reason(how.reason)?;
     let entry = visit.release(&lock, &me, insist, reason).await?;
-    let viewpoint = Viewpoint { me: &me, now: SystemClock.now(), terms: &terms };
+    let viewpoint = Viewpoint {
+        me: &me,
+        now: SystemClock.now(),
+        terms: &terms,
+    };
     Ok(Json(viewpoint.entry(&entry)).into_response())
 }
 
@@ -338,7 +404,13 @@ impl Visit {
             let detail = format!("{}; taking it away needs a reason", held_by(lock));
             return Err(Problem::bad_usage(detail));
         }
-        let ask = Ask::release(me.clone(), Renewal::of(lock), insist, self.may_force(), reason);
+        let ask = Ask::release(
+            me.clone(),
+            Renewal::of(lock),
+            insist,
+            self.may_force(),
+            reason,
+        );
         let (_, released) = self.repo.change(ask).await?;
         match released {
             Released::Free(entry) => {

@@ -56,7 +56,11 @@ fn unread(rejection: BytesRejection) -> Problem {
     if response.status() == StatusCode::PAYLOAD_TOO_LARGE {
         return Problem::new(response.status(), Code::BadUsage, "the body is too large");
     }
-    Problem::new(StatusCode::BAD_REQUEST, Code::BadUsage, "the body was cut short")
+    Problem::new(
+        StatusCode::BAD_REQUEST,
+        Code::BadUsage,
+        "the body was cut short",
+    )
 }
 
 pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
@@ -112,7 +116,11 @@ pub(crate) fn target(path: &str) -> Result<(RepoPath, Kind), Problem> {
         None => (path, Kind::File),
     };
     let path = RepoPath::new(bare)?;
-    let kind = if path.is_root() { Kind::Directory } else { kind };
+    let kind = if path.is_root() {
+        Kind::Directory
+    } else {
+        kind
+    };
     Ok((path, kind))
 }
 
@@ -129,7 +137,9 @@ pub(crate) fn cursor_of(key: &Key) -> String {
 }
 
 pub(crate) fn key_of(cursor: &str) -> Result<Key, Problem> {
-    let bytes = cursor.strip_prefix('k').map(|key| URL_SAFE_NO_PAD.decode(key));
+    let bytes = cursor
+        .strip_prefix('k')
+        .map(|key| URL_SAFE_NO_PAD.decode(key));
     match bytes {
         Some(Ok(bytes)) => Ok(Key::of(&bytes)),
         _ => Err(Problem::bad_usage("that is no cursor of this server's")),

@@ -78,7 +78,9 @@ pub(crate) async fn list(
     let end = end.map_or(0, |end| end.timestamp_millis());
     let tag = format!("W/\"{seq}-{end}\"");
     let is_known = |known: &str| known.split(',').any(|known| known.trim() == tag);
-    let known = headers.get(header::IF_NONE_MATCH).and_then(|known| known.to_str().ok());
+    let known = headers
+        .get(header::IF_NONE_MATCH)
+        .and_then(|known| known.to_str().ok());
     if known.is_some_and(is_known) {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response());
     }
@@ -88,8 +90,16 @@ pub(crate) async fn list(
         let (seq, _) = served.tag_at(now);
         let listed = served.list(&query, now);
         let (me, terms) = (visit.me(""), served.terms());
-        let viewpoint = Viewpoint { me: &me, now, terms: &terms };
-        let locks: Vec<_> = listed.entries.iter().map(|entry| viewpoint.entry(entry)).collect();
+        let viewpoint = Viewpoint {
+            me: &me,
+            now,
+            terms: &terms,
+        };
+        let locks: Vec<_> = listed
+            .entries
+            .iter()
+            .map(|entry| viewpoint.entry(entry))
+            .collect();
         let mut body = json!({"locks": [], "seq": seq, "as_of": rfc3339(served.as_of())});
         body["locks"] = json!(locks);
         if let Some(next) = &listed.next {
@@ -117,19 +127,26 @@ pub(crate) async fn list(
         (status = 503, description = "The store is away", body = schema::Problem, content_type = "application/problem+json"),
     )
 )]
-pub(crate) async fn one(
-    visit: Visit,
-    Named(lease): Named,
-) -> Result<Response, Problem> {
+pub(crate) async fn one(visit: Visit, Named(lease): Named) -> Result<Response, Problem> {
     let (now, terms) = (SystemClock.now(), visit.served().terms());
-    let entry = visit.served().lease(&lease, now).ok_or_else(|| no_lease(&lease))?;
+    let entry = visit
+        .served()
+        .lease(&lease, now)
+        .ok_or_else(|| no_lease(&lease))?;
     let me = visit.me("");
-    let viewpoint = Viewpoint { me: &me, now, terms: &terms };
+    let viewpoint = Viewpoint {
+        me: &me,
+        now,
+        terms: &terms,
+    };
     Ok(axum::Json(viewpoint.entry(&entry)).into_response())
 }
 
 /// Nothing lives under that lease.
 pub(crate) fn no_lease(lease: &str) -> Problem {
     let shown = crate::path::quoted(lease.as_bytes());
-    Problem::of(crate::error::Code::Lost, format!("no live lock has the lease {shown}"))
+    Problem::of(
+        crate::error::Code::Lost,
+        format!("no live lock has the lease {shown}"),
+    )
 }

@@ -1,5 +1,9 @@
 //! The shapes of answers, for the document: those of [`crate::report`], which writes them.
-#![allow(dead_code, reason = "described here, written there")]
+#![allow(
+    dead_code,
+    clippy::struct_field_names,
+    reason = "described here, written there"
+)]
 
 use utoipa::ToSchema;
 

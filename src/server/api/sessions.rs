@@ -31,8 +31,11 @@ pub(crate) struct SessionRequest {
 /// A session that this caller does not have.
 pub(crate) fn no_session(id: &str) -> Problem {
     let shown = crate::path::quoted(id.as_bytes());
-    Problem::of(Code::Lost, format!("you have no session {shown}: it has ended, or never was"))
-        .with_hint("begin a new one")
+    Problem::of(
+        Code::Lost,
+        format!("you have no session {shown}: it has ended, or never was"),
+    )
+    .with_hint("begin a new one")
 }
 
 /// Begin a session
@@ -82,18 +85,23 @@ pub(crate) async fn begin(
         (status = 503, description = "The store is away", body = schema::Problem, content_type = "application/problem+json"),
     )
 )]
-pub(crate) async fn heartbeat(
-    visit: Visit,
-    Named(id): Named,
-) -> Result<Response, Problem> {
+pub(crate) async fn heartbeat(visit: Visit, Named(id): Named) -> Result<Response, Problem> {
     let (now, terms) = (SystemClock.now(), visit.served().terms());
     let heard = visit.served().hear(&id, &visit.caller.id, now);
     let heard = heard.ok_or_else(|| no_session(&id))?;
     let mut owner = visit.owner("");
     owner.workspace = Some(id);
     let me = me(owner);
-    let viewpoint = Viewpoint { me: &me, now, terms: &terms };
-    let renewed: Vec<_> = heard.renewed.iter().map(|entry| viewpoint.entry(entry)).collect();
+    let viewpoint = Viewpoint {
+        me: &me,
+        now,
+        terms: &terms,
+    };
+    let renewed: Vec<_> = heard
+        .renewed
+        .iter()
+        .map(|entry| viewpoint.entry(entry))
+        .collect();
     let lost: Vec<_> = heard.lost.iter().map(|loss| viewpoint.loss(loss)).collect();
     Ok(Json(json!({"renewed": renewed, "lost": lost})).into_response())
 }
@@ -111,10 +119,7 @@ pub(crate) async fn heartbeat(
         (status = 503, description = "The store is away, or busy", body = schema::Problem, content_type = "application/problem+json"),
     )
 )]
-pub(crate) async fn end(
-    visit: Visit,
-    Named(id): Named,
-) -> Result<Response, Problem> {
+pub(crate) async fn end(visit: Visit, Named(id): Named) -> Result<Response, Problem> {
     let terms = visit.served().terms();
     let ended = visit.served().leases_of(&id, &visit.caller.id);
     let (me, leases) = ended.ok_or_else(|| no_session(&id))?;
@@ -122,10 +127,21 @@ pub(crate) async fn end(
         Vec::new()
     } else {
         // It ends when its locks are free: where they cannot be given back now, it can be asked again.
-        visit.repo.change(Ask::release_all(me.clone(), leases)).await?.1
+        visit
+            .repo
+            .change(Ask::release_all(me.clone(), leases))
+            .await?
+            .1
     };
     visit.served().end_session(&id, &visit.caller.id);
-    let viewpoint = Viewpoint { me: &me, now: SystemClock.now(), terms: &terms };
-    let released: Vec<_> = released.iter().map(|entry| viewpoint.entry(entry)).collect();
+    let viewpoint = Viewpoint {
+        me: &me,
+        now: SystemClock.now(),
+        terms: &terms,
+    };
+    let released: Vec<_> = released
+        .iter()
+        .map(|entry| viewpoint.entry(entry))
+        .collect();
     Ok(Json(json!({"released": released})).into_response())
 }

@@ -8,9 +8,9 @@ use maud::{Markup, html};
 use super::layout::kind_icon;
 use super::words::{self, Badge, Whose, visible};
 use super::{RepositoryPage, links};
-use crate::server::users::Role;
 use crate::lock::{Lock, Owner};
 use crate::report::Viewpoint;
+use crate::server::users::Role;
 use crate::view::{Content, Entry, Me};
 
 /// The table, and the template of its rows.

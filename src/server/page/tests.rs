@@ -4,9 +4,9 @@ use serde_json::json;
 use super::locks::Action;
 use super::words::{Badge, Whose};
 use super::*;
-use crate::served::mentions;
 use crate::lock::{LeaseId, Liveness, Lock, Owner, Process};
 use crate::path::{Claim, RepoPath};
+use crate::served::mentions;
 use crate::time::{Length, Ttl};
 use crate::view::Content;
 

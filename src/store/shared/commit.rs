@@ -114,7 +114,11 @@ impl Draft<'_> {
         }
         text.push_str(SERVED);
         text.push('\n');
-        for (lease, author) in self.on_behalf.iter().filter_map(|(p, a)| self.unusual(p, a)) {
+        for (lease, author) in self
+            .on_behalf
+            .iter()
+            .filter_map(|(p, a)| self.unusual(p, a))
+        {
             let _ = writeln!(text, "{BY}{lease} {}\t{}", author.id, author.name);
         }
         (&self.author, text)
@@ -184,7 +188,9 @@ impl SharedStore {
     }
 
     fn signature(&self) -> Author {
-        self.author.as_ref().map_or_else(Author::default, Author::from)
+        self.author
+            .as_ref()
+            .map_or_else(Author::default, Author::from)
     }
 }
 
@@ -196,7 +202,13 @@ pub(super) fn root(
     author: &Author,
 ) -> Result<String> {
     let message = message("compact: the history ends here", view.next_seq(), 0, None);
-    objects.write_commit(&tip.tree, None, &message, (&author.name, &author.id), view.now)
+    objects.write_commit(
+        &tip.tree,
+        None,
+        &message,
+        (&author.name, &author.id),
+        view.now,
+    )
 }
 
 fn message(words: &str, seq: u64, depth: u64, workspace: Option<&str>) -> String {

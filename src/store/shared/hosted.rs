@@ -46,7 +46,9 @@ impl std::ops::Deref for Pooled {
     type Target = Objects;
 
     fn deref(&self) -> &Objects {
-        self.objects.as_ref().expect("it is there until it is dropped")
+        self.objects
+            .as_ref()
+            .expect("it is there until it is dropped")
     }
 }
 
@@ -123,16 +125,14 @@ impl HostedStore {
 
     /// The repository's objects: opened once, and used by one after the other.
     pub(crate) fn objects(&self) -> Result<Pooled> {
-        let mut pool = guard(&self.pool);
-        let generation = pool.generation;
-        let objects = match pool.idle.pop() {
-            Some(objects) => objects,
-            None => {
-                drop(pool);
-                Objects::open(&self.repository)?
-                    .with_synced_refs(&self.directory.join("sync.config"))?
-            }
+        let (generation, idle) = {
+            let mut pool = guard(&self.pool);
+            (pool.generation, pool.idle.pop())
         };
+        let open = || {
+            Objects::open(&self.repository)?.with_synced_refs(&self.directory.join("sync.config"))
+        };
+        let objects = idle.map_or_else(open, Ok)?;
         Ok(Pooled {
             objects: Some(objects),
             generation,
@@ -150,7 +150,10 @@ impl HostedStore {
     /// The tip of the ref. One that vanished or went back is not accepted.
     pub(crate) fn tip(&self, objects: &Objects) -> Result<Option<Revision>> {
         // Before the ref, which others move meanwhile.
-        let accepted = self.accepted.read().map_or(None, |accepted| accepted.clone());
+        let accepted = self
+            .accepted
+            .read()
+            .map_or(None, |accepted| accepted.clone());
         let tip = objects.revision(&self.reference)?;
         let seq = tip.as_ref().map_or(0, seq_of);
         match (&accepted, &tip) {
@@ -204,7 +207,13 @@ impl HostedStore {
         now: DateTime<Utc>,
     ) -> Result<View> {
         let seen = |place: &Place| self.ahead.read().ok()?.get(place).copied();
-        tree::view(objects, tip, scope, Known::Since(&seen), (self.terms(), now))
+        tree::view(
+            objects,
+            tip,
+            scope,
+            Known::Since(&seen),
+            (self.terms(), now),
+        )
     }
 
     /// Looks after the disk: drops a history that has become long, and puts packs together.
@@ -286,4 +295,3 @@ impl LockStore for HostedStore {
         }
     }
 }
-

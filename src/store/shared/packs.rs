@@ -179,8 +179,18 @@ impl Packs {
         let git_dir = format!("--git-dir={}", self.directory.repository().display());
         let base = self.directory.scratch().join("pack");
         let base = base.to_string_lossy();
-        let begin = [git_dir.as_str(), "-c", "pack.writeReverseIndex=false", "pack-objects"];
-        let options = ["--quiet", "--threads=1", "--window=0", "--delta-base-offset"];
+        let begin = [
+            git_dir.as_str(),
+            "-c",
+            "pack.writeReverseIndex=false",
+            "pack-objects",
+        ];
+        let options = [
+            "--quiet",
+            "--threads=1",
+            "--window=0",
+            "--delta-base-offset",
+        ];
         let all = [&begin[..], &options, how, &[&base]].concat();
         let told = self.git.output_with_input(&all, input.into_bytes())?;
         let name = format!("pack-{}", String::from_utf8_lossy(&told).trim());
@@ -196,6 +206,9 @@ fn is_name(name: &str) -> bool {
 }
 
 fn nanos(meta: &fs::Metadata) -> u128 {
-    let since = meta.modified().ok().and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
+    let since = meta
+        .modified()
+        .ok()
+        .and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
     since.map_or(0, |since| since.as_nanos())
 }
