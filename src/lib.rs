@@ -72,6 +72,9 @@
 //! reading; [`agent`] acts on it, and keeps in [`first_edits`] which locks are its own to give back. Nothing depends on
 //! either.
 //!
+//! Where locks are served to others: [`served`] holds one repository's locks in memory as they follow the lock ref, and
+//! makes one change of all requests that wait; [`server`] is HTTP around it, the only one to name tokio and axum.
+//!
 //! What a hook goes through: [`edits`] asks git what was edited, [`check`] looks no further than necessary, [`judge`]
 //! compares, [`lockable`] knows the attribute of that name. Where pushes arrive [`receive`] judges them, and the lock ref.
 //!

@@ -174,6 +174,17 @@ impl Backend {
         }
     }
 
+    /// When the locks were last known to be those of the ref, if what is here has just been read.
+    pub(super) fn confirmed_at(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        match &self.locks {
+            Locks::Here(_) => Some(now),
+            Locks::There(store) => {
+                let store = store.read().unwrap_or_else(PoisonError::into_inner);
+                store.synced_at()
+            }
+        }
+    }
+
     /// The objects, and the tip; `None` where there are no objects yet.
     pub(super) fn tip(&self) -> Result<Option<(Opened, Option<Revision>)>> {
         match &self.locks {

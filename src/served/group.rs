@@ -89,11 +89,27 @@ impl Queue {
         Some(waiting.jobs.drain(..count).collect())
     }
 
+    /// Lets somebody else see to the queue if whoever does so now ends by a panic.
+    pub(super) fn at_work(&self) -> AtWork<'_> {
+        AtWork(self)
+    }
+
     /// Puts requests back, before all others.
     fn put_back(&self, jobs: Vec<Job>) {
         let mut waiting = self.lock();
         for job in jobs.into_iter().rev() {
             waiting.jobs.push_front(job);
+        }
+    }
+}
+
+/// Somebody who sees to the queue.
+pub(super) struct AtWork<'a>(&'a Queue);
+
+impl Drop for AtWork<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.lock().is_under_way = false;
         }
     }
 }

@@ -324,6 +324,7 @@ impl Served {
 
     /// Makes the changes that wait, until none does.
     pub fn drain(&self, clock: &dyn Clock) {
+        let _ending = self.queue.at_work();
         while let Some(jobs) = self.queue.next() {
             let published = || self.follow_if_possible(clock);
             let store = self.backend.store();
@@ -356,13 +357,15 @@ impl Served {
         let _following = guard(&self.following);
         let now = clock.now();
         let known = self.table(|table| table.tip().cloned());
-        let Some((objects, tip)) = self.backend.tip()? else {
-            *guard(&self.confirmed_at) = now;
+        let seen = self.backend.tip()?;
+        if let Some(at) = self.backend.confirmed_at(now) {
+            *guard(&self.confirmed_at) = at;
+        }
+        let Some((objects, tip)) = seen else {
             return Ok(());
         };
         let commit = tip.as_ref().map(|tip| tip.commit.as_str());
         if commit == known.as_ref().map(|(commit, _)| commit.as_str()) {
-            *guard(&self.confirmed_at) = now;
             return Ok(());
         }
         let terms = self.terms();
@@ -381,7 +384,6 @@ impl Served {
         let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
         table.advance(tip, seq, news);
         drop(table);
-        *guard(&self.confirmed_at) = now;
         if is_open {
             self.publish(after, seq, events);
         }
@@ -586,3 +588,6 @@ fn counts_from_arrival(entry: &Entry, now: DateTime<Utc>) -> bool {
 fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;

@@ -178,6 +178,7 @@ impl Repos {
         if let Some(hosted) = cell.as_ref().and_then(|cell| cell.get()) {
             return Ok(hosted.clone());
         }
+        self.check_root()?;
         let place = self.place(name).ok_or_else(absent)?;
         let cell = cell.unwrap_or_else(|| {
             let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
@@ -190,6 +191,17 @@ impl Repos {
             Problem::of(Code::Unreachable, Problem::from(&error).detail)
         });
         opened.cloned()
+    }
+
+    /// A root that is away, as a mount may be, is an outage: none of its repositories is gone.
+    fn check_root(&self) -> Result<(), Problem> {
+        match &self.source {
+            Source::Root(root) if !root.is_dir() => {
+                let detail = "the repositories are away at the moment";
+                Err(Problem::of(Code::Unreachable, detail))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Where a name leads; `None` where it leads nowhere, or anywhere else than below the root.

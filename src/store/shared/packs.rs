@@ -212,3 +212,85 @@ fn nanos(meta: &fs::Metadata) -> u128 {
         .and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
     since.map_or(0, |since| since.as_nanos())
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::Utc;
+
+    use super::*;
+    use crate::scratch::Scratch;
+
+    /// The packs of a bare repository, and a way to write one with a commit of a file.
+    fn packs(scratch: &Scratch) -> (Packs, Objects) {
+        let bare = scratch.with_origin();
+        let repo = Repo::discover(Path::new(&bare)).unwrap();
+        let directory = repo.common_dir().join("latch");
+        let tmp = directory.join("tmp");
+        fs::create_dir_all(&tmp).unwrap();
+        let objects = Objects::open(repo.common_dir()).unwrap();
+        (Packs::new(&repo, &directory, &tmp), objects)
+    }
+
+    fn commit(packs: &Packs, objects: &Objects, text: &str) -> String {
+        let put = [(b"a.lock".to_vec(), text.as_bytes().to_vec())];
+        let written = packs.write(objects, |to| {
+            let tree = to.write_tree(None, &put, &[])?;
+            to.write_commit(&tree, None, text, ("", ""), Utc::now())
+        });
+        written.unwrap()
+    }
+
+    fn there(packs: &Packs) -> usize {
+        let directory = packs.directory.repository().join("objects/pack");
+        let files = fs::read_dir(directory).unwrap().flatten();
+        files
+            .filter(|file| file.path().extension().is_some_and(|e| e == "pack"))
+            .count()
+    }
+
+    #[test]
+    fn many_packs_become_one_and_nothing_is_lost() {
+        let scratch = Scratch::new();
+        let (packs, objects) = packs(&scratch);
+        let commits: Vec<String> = (0..MANY)
+            .map(|n| commit(&packs, &objects, &n.to_string()))
+            .collect();
+        assert_eq!(there(&packs), MANY);
+        assert!(packs.roll_up().unwrap());
+        assert_eq!(there(&packs), 1);
+        let objects = Objects::open(packs.directory.repository()).unwrap();
+        for commit in commits {
+            objects.commit(&commit).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_was_dropped_goes_unless_git_has_touched_it() {
+        let scratch = Scratch::new();
+        let (packs, objects) = packs(&scratch);
+        let (gone, found) = (
+            commit(&packs, &objects, "one"),
+            commit(&packs, &objects, "two"),
+        );
+        let older = packs.all().unwrap();
+        let kept = commit(&packs, &objects, "three");
+        packs.keep_only(&kept, &older).unwrap();
+        let touched = fs::File::open(packs.directory.file(&older[1])).unwrap();
+        touched.set_modified(SystemTime::now()).unwrap();
+        packs.bury().unwrap();
+        assert!(
+            packs.directory.file(&older[0]).exists(),
+            "others may be reading it"
+        );
+        let list = fs::File::options()
+            .append(true)
+            .open(&packs.dropped)
+            .unwrap();
+        list.set_modified(SystemTime::now() - 2 * GRACE).unwrap();
+        packs.bury().unwrap();
+        let objects = Objects::open(packs.directory.repository()).unwrap();
+        assert!(objects.commit(&gone).is_err());
+        objects.commit(&found).unwrap();
+        objects.commit(&kept).unwrap();
+    }
+}
