@@ -18,8 +18,14 @@ const END: &str = "/-/";
 /// Addresses at the root that are no repositories.
 const FIXED: [&str; 5] = ["/", "/api", "/healthz", "/readyz", "/metrics"];
 
+/// What a request asked for, before it was led on.
+#[derive(Clone, Debug)]
+pub(super) struct Outside(pub(super) Uri);
+
 /// Leads a request to where the router has it.
 pub(super) fn lead<B>(mut request: Request<B>) -> Request<B> {
+    let outside = Outside(request.uri().clone());
+    request.extensions_mut().insert(outside);
     let uri = request.uri();
     let Some(path) = inside(uri.path()) else {
         return request;

@@ -258,7 +258,9 @@ async fn observe(
                 .client_of(peer.0.ip(), request.headers())
                 .to_string()
         });
-        (request.uri().to_string(), client)
+        let outside = request.extensions().get::<address::Outside>();
+        let target = outside.map_or_else(|| request.uri(), |outside| &outside.0);
+        (target.to_string(), client)
     });
     let response = next.run(request).await;
     let took = began.elapsed().as_secs_f64();

@@ -52,6 +52,27 @@ pub(crate) struct Viewer<'a> {
     pub(crate) role: Role,
 }
 
+/// Who is signed in, and what they may do where that is one thing.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Person<'a> {
+    /// The owner id that their locks get.
+    pub(crate) id: &'a str,
+    /// What people are shown.
+    pub(crate) shown: &'a str,
+    /// What they may do in the repository that is shown.
+    pub(crate) role: Option<Role>,
+}
+
+impl<'a> From<&Viewer<'a>> for Person<'a> {
+    fn from(viewer: &Viewer<'a>) -> Self {
+        Person {
+            id: viewer.id,
+            shown: viewer.shown,
+            role: Some(viewer.role),
+        }
+    }
+}
+
 /// Which locks a page shows.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Filter<'a> {

@@ -130,7 +130,7 @@ fn what_users_named_is_escaped() {
         }],
     });
     let others = [
-        repositories(&[(HOSTILE.into(), 1)], &ADA),
+        repositories(&[(HOSTILE.into(), Some(1))], (&ADA).into()),
         message(404, HOSTILE, HOSTILE),
         api(
             &json!({ "info": { "title": HOSTILE }, "paths": { HOSTILE: { "get": { "summary": HOSTILE } } } }),
