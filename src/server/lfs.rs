@@ -23,7 +23,7 @@ use crate::error::Code;
 use crate::lease::{Insist, Renewal, Several, Steal};
 use crate::lock::{LeaseId, Lock, is_or_below};
 use crate::path::{Key, Kind, RepoPath};
-use crate::served::{Ask, Query, Taking};
+use crate::served::{Ask, Listed, Query, Taking};
 use crate::time::{Clock as _, SystemClock};
 use crate::view::Entry;
 
@@ -202,7 +202,7 @@ async fn list(
     let now = SystemClock.now();
     let named = |text: Option<String>| text.filter(|text| !text.is_empty());
     if let Some(id) = named(which.id) {
-        let found = visit.served().lease(&id, now);
+        let found = visit.served().lease(lease_of(&id), now);
         let path = named(which.path).map(|path| Key::of(path.as_bytes()));
         let found = found.filter(|e| path.as_ref().is_none_or(|path| e.claim.key == *path));
         let locks: Vec<Value> = found.iter().map(shown_entry).collect();
@@ -249,12 +249,12 @@ async fn verify(Client(visit): Client, body: Bytes) -> Result<Response, Refused>
         .filter(|cursor| !cursor.is_empty());
     let (after, told) = cursor.map(place_of).transpose()?.unwrap_or((None, 0));
     let query = Query {
-        after,
+        after: after.clone(),
         limit: Some(limit),
         ..Query::default()
     };
     let listed = visit.served().list(&query, SystemClock.now());
-    let page = Page::of(&visit, listed.entries, listed.next, told, limit).await?;
+    let page = Page::of(&visit, listed, (after, told), limit).await?;
     let mut body = json!({"ours": page.ours, "theirs": page.theirs});
     if let Some(next) = page.next {
         body["next_cursor"] = json!(next);
@@ -282,16 +282,15 @@ struct Page {
 
 impl Page {
     /// Of locks in order; a directory's is one entry for each tracked file below it, as its clients know files only.
+    /// `last` is where the page before ended, and how many entries of the next lock were told there.
     async fn of(
         visit: &Visit,
-        entries: Vec<Entry>,
-        more: Option<Key>,
-        mut told: usize,
+        listed: Listed,
+        (mut last, mut told): (Option<Key>, usize),
         limit: usize,
     ) -> Result<Self, Problem> {
         let mut page = Page::default();
-        let mut last: Option<Key> = None;
-        for entry in entries {
+        for entry in listed.entries {
             let files = files_of(visit, &entry).await?;
             let Some((lock, files)) = entry.lock().zip(files) else {
                 page.push(visit, &entry, shown_entry(&entry));
@@ -318,7 +317,7 @@ impl Page {
                 return Ok(page);
             }
         }
-        page.next = more.as_ref().map(cursor_of);
+        page.next = listed.next.as_ref().map(cursor_of);
         Ok(page)
     }
 
@@ -352,6 +351,11 @@ async fn files_of(
     Ok(Some(read?))
 }
 
+/// The lease of an id: an entry of a directory lock stands for the lock.
+fn lease_of(id: &str) -> &str {
+    id.split_once('_').map_or(id, |(lease, _)| lease)
+}
+
 #[derive(Deserialize)]
 struct Unlock {
     #[serde(default)]
@@ -365,8 +369,7 @@ async fn unlock(
 ) -> Result<Response, Refused> {
     visit.require(Role::Editor)?;
     let request: Unlock = parse(&body)?;
-    // An entry of a directory lock stands for the lock.
-    let id = id.split('_').next().unwrap_or_default();
+    let id = lease_of(&id);
     let entry = visit.served().lease(id, SystemClock.now());
     let Some(lock) = entry.as_ref().and_then(Entry::lock) else {
         let detail = format!(

@@ -17,6 +17,10 @@ mod filesystems;
 mod hooks;
 mod hostile;
 mod init;
+#[cfg(feature = "server")]
+mod lfs;
+#[cfg(feature = "server")]
+mod lfs_protocol;
 mod library;
 mod links;
 mod list;
