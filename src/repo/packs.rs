@@ -68,13 +68,19 @@ impl PackDirectory {
     pub(crate) fn publish(&self, name: &str) -> Result<()> {
         for part in PARTS {
             let made = self.scratch.join(format!("{name}.{part}"));
+            let place = self.part(name, part);
+            // Two servers that make the same change in the same millisecond write the same pack, by the same name: the
+            // other one has synced it, and was faster.
+            let is_gone = |e: &std::io::Error| e.kind() == std::io::ErrorKind::NotFound;
             let file = match File::open(&made) {
-                Err(e) if e.kind() == std::io::ErrorKind::NotFound && part == "rev" => continue,
+                Err(e) if is_gone(&e) && (part == "rev" || place.exists()) => continue,
                 file => file.map_err(Error::io("open", &made))?,
             };
             file.sync_all().map_err(Error::io("sync", &made))?;
-            let place = self.part(name, part);
-            fs::rename(&made, &place).map_err(Error::io("write", &place))?;
+            match fs::rename(&made, &place) {
+                Err(e) if is_gone(&e) && place.exists() => {}
+                moved => moved.map_err(Error::io("write", &place))?,
+            }
         }
         let directory = self.repository.join("objects").join("pack");
         File::open(&directory)

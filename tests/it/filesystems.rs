@@ -10,7 +10,7 @@ use crate::support::stream::Stream;
 use crate::support::{LATCH, Sandbox, Tree};
 
 /// A mounted file system; unmounted when it is dropped.
-struct Mount(PathBuf);
+pub(crate) struct Mount(PathBuf);
 
 impl Mount {
     /// Runs what mounts one at the end of its arguments; `None` where that is not possible here.
@@ -26,7 +26,7 @@ impl Mount {
     }
 
     /// A small one in memory.
-    fn small(sandbox: &Sandbox) -> Option<Self> {
+    pub(crate) fn small(sandbox: &Sandbox) -> Option<Self> {
         let mut command = sandbox.command("mount");
         Self::by(
             sandbox,
@@ -56,7 +56,11 @@ impl Drop for Mount {
 
 /// Fills the file system with a file; removing it makes room again.
 fn fill(tree: &Tree<'_>) -> PathBuf {
-    let filler = tree.path.join(".git/filler");
+    fill_by(tree.path.join(".git/filler"))
+}
+
+/// The same, with this one.
+pub(crate) fn fill_by(filler: PathBuf) -> PathBuf {
     let mut chunk = 1 << 16;
     let mut bytes = Vec::new();
     while chunk > 0 {

@@ -36,6 +36,8 @@ mod serve;
 #[cfg(feature = "server")]
 mod serve_events;
 #[cfg(feature = "server")]
+mod serve_faults;
+#[cfg(feature = "server")]
 mod serve_list;
 #[cfg(feature = "server")]
 mod serve_requests;

@@ -75,11 +75,13 @@ fn read(text: &str, seq: u64) -> Held {
     let lock: toml::Table = text.parse().unwrap();
     let word = |table: &toml::Table, key: &str| table[key].as_str().unwrap().to_owned();
     let owner = lock["owner"].as_table().unwrap();
+    // A person's lock without one is theirs everywhere, and no other workspace's of theirs.
+    let workspace = owner.get("workspace").and_then(toml::Value::as_str);
     let number = lock["seq"].as_integer().unwrap();
     assert!(u64::try_from(number).unwrap() <= seq, "{text}");
     Held {
         key: word(&lock, "path").to_lowercase(),
         is_directory: word(&lock, "kind") == "directory",
-        owner: format!("{} {}", word(owner, "id"), word(owner, "workspace")),
+        owner: format!("{} {}", word(owner, "id"), workspace.unwrap_or("-")),
     }
 }
