@@ -52,6 +52,27 @@ pub(crate) struct Viewer<'a> {
     pub(crate) role: Role,
 }
 
+/// Who is signed in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Person<'a> {
+    /// The owner id that their locks get.
+    pub(crate) id: &'a str,
+    /// What people are shown.
+    pub(crate) shown: &'a str,
+    /// What they may do in the repository that is shown, if one is.
+    pub(crate) role: Option<Role>,
+}
+
+impl<'a> Viewer<'a> {
+    fn person(&self) -> Person<'a> {
+        Person {
+            id: self.id,
+            shown: self.shown,
+            role: Some(self.role),
+        }
+    }
+}
+
 /// Which locks a page shows.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Filter<'a> {

@@ -239,7 +239,7 @@ impl Repos {
     }
 
     /// The names of all there are, with the number of locks of those that are open.
-    pub(crate) fn names(&self) -> Vec<(String, usize)> {
+    pub(crate) fn names(&self) -> Vec<(String, Option<usize>)> {
         let mut names = Vec::new();
         match (&self.only, &self.source) {
             (Some(only), _) => names.push(only.clone()),
@@ -250,7 +250,7 @@ impl Repos {
         let open = self.open();
         let count = |name: &String| {
             let found = open.iter().find(|hosted| hosted.served.name() == name);
-            found.map_or(0, |hosted| hosted.served.counts().0)
+            found.map(|hosted| hosted.served.counts().0)
         };
         names
             .into_iter()

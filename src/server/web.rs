@@ -13,9 +13,8 @@ use serde::Deserialize;
 
 use super::api;
 use super::app::{Shared, Visit};
-use super::page::{self, Filter, FolderItem, HistoryPage, RepositoryPage, Viewer};
+use super::page::{self, Filter, FolderItem, HistoryPage, Person, RepositoryPage, Viewer};
 use super::problem::Problem;
-use super::users::Role;
 use crate::error::{Code, Result};
 use crate::path::{Key, Kind, RepoPath};
 use crate::served;
@@ -118,12 +117,12 @@ async fn repositories(State(app): State<Shared>, request: Request) -> Result<Htm
     let names = tokio::task::spawn_blocking(move || listing.repos.names()).await;
     let mut names = names.unwrap_or_default();
     names.retain(|(name, _)| caller.role_in(name).is_some());
-    let viewer = Viewer {
+    let person = Person {
         id: &caller.id,
         shown: &caller.shown,
-        role: Role::Viewer,
+        role: None,
     };
-    Ok(Html(page::repositories(&names, &viewer)))
+    Ok(Html(page::repositories(&names, person)))
 }
 
 /// Whether repositories can be read.

@@ -2,11 +2,11 @@
 
 use maud::{DOCTYPE, Markup, html};
 
-use super::Viewer;
+use super::Person;
 use super::words::visible;
 
 /// A whole page around its `main` element, which has the id `page`.
-pub(super) fn whole(title: &str, viewer: Option<&Viewer<'_>>, main: &Markup) -> String {
+pub(super) fn whole(title: &str, person: Option<Person<'_>>, main: &Markup) -> String {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -21,7 +21,7 @@ pub(super) fn whole(title: &str, viewer: Option<&Viewer<'_>>, main: &Markup) -> 
             }
             body {
                 a.skip href="#page" { "Skip to content" }
-                (header(viewer))
+                (header(person))
                 (main)
             }
         }
@@ -33,7 +33,7 @@ pub(super) fn whole(title: &str, viewer: Option<&Viewer<'_>>, main: &Markup) -> 
 const ICON: &str = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E\
     %3Cpath fill='%234b7be5' d='M8 1a4 4 0 0 0-4 4v2H3v8h10V7h-1V5a4 4 0 0 0-4-4Zm-2 4a2 2 0 1 1 4 0v2H6Z'/%3E%3C/svg%3E";
 
-fn header(viewer: Option<&Viewer<'_>>) -> Markup {
+fn header(person: Option<Person<'_>>) -> Markup {
     html! {
         header.top {
             a.brand href="/" { (icon(LOCK)) "git latch" }
@@ -41,11 +41,11 @@ fn header(viewer: Option<&Viewer<'_>>) -> Markup {
                 a href="/" { "Repositories" }
                 a href="/api" { "API" }
             }
-            @if let Some(viewer) = viewer {
+            @if let Some(person) = person {
                 p.viewer {
                     span.spoken { "Signed in as " }
-                    bdi title=(visible(viewer.id)) { (visible(viewer.shown)) }
-                    " " span.tag { (viewer.role.as_str()) }
+                    bdi title=(visible(person.id)) { (visible(person.shown)) }
+                    @if let Some(role) = person.role { " " span.tag { (role.as_str()) } }
                 }
             }
         }

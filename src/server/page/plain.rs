@@ -3,11 +3,11 @@
 use maud::html;
 
 use super::words::visible;
-use super::{Viewer, layout, links};
+use super::{Person, layout, links};
 
-/// The list of repositories, each with how many locks there are in it.
+/// The list of repositories, each with how many locks there are in it, where that is known.
 #[must_use]
-pub(crate) fn repositories(names: &[(String, usize)], viewer: &Viewer<'_>) -> String {
+pub(crate) fn repositories(names: &[(String, Option<usize>)], person: Person<'_>) -> String {
     let main = html! {
         main #page tabindex="-1" {
             div.title { h1 { "Repositories" } }
@@ -16,13 +16,13 @@ pub(crate) fn repositories(names: &[(String, usize)], viewer: &Viewer<'_>) -> St
                 @for (name, locks) in names {
                     li {
                         a href=(links::repository(name)) { bdi { (visible(name)) } }
-                        span.quiet { (locks) " locked" }
+                        @if let Some(locks) = locks { span.quiet { (locks) " locked" } }
                     }
                 }
             }
         }
     };
-    layout::whole("Repositories", Some(viewer), &main)
+    layout::whole("Repositories", Some(person), &main)
 }
 
 /// What went wrong, for browsers.
@@ -31,7 +31,7 @@ pub(crate) fn message(status: u16, title: &str, detail: &str) -> String {
     let main = html! {
         main #page tabindex="-1" {
             div.title { h1 { (visible(title)) } }
-            p { bdi { (visible(detail)) } }
+            p.detail { bdi { (visible(detail)) } }
             p.quiet { "Status " (status) }
         }
     };
