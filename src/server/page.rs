@@ -52,23 +52,23 @@ pub(crate) struct Viewer<'a> {
     pub(crate) role: Role,
 }
 
-/// Who is signed in, and what they may do where that is one thing.
+/// Who is signed in.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Person<'a> {
     /// The owner id that their locks get.
     pub(crate) id: &'a str,
     /// What people are shown.
     pub(crate) shown: &'a str,
-    /// What they may do in the repository that is shown.
+    /// What they may do in the repository that is shown, if one is.
     pub(crate) role: Option<Role>,
 }
 
-impl<'a> From<&Viewer<'a>> for Person<'a> {
-    fn from(viewer: &Viewer<'a>) -> Self {
+impl<'a> Viewer<'a> {
+    fn person(&self) -> Person<'a> {
         Person {
-            id: viewer.id,
-            shown: viewer.shown,
-            role: Some(viewer.role),
+            id: self.id,
+            shown: self.shown,
+            role: Some(self.role),
         }
     }
 }

@@ -31,7 +31,7 @@ pub(crate) fn history(page: &HistoryPage<'_>) -> String {
             }
         }
     };
-    layout::whole(&title, Some(page.viewer.into()), &main)
+    layout::whole(&title, Some(page.viewer.person()), &main)
 }
 
 fn table(page: &HistoryPage<'_>) -> Markup {

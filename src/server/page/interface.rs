@@ -108,10 +108,10 @@ impl Operation<'_> {
             let parameter = resolved(document, parameter);
             let is_required = parameter.get("required") == Some(&Value::Bool(true));
             html! {
-                th scope="row" { code { (text(parameter, "/name").unwrap_or_default()) } }
-                td { (text(parameter, "/in").unwrap_or_default()) @if is_required { ", required" } }
-                td { (kind(parameter.get("schema"))) }
-                td { (prose(text(parameter, "/description"))) }
+                (name(text(parameter, "/name").unwrap_or_default()))
+                (cell("Where", &html! { (text(parameter, "/in").unwrap_or_default()) @if is_required { ", required" } }))
+                (cell("Type", &kind(parameter.get("schema"))))
+                (cell("Meaning", &prose(text(parameter, "/description"))))
             }
         });
         table("Parameters", &["Name", "Where", "Type", "Meaning"], rows)
@@ -122,9 +122,9 @@ impl Operation<'_> {
         let rows = responses.into_iter().flatten().map(|(status, response)| {
             let response = resolved(document, response);
             html! {
-                th scope="row" { code { (status) } }
-                td { (prose(text(response, "/description"))) }
-                td { (content(response)) }
+                (name(status))
+                (cell("Meaning", &prose(text(response, "/description"))))
+                (cell("Body", &content(response)))
             }
         });
         table("Answers", &["Status", "Meaning", "Body"], rows)
@@ -166,11 +166,11 @@ fn properties(schema: &Value) -> Markup {
     let required = schema.get("required").and_then(Value::as_array);
     let is_required = |name: &str| required.is_some_and(|all| all.iter().any(|one| one == name));
     let all = schema.get("properties").and_then(Value::as_object);
-    let rows = all.into_iter().flatten().map(|(name, property)| {
+    let rows = all.into_iter().flatten().map(|(named, property)| {
         html! {
-            th scope="row" { code { (name) } }
-            td { (kind(Some(property))) @if !is_required(name) { ", optional" } }
-            td { (prose(text(property, "/description"))) (properties(property)) }
+            (name(named))
+            (cell("Type", &html! { (kind(Some(property))) @if !is_required(named) { ", optional" } }))
+            (cell("Meaning", &html! { (prose(text(property, "/description"))) (properties(property)) }))
         }
     });
     html! {
@@ -231,16 +231,26 @@ fn joined(parts: impl Iterator<Item = Markup>, word: &str) -> Markup {
     html! { @for (n, part) in parts.enumerate() { @if n > 0 { (word) } (part) } }
 }
 
+/// The first cell of a row.
+fn name(name: &str) -> Markup {
+    html! { th scope="row" role="rowheader" { code { (name) } } }
+}
+
+/// Another cell, with what stands before it where rows are cards.
+fn cell(head: &str, content: &Markup) -> Markup {
+    html! { td role="cell" data-label=(head) { (content) } }
+}
+
 /// A table, or nothing where it has no rows.
 fn table(caption: &str, heads: &[&str], rows: impl Iterator<Item = Markup>) -> Markup {
     let mut rows = rows.peekable();
     html! {
         @if rows.peek().is_some() {
             div.scroll {
-                table.reference {
+                table.reference.cards role="table" {
                     caption { (caption) }
-                    thead { tr { @for head in heads { th scope="col" { (head) } } } }
-                    tbody { @for row in rows { tr { (row) } } }
+                    thead role="rowgroup" { tr role="row" { @for head in heads { th scope="col" role="columnheader" { (head) } } } }
+                    tbody role="rowgroup" { @for row in rows { tr role="row" { (row) } } }
                 }
             }
         }

@@ -31,7 +31,7 @@ pub(crate) fn message(status: u16, title: &str, detail: &str) -> String {
     let main = html! {
         main #page tabindex="-1" {
             div.title { h1 { (visible(title)) } }
-            p { bdi { (visible(detail)) } }
+            p.detail { bdi { (visible(detail)) } }
             p.quiet { "Status " (status) }
         }
     };

@@ -36,7 +36,7 @@ pub(crate) fn repository(page: &RepositoryPage<'_>) -> String {
             @if page.viewer.role >= Role::Editor { (dialog()) }
         }
     };
-    layout::whole(page.repo, Some(page.viewer.into()), &main)
+    layout::whole(page.repo, Some(page.viewer.person()), &main)
 }
 
 /// Search, the switch for one's own, how many there are, what happened last.
