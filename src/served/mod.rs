@@ -36,7 +36,7 @@ use crate::error::{Error, Result};
 use crate::event::{Author, Event};
 use crate::held::{Cause, Loss};
 use crate::lease::Renewal;
-use crate::lock::{Lock, Owner};
+use crate::lock::{LeaseId, Lock, Owner};
 use crate::path::{Claim, Key, Kind, RepoPath};
 use crate::policy::Policy;
 use crate::repo::{Objects, Revision};
@@ -399,12 +399,16 @@ impl Served {
                 }
                 self.parts(after, events)
             }
-            None => vec![Told {
-                seq,
-                after,
-                events: None,
-                terms: self.terms(),
-            }],
+            None => {
+                let is_there = |lease: &LeaseId| self.table(|table| table.has(lease));
+                self.sessions.keep_only(is_there);
+                vec![Told {
+                    seq,
+                    after,
+                    events: None,
+                    terms: self.terms(),
+                }]
+            }
         };
         for told in parts {
             let told = Arc::new(told);

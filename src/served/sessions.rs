@@ -23,6 +23,8 @@ const MISSED: u32 = 3;
 const AFTER_STREAM: Duration = Duration::from_secs(10);
 /// What the id of every session begins with: a working tree's id is 16 random digits.
 const MARK: &str = "5e5510";
+/// How long a request of a session may be under way.
+const UNDER_WAY: Duration = Duration::from_secs(600);
 /// How many losses a session remembers.
 const LOSSES: usize = 1_000;
 
@@ -87,6 +89,8 @@ impl Session {
 #[derive(Debug, Default)]
 pub(super) struct Sessions {
     inner: Mutex<HashMap<String, Session>>,
+    /// Those that have ended lately: a request of theirs may still be under way.
+    ended: Mutex<HashMap<String, Instant>>,
 }
 
 /// What a session has, and has lost.
@@ -148,7 +152,8 @@ impl Sessions {
     /// The session of an id, if it is this owner's and lives.
     pub(super) fn owner(&self, id: &str, owner: &str) -> Option<Owner> {
         let all = self.lock();
-        let session = all.get(id).filter(|session| session.owner.id == owner)?;
+        let is_meant = |session: &&Session| session.owner.id == owner && !session.is_over;
+        let session = all.get(id).filter(is_meant)?;
         Some(session.owner.clone())
     }
 
@@ -186,11 +191,36 @@ impl Sessions {
         }
     }
 
-    /// Forgets a session.
+    /// Forgets a session that has given back what it had. What it was given meanwhile is given back, too, before long.
     pub(super) fn end(&self, id: &str, owner: &str) {
+        self.note_end(id);
         let mut all = self.lock();
-        if all.get(id).is_some_and(|session| session.owner.id == owner) {
+        let Some(session) = all.get_mut(id).filter(|s| s.owner.id == owner) else {
+            return;
+        };
+        session.is_over = true;
+        session.streams = 0;
+        if session.leases.is_empty() {
             all.remove(id);
+        }
+    }
+
+    fn note_end(&self, id: &str) {
+        let now = Instant::now();
+        let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        ended.retain(|_, at| now.duration_since(*at) < UNDER_WAY);
+        ended.insert(id.to_owned(), now);
+    }
+
+    fn has_ended(&self, id: &str) -> bool {
+        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        ended.contains_key(id)
+    }
+
+    /// Forgets leases that are not there any more, where nobody can tell what became of them.
+    pub(super) fn keep_only(&self, is_there: impl Fn(&LeaseId) -> bool) {
+        for session in self.lock().values_mut() {
+            session.leases.retain(|lease, _| is_there(lease));
         }
     }
 
@@ -202,6 +232,7 @@ impl Sessions {
             .filter(|(_, session)| session.is_over(now))
             .map(|(id, _)| id.clone())
             .collect();
+        over.iter().for_each(|id| self.note_end(id));
         over.iter()
             .filter_map(|id| all.remove(id))
             .map(Standing::from)
@@ -255,6 +286,15 @@ impl Sessions {
             && session.lost.len() < LOSSES
         {
             session.lost.push(loss(event, lock));
+        }
+        if let Some(lock) = came.and_then(Entry::lock)
+            && let Some(id) = lock.owner.workspace.as_deref()
+            && !all.contains_key(id)
+            && self.has_ended(id)
+        {
+            let mut session = Session::new(lock.owner.clone(), true, Instant::now());
+            session.is_over = true;
+            all.insert(id.to_owned(), session);
         }
         if let Some((session, lock)) = of(&mut all, came) {
             session.leases.insert(lock.lease.clone(), Renewal::of(lock));

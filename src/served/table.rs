@@ -208,6 +208,11 @@ impl Table {
         entries.iter().find(is_it)
     }
 
+    /// Whether there is a lock of a lease, be it expired.
+    pub(super) fn has(&self, lease: &LeaseId) -> bool {
+        self.leases.contains_key(lease)
+    }
+
     /// How many locks there are, expired ones too.
     pub(super) fn len(&self) -> usize {
         self.entries.values().map(Vec::len).sum()

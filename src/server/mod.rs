@@ -37,7 +37,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tower::{Layer as _, ServiceExt as _};
 use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::timeout::{RequestBodyTimeoutLayer, TimeoutLayer};
+use tower_http::timeout::RequestBodyTimeoutLayer;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
@@ -196,10 +196,7 @@ fn router(app: Shared, log: Option<AccessLog>) -> Router {
         .fallback(web::nothing)
         .layer(DefaultBodyLimit::max(BODY))
         .layer(RequestBodyTimeoutLayer::new(BODY_STANDS_STILL))
-        .layer(TimeoutLayer::with_status_code(
-            StatusCode::SERVICE_UNAVAILABLE,
-            ANSWER,
-        ))
+        .layer(from_fn(in_time))
         .layer(from_fn_with_state(app.clone(), safety::guard))
         .layer(CatchPanicLayer::custom(|_| {
             problem::Problem::of(
@@ -214,6 +211,23 @@ fn router(app: Shared, log: Option<AccessLog>) -> Router {
     // Before anything is routed.
     let led = tower::util::MapRequestLayer::new(address::lead).layer(inner);
     Router::new().fallback_service(led.map_response(|response: Response| response))
+}
+
+/// Answers that something takes too long: every wait ends.
+async fn in_time(request: Request, next: Next) -> Response {
+    let is_lfs = request.uri().path().starts_with(lfs::PREFIX);
+    match tokio::time::timeout(ANSWER, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => {
+            let detail = "no answer within a minute; what was asked for may still come about";
+            let problem = problem::Problem::of(Code::Busy, detail).retry_after(ANSWER);
+            if is_lfs {
+                problem.into_lfs()
+            } else {
+                problem.into_response()
+            }
+        }
+    }
 }
 
 /// What the router says about methods that nobody has, as a problem.

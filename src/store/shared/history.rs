@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{commit, tree};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::event::{Author, Event, Happening};
 use crate::lock::MAX_BYTES;
 use crate::path::Place;
@@ -148,7 +148,11 @@ pub(crate) fn page(
     let (begin, skip) = match from {
         Some((commit, told)) => {
             let at = past.iter().position(|past| past.commit == *commit);
-            (at.unwrap_or(past.len()), *told)
+            let gone = || {
+                let hint = "begin again, without a cursor";
+                Error::bad_usage("the history does not have that place any more", hint)
+            };
+            (at.ok_or_else(gone)?, *told)
         }
         None => (0, 0),
     };

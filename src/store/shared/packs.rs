@@ -103,7 +103,10 @@ impl Packs {
             .filter(is_kept)
             .flat_map(|line| [line, "\n"])
             .collect();
-        fs::write(list, kept).map_err(Error::io("write", list))
+        // Whole or not at all: what is not listed would never be put together.
+        let written = list.with_extension(std::process::id().to_string());
+        fs::write(&written, kept).map_err(Error::io("write", &written))?;
+        fs::rename(&written, list).map_err(Error::io("write", list))
     }
 
     pub(super) fn are_large(&self) -> Result<bool> {
