@@ -105,6 +105,32 @@ impl Guard {
     }
 }
 
+/// The sign that somebody is there, until it is dropped: any number may be at the same time, and each can tell whether it
+/// is alone.
+#[must_use = "the sign goes as soon as it is dropped"]
+#[derive(Debug)]
+pub(crate) struct Presence(File);
+
+impl Presence {
+    /// Is there from now on.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] where the file system has no locks.
+    pub(crate) fn begin(path: &Path) -> Result<Self> {
+        let file = open(path)?;
+        fs2::FileExt::lock_shared(&file).map_err(|e| no_locks(path, e))?;
+        Ok(Presence(file))
+    }
+
+    /// Whether nobody else is there at this moment. Whoever comes at this moment waits for the answer.
+    pub(crate) fn is_alone(&self) -> bool {
+        let is_alone = fs2::FileExt::try_lock_exclusive(&self.0).is_ok();
+        // Also after a no: the system may have taken the sign away to try.
+        let is_back = fs2::FileExt::lock_shared(&self.0).is_ok();
+        is_alone && is_back
+    }
+}
+
 fn open(path: &Path) -> Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);

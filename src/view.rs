@@ -204,6 +204,12 @@ impl View {
         self.entries.entry(key).or_default().push(entry);
     }
 
+    /// What lies in a place.
+    pub(crate) fn at(&self, place: &Place) -> Option<&Entry> {
+        let entries = self.entries.get(&place.occupied().key)?;
+        entries.iter().find(|entry| entry.place == *place)
+    }
+
     /// Takes what lies in a place out of the view.
     pub(crate) fn take(&mut self, place: &Place) {
         if let Some(entries) = self.entries.get_mut(&place.occupied().key) {

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use git2::{Repository, RepositoryOpenFlags};
 
 pub(crate) use objects::{Objects, Past, Revision};
-pub(crate) use packs::PackDirectory;
+pub(crate) use packs::{Moved, PackDirectory};
 pub(crate) use trees::{Differing, Node, NodeKind};
 pub(crate) use writing::Write;
 

@@ -60,6 +60,9 @@ impl PackDirectory {
         let mut indexer = Indexer::new(None, &self.scratch, 0o444, false).map_err(wrong)?;
         indexer.write_all(&pack).map_err(in_scratch)?;
         let name = format!("pack-{}", indexer.commit().map_err(wrong)?);
+        // Nothing leads to these objects yet: a `git repack` that runs now must not take them for garbage.
+        let keep = self.part(&name, "keep");
+        fs::write(&keep, "git-latch\n").map_err(Error::io("write", &keep))?;
         self.publish(&name)?;
         Ok((written, name))
     }
@@ -86,6 +89,25 @@ impl PackDirectory {
         File::open(&directory)
             .and_then(|directory| directory.sync_all())
             .map_err(Error::io("sync", &directory))
+    }
+
+    /// Lets git do with a pack what it does with all others: a ref leads to it now, or never will.
+    pub(crate) fn let_go(&self, name: &str) -> Result<()> {
+        let keep = self.part(name, "keep");
+        match fs::remove_file(&keep) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                Err(Error::io("remove", &keep)(e))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether an index over several packs names what we would remove.
+    pub(crate) fn is_indexed_together(&self) -> bool {
+        let directory = self.repository.join("objects").join("pack");
+        ["multi-pack-index", "multi-pack-index.d"]
+            .iter()
+            .any(|name| directory.join(name).exists())
     }
 
     /// Removes a pack; the index first, so that nobody looks for what goes.
@@ -117,28 +139,32 @@ impl Objects {
         Ok(self)
     }
 
-    /// Makes a ref name `new`, if it names `old` (or, for `None`, does not exist); says whether it did.
-    pub(crate) fn exchange(&self, reference: &str, old: Option<&str>, new: &str) -> Result<bool> {
+    /// Makes a ref name `new`, if it names `old` (or, for `None`, does not exist).
+    pub(crate) fn exchange(&self, reference: &str, old: Option<&str>, new: &str) -> Result<Moved> {
         let zero = Oid::ZERO_SHA1;
         let old = old.map_or(Ok(zero), |old| self.oid(old))?;
         let new = self.oid(new)?;
         let moved = self
             .repository
             .reference_matching(reference, new, true, old, "git-latch");
-        match moved {
-            Ok(_) => Ok(true),
-            Err(e)
-                if matches!(
-                    e.code(),
-                    ErrorCode::Modified
-                        | ErrorCode::Locked
-                        | ErrorCode::Exists
-                        | ErrorCode::NotFound
-                ) =>
-            {
-                Ok(false)
+        match moved.map_err(|e| (e.code(), e)) {
+            Ok(_) => Ok(Moved::Yes),
+            Err((ErrorCode::Locked, _)) => Ok(Moved::Locked),
+            Err((ErrorCode::Modified | ErrorCode::Exists | ErrorCode::NotFound, _)) => {
+                Ok(Moved::No)
             }
-            Err(e) => Err(self.corrupt(&e)),
+            Err((_, e)) => Err(self.corrupt(&e)),
         }
     }
+}
+
+/// What became of moving a ref.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Moved {
+    /// It names the new commit.
+    Yes,
+    /// It named something else.
+    No,
+    /// Somebody else has it locked.
+    Locked,
 }

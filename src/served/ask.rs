@@ -1,5 +1,7 @@
 //! What can be asked of a served repository: the decisions of [`crate::lease`], with what they look at.
 
+use std::collections::BTreeSet;
+
 use crate::error::{Code, Result};
 use crate::event::Author;
 use crate::lease::{
@@ -130,12 +132,12 @@ impl Ask<Renewed> {
 }
 
 impl Ask<Vec<Entry>> {
-    /// Gives back what is still mine of these leases.
+    /// Gives back what is still mine of these leases; `by` is who does it, if that is not me.
     #[must_use]
-    pub fn release_all(me: Me, leases: Vec<Renewal>) -> Self {
+    pub fn release_all(me: Me, leases: Vec<Renewal>, by: Option<Author>) -> Self {
         Ask {
             claims: leases.iter().map(|renewal| renewal.claim.clone()).collect(),
-            by: Author::from(&me.owner),
+            by: by.unwrap_or_else(|| Author::from(&me.owner)),
             note: None,
             decide: Box::new(move |view| {
                 let (mut changes, mut gone) = (Vec::new(), Vec::new());
@@ -155,9 +157,9 @@ impl Ask<Vec<Entry>> {
 
     /// Removes what is over of these claims.
     #[must_use]
-    pub fn sweep(by: Author, claims: Vec<Claim>) -> Self {
+    pub fn sweep(by: Author, claims: BTreeSet<Claim>) -> Self {
         Ask {
-            claims: claims.clone(),
+            claims: claims.iter().cloned().collect(),
             by,
             note: None,
             decide: Box::new(move |view| {

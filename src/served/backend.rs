@@ -1,6 +1,6 @@
 //! Where a served repository's locks lie: in the repository itself, or on a git remote.
 
-use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
@@ -10,9 +10,9 @@ use chrono::{DateTime, Utc};
 use crate::error::{Error, Result};
 use crate::event::Author;
 use crate::git::split_nul;
-use crate::guard::Guard;
+use crate::guard::{Guard, Presence};
 use crate::lock::Owner;
-use crate::path::{Kind, Place, RepoPath};
+use crate::path::{Claim, Key, Kind, Place, RepoPath};
 use crate::policy::Policy;
 use crate::repo::{Differing, Node, Objects, Repo, Revision};
 use crate::store::shared::Pooled;
@@ -26,20 +26,22 @@ const REMOTE_HEAD: &str = "refs/latch/head";
 /// From how many locks on a second thread pays for itself.
 const WORTH_A_THREAD: usize = 5_000;
 /// How long fetching a remote's `HEAD` may take.
-const LONGEST_FETCH: Duration = Duration::from_secs(600);
+const LONGEST_FETCH: Duration = Duration::from_secs(60);
 
 /// Where the locks lie.
 pub(super) struct Backend {
     repo: Repo,
     locks: Locks,
-    /// What a directory holds, as of a commit.
+    /// The files that there are.
     listed: Mutex<Listed>,
-    /// Held where no other server serves the repository.
-    sole: Option<Guard>,
+    /// Held by the one server that looks after the disk.
+    duty: Mutex<Option<Guard>>,
+    /// Whether other servers serve the repository, as far as this machine can tell.
+    presence: Option<Mutex<Presence>>,
 }
 
-/// The files below directories, and the commit in which they are.
-type Listed = (String, HashMap<String, Arc<Vec<String>>>);
+/// A commit, and its files.
+type Listed = (String, Arc<Vec<String>>);
 
 enum Locks {
     Here(Arc<HostedStore>),
@@ -67,7 +69,10 @@ impl Backend {
     /// A bare repository, and its policy.
     pub(super) fn hosted(directory: &Path, server: &Author) -> Result<(Self, Policy)> {
         let repo = Repo::discover(directory)?;
-        if !repo.is_bare() {
+        let is_itself = directory
+            .canonicalize()
+            .is_ok_and(|path| path == repo.common_dir());
+        if !repo.is_bare() || !is_itself {
             return Err(Error::Unsupported {
                 problem: format!("`{}` has a working tree", directory.display()),
                 hint: Some(
@@ -78,17 +83,19 @@ impl Backend {
         }
         let policy = Policy::in_commit(&repo, "HEAD")?;
         let store = HostedStore::open(&repo, &policy.share_ref, policy.terms, server.clone())?;
-        let guard = repo.common_dir().join("latch").join("server");
-        let note = format!("{} serve\n", std::process::id());
-        let sole = Guard::try_take(&guard, &note)?;
-        if sole.is_none() {
+        let presence = Presence::begin(&repo.common_dir().join("latch").join("servers"))?;
+        let duty = take_duty(&repo)?;
+        if presence.is_alone() {
+            store.tidy_up()?;
+        } else {
             tracing::info!(repo = %directory.display(), "another server serves this repository");
         }
         let backend = Backend {
             repo,
             locks: Locks::Here(Arc::new(store)),
             listed: Mutex::default(),
-            sole,
+            duty: Mutex::new(duty),
+            presence: Some(Mutex::new(presence)),
         };
         Ok((backend, policy))
     }
@@ -122,14 +129,30 @@ impl Backend {
             repo,
             locks: Locks::There(Box::new(RwLock::new(store))),
             listed: Mutex::default(),
-            sole: None,
+            duty: Mutex::default(),
+            presence: None,
         };
         Ok((backend, policy))
     }
 
     /// Whether nobody else serves the repository, as far as can be known.
     pub(super) fn is_sole(&self) -> bool {
-        self.sole.is_some()
+        let presence = self.presence.as_ref();
+        presence.is_some_and(|presence| super::guard(presence).is_alone())
+    }
+
+    /// Whether looking after the disk is this server's duty.
+    pub(super) fn is_on_duty(&self) -> bool {
+        super::guard(&self.duty).is_some()
+    }
+
+    /// Takes the duty over, if the server that had it has ended.
+    pub(super) fn take_duty(&self) -> Result<()> {
+        let mut duty = super::guard(&self.duty);
+        if duty.is_none() && !self.is_remote() {
+            *duty = take_duty(&self.repo)?;
+        }
+        Ok(())
     }
 
     /// Whether others' changes have to be fetched.
@@ -218,7 +241,10 @@ impl Backend {
         } else {
             let rest = differing.split_off(differing.len() / 2);
             let Some((others, _)) = self.tip()? else {
-                return Ok(Vec::new());
+                return Err(Error::Corrupt {
+                    path: self.repo.common_dir().to_owned(),
+                    problem: "its objects are gone".into(),
+                });
             };
             std::thread::scope(|scope| {
                 let second = scope.spawn(move || read(&others, rest, now));
@@ -287,31 +313,28 @@ impl Backend {
         Ok(named.collect())
     }
 
-    pub(super) fn files_below(&self, directory: &RepoPath) -> Result<Arc<Vec<String>>> {
+    /// The files that a lock covers: by key, as locks do.
+    pub(super) fn files_below(&self, claim: &Claim) -> Result<Vec<String>> {
+        let files = self.files()?;
+        let covered = files
+            .iter()
+            .filter(|name| claim.covers(&Key::of(name.as_bytes())));
+        Ok(covered.cloned().collect())
+    }
+
+    /// Every file, listed once for each `HEAD`.
+    fn files(&self) -> Result<Arc<Vec<String>>> {
         let Some(head) = self.head()? else {
             return Ok(Arc::default());
         };
-        let known = |listed: &Listed| {
-            let found = listed.1.get(directory.as_str()).cloned();
-            found.filter(|_| listed.0 == head)
-        };
-        if let Some(found) = known(&super::guard(&self.listed)) {
-            return Ok(found);
-        }
-        let pathspec = format!(":(literal){directory}");
-        let mut words = vec!["ls-tree", "-r", "-z", "--name-only", &head];
-        if !directory.is_root() {
-            words.extend(["--", &pathspec[10..]]);
-        }
-        let output = self.repo.git().output(&words)?;
-        let files = split_nul(&output).filter_map(|name| String::from_utf8(name.to_vec()).ok());
-        let files = Arc::new(files.collect::<Vec<_>>());
         let mut listed = super::guard(&self.listed);
         if listed.0 != head {
-            *listed = (head, HashMap::new());
+            let git = self.repo.git();
+            let output = git.output(&["ls-tree", "-r", "-z", "--name-only", &head])?;
+            let names = split_nul(&output).filter_map(|name| str::from_utf8(name).ok());
+            *listed = (head, Arc::new(names.map(str::to_owned).collect()));
         }
-        listed.1.insert(directory.to_string(), files.clone());
-        Ok(files)
+        Ok(listed.1.clone())
     }
 }
 
@@ -331,26 +354,38 @@ fn read(
     Ok(news)
 }
 
+/// Takes the guard of the one server that looks after the disk.
+fn take_duty(repo: &Repo) -> Result<Option<Guard>> {
+    let guard = repo.common_dir().join("latch").join("server");
+    Guard::try_take(&guard, &format!("{} serve\n", std::process::id()))
+}
+
 /// Our repository for a remote: made where there is none.
 fn cached(url: &str, cache: &Path) -> Result<Repo> {
     let name: String = url
         .chars()
         .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+        .rev()
+        .take(64)
         .collect();
-    let path = cache.join(format!("{name}.git"));
+    let name: String = name.chars().rev().collect();
+    // Two URLs may look alike so.
+    let mut hasher = DefaultHasher::new();
+    url.hash(&mut hasher);
+    let path = cache.join(format!("{name}-{:016x}.git", hasher.finish()));
     if !path.join("HEAD").exists() {
         files::create_directories(cache, Sharing::default())?;
         let git = crate::git::Git::new(cache, false);
         let shown = path.to_string_lossy().into_owned();
         git.output(&["init", "--quiet", "--bare", "--template=", &shown])?;
-        let git = crate::git::Git::new(&path, false);
-        for (key, value) in [
-            ("remote.origin.url", url),
-            ("remote.origin.promisor", "true"),
-            ("remote.origin.partialCloneFilter", "blob:none"),
-        ] {
-            git.output(&["config", key, value])?;
-        }
+    }
+    let git = crate::git::Git::new(&path, false);
+    for (key, value) in [
+        ("remote.origin.url", url),
+        ("remote.origin.promisor", "true"),
+        ("remote.origin.partialCloneFilter", "blob:none"),
+    ] {
+        git.output(&["config", key, value])?;
     }
     Repo::discover(&path)
 }

@@ -18,7 +18,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 
@@ -36,7 +36,7 @@ use crate::error::{Error, Result};
 use crate::event::{Author, Event};
 use crate::held::{Cause, Loss};
 use crate::lease::Renewal;
-use crate::lock::{LeaseId, Lock, Owner};
+use crate::lock::{Lock, Owner};
 use crate::path::{Claim, Key, Kind, RepoPath};
 use crate::policy::Policy;
 use crate::repo::{Objects, Revision};
@@ -46,8 +46,12 @@ use crate::view::{Content, Entry, Me, Terms};
 
 pub use history::Page;
 
-/// How many changes are kept for those who were away for a moment.
-const RECENT: usize = 2_000;
+/// How many changes and events are kept for those who were away for a moment.
+const RECENT: usize = 4_000;
+/// How often a repository is looked after.
+const TEND: Duration = Duration::from_millis(200);
+/// Room for trees as deep as a path can be.
+const STACK: usize = 16 << 20;
 /// How many commits are read for those who were away for longer.
 const REPLAYED: usize = 2_000;
 
@@ -274,12 +278,12 @@ impl Served {
         self.backend.names_in(directory)
     }
 
-    /// The tracked files below a directory, by the commit that `HEAD` names.
+    /// The tracked files that a lock covers, by the commit that `HEAD` names.
     ///
     /// # Errors
     /// Where the repository cannot be read.
-    pub fn files_below(&self, directory: &RepoPath) -> Result<Arc<Vec<String>>> {
-        self.backend.files_below(directory)
+    pub fn files_below(&self, claim: &Claim) -> Result<Vec<String>> {
+        self.backend.files_below(claim)
     }
 
     /// The locks without workspace that an owner has had renewed for more than a third of their life.
@@ -332,18 +336,80 @@ impl Served {
         }
     }
 
-    /// Asks for a change and waits for it.
-    pub fn ask<T: Send + 'static>(
-        &self,
-        ask: Ask<T>,
-        clock: &dyn Clock,
-    ) -> Result<(u64, T), Arc<Error>> {
-        let (sender, answer) = std::sync::mpsc::sync_channel(1);
-        let turn = self.submit(ask, move |result| drop(sender.send(result)));
-        if turn == Turn::Mine {
+    /// Has the changes that wait made by a thread of its own.
+    pub(crate) fn start(self: &Arc<Self>, clock: &'static dyn Clock) {
+        let served = self.clone();
+        let thread = std::thread::Builder::new().stack_size(STACK);
+        if let Err(error) = thread.spawn(move || served.drain(clock)) {
+            // Out of threads: then the one who asks does it.
+            tracing::warn!(%error, "no thread for a change");
             self.drain(clock);
         }
-        answer.recv().expect("every request is answered")
+    }
+
+    /// Looks after the repository a few times a second, in a thread of its own, until nobody else has it any more.
+    pub(crate) fn keep_tending(self: &Arc<Self>, clock: &'static dyn Clock) -> std::io::Result<()> {
+        let served = Arc::downgrade(self);
+        let thread = std::thread::Builder::new().stack_size(STACK);
+        let tending = move || {
+            while let Some(served) = served.upgrade() {
+                served.tend(clock);
+                drop(served);
+                std::thread::sleep(TEND);
+            }
+        };
+        thread.spawn(tending).map(drop)
+    }
+
+    /// Looks at the ref, whether or not it is time to.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub fn refresh(&self, clock: &dyn Clock) -> Result<()> {
+        self.backend.fetch(clock)?;
+        self.follow(clock)
+    }
+
+    /// Asks for a change and waits for it.
+    ///
+    /// # Errors
+    /// Whatever keeps the store from changing; nothing is changed then.
+    pub fn ask<T: Send + 'static>(
+        self: &Arc<Self>,
+        ask: Ask<T>,
+        clock: &'static dyn Clock,
+    ) -> Result<(u64, T), Arc<Error>> {
+        self.ask_all(vec![ask], clock).remove(0)
+    }
+
+    /// Asks for changes and waits for them: they are one, where that can be.
+    pub(crate) fn ask_all<T: Send + 'static>(
+        self: &Arc<Self>,
+        asks: Vec<Ask<T>>,
+        clock: &'static dyn Clock,
+    ) -> Vec<Result<(u64, T), Arc<Error>>> {
+        let mut is_mine = false;
+        let answers: Vec<_> = asks
+            .into_iter()
+            .map(|ask| {
+                let (sender, answer) = std::sync::mpsc::sync_channel(1);
+                let turn = self.submit(ask, move |result| drop(sender.send(result)));
+                is_mine |= turn == Turn::Mine;
+                answer
+            })
+            .collect();
+        if is_mine {
+            self.start(clock);
+        }
+        let unmade = || {
+            Arc::new(Error::Contended {
+                remote: self.name.clone(),
+            })
+        };
+        let answers = answers.into_iter().map(|answer| answer.recv());
+        answers
+            .map(|a| a.unwrap_or_else(|_| Err(unmade())))
+            .collect()
     }
 
     fn follow_if_possible(&self, clock: &dyn Clock) {
@@ -400,8 +466,11 @@ impl Served {
                 self.parts(after, events)
             }
             None => {
-                let is_there = |lease: &LeaseId| self.table(|table| table.has(lease));
-                self.sessions.keep_only(is_there);
+                let now = self.as_of();
+                self.table(|table| {
+                    let there = table.all().filter_map(Entry::lock);
+                    self.sessions.reconcile(there, now);
+                });
                 vec![Told {
                     seq,
                     after,
@@ -412,13 +481,19 @@ impl Served {
         };
         for told in parts {
             let told = Arc::new(told);
-            let mut recent = guard(&self.recent);
-            if recent.len() == RECENT {
-                recent.pop_front();
-            }
-            recent.push_back(told.clone());
-            drop(recent);
+            self.remember(&told);
             (self.tell)(&told);
+        }
+    }
+
+    /// Keeps a change for those who were away for a moment, as far as there is room.
+    fn remember(&self, told: &Arc<Told>) {
+        let mut recent = guard(&self.recent);
+        recent.push_back(told.clone());
+        let size = |told: &Arc<Told>| 1 + told.events.as_ref().map_or(0, Vec::len);
+        let mut sum: usize = recent.iter().map(size).sum();
+        while sum > RECENT && recent.len() > 1 {
+            sum -= recent.pop_front().as_ref().map_or(0, size);
         }
     }
 
@@ -515,6 +590,7 @@ impl Served {
         };
         for renewal in &standing.leases {
             let Some(entry) = self.table(|table| table.had(&renewal.lease).cloned()) else {
+                heard.lost.push(sessions::removed(renewal, now));
                 continue;
             };
             // For its holder it is over with its life: there is no grace for them.

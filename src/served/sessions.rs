@@ -8,6 +8,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
+
 use crate::event::{Event, Happening};
 use crate::fault;
 use crate::held::{Cause, Loss};
@@ -175,6 +177,8 @@ impl Sessions {
             Some(session) => {
                 session.streams += 1;
                 session.is_ours = true;
+                session.is_over = false;
+                session.left_at = None;
                 true
             }
             None => false,
@@ -217,10 +221,29 @@ impl Sessions {
         ended.contains_key(id)
     }
 
-    /// Forgets leases that are not there any more, where nobody can tell what became of them.
-    pub(super) fn keep_only(&self, is_there: impl Fn(&LeaseId) -> bool) {
-        for session in self.lock().values_mut() {
-            session.leases.retain(|lease, _| is_there(lease));
+    /// Takes what is there for what the sessions have, where nobody can tell what became of it on the way.
+    pub(super) fn reconcile<'a>(&self, there: impl Iterator<Item = &'a Lock>, now: DateTime<Utc>) {
+        let mut all = self.lock();
+        let mut before: HashMap<String, BTreeMap<LeaseId, Renewal>> = HashMap::new();
+        for (id, session) in all.iter_mut() {
+            before.insert(id.clone(), std::mem::take(&mut session.leases));
+        }
+        for lock in there {
+            let id = lock.owner.workspace.as_deref();
+            let session = id.and_then(|id| all.get_mut(id));
+            if let Some(session) = session.filter(|s| s.owner.id == lock.owner.id) {
+                session.leases.insert(lock.lease.clone(), Renewal::of(lock));
+            }
+        }
+        for (id, leases) in before {
+            let Some(session) = all.get_mut(&id) else {
+                continue;
+            };
+            let gone = leases
+                .into_values()
+                .filter(|r| !session.leases.contains_key(&r.lease));
+            let gone: Vec<Loss> = gone.map(|renewal| removed(&renewal, now)).collect();
+            session.lost.extend(gone.into_iter().take(LOSSES));
         }
     }
 
@@ -249,7 +272,11 @@ impl Sessions {
             .into_iter()
             .map(|renewal| (renewal.lease.clone(), renewal))
             .collect();
-        self.lock().entry(id).or_insert(session);
+        let mut all = self.lock();
+        match all.get_mut(&id) {
+            Some(known) => known.leases.extend(session.leases),
+            None => drop(all.insert(id, session)),
+        }
     }
 
     /// What all living sessions hold.
@@ -269,6 +296,9 @@ impl Sessions {
         let mut all = self.lock();
         let fresh = || Session::new(lock.owner.clone(), false, now);
         let session = all.entry(id.to_owned()).or_insert_with(fresh);
+        if session.owner.id != lock.owner.id {
+            return;
+        }
         session.leases.insert(lock.lease.clone(), Renewal::of(lock));
     }
 
@@ -309,7 +339,8 @@ fn of<'a, 'b>(
 ) -> Option<(&'a mut Session, &'b Lock)> {
     let lock = entry?.lock()?;
     let session = all.get_mut(lock.owner.workspace.as_deref()?)?;
-    Some((session, lock))
+    // Whoever copies a session's id has nothing of it.
+    (session.owner.id == lock.owner.id).then_some((session, lock))
 }
 
 /// Whether its holder gave it back, or took it anew.
@@ -321,6 +352,18 @@ fn is_own_doing(event: &Event, owner: &Owner) -> bool {
             now.is_some_and(|lock| lock.owner.workspace == owner.workspace)
         }
         _ => false,
+    }
+}
+
+/// A lease that is gone, and nobody knows how.
+pub(super) fn removed(renewal: &Renewal, now: DateTime<Utc>) -> Loss {
+    Loss {
+        path: crate::path::escaped(renewal.claim.key.as_bytes()),
+        lease: renewal.lease.clone(),
+        by: None,
+        at: now,
+        cause: Cause::Removed,
+        is_news: true,
     }
 }
 

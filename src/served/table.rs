@@ -153,7 +153,9 @@ impl Table {
                 .any(|lock| lock.owner.id == id)
         };
         if let Some(lock) = entry.lock() {
-            self.leases.remove(&lock.lease);
+            if self.leases.get(&lock.lease) == Some(&key) {
+                self.leases.remove(&lock.lease);
+            }
             if !others_owner(&lock.owner.id)
                 && let Some(keys) = self.owners.get_mut(&lock.owner.id)
             {
@@ -174,7 +176,10 @@ impl Table {
     fn put(&mut self, entry: Entry) {
         let key = entry.claim.key.clone();
         if let Some(lock) = entry.lock() {
-            self.leases.insert(lock.lease.clone(), key.clone());
+            // Whoever copies a lease's id does not get in its way.
+            self.leases
+                .entry(lock.lease.clone())
+                .or_insert_with(|| key.clone());
             let owner = self.owners.entry(lock.owner.id.clone()).or_default();
             owner.insert(key.clone());
         }
@@ -206,11 +211,6 @@ impl Table {
         let entries = self.entries.get(self.leases.get(lease)?)?;
         let is_it = |entry: &&Entry| entry.lock().is_some_and(|lock| lock.lease == *lease);
         entries.iter().find(is_it)
-    }
-
-    /// Whether there is a lock of a lease, be it expired.
-    pub(super) fn has(&self, lease: &LeaseId) -> bool {
-        self.leases.contains_key(lease)
     }
 
     /// How many locks there are, expired ones too.

@@ -1,12 +1,13 @@
 //! What has to be done now and then for a repository that is served, and what of it is due.
 
-use std::sync::Mutex;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Ask, Served, me};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::fault;
 use crate::lease::Renewal;
 use crate::lock::Lock;
@@ -23,6 +24,13 @@ const SESSIONS: Duration = Duration::from_secs(1);
 /// How often the disk is looked after.
 const DISK: Duration = Duration::from_millis(500);
 
+/// How long the disk is left alone after a failure.
+const PAUSE: Duration = Duration::from_secs(60);
+/// How often it is said that something still cannot be done.
+const AGAIN: Duration = Duration::from_secs(60);
+/// How many expired locks are removed at once.
+const AT_ONCE: usize = 1_000;
+
 /// When what was done last.
 #[derive(Debug, Default)]
 pub(super) struct Tending {
@@ -37,6 +45,10 @@ struct Done {
     fetched_head: Option<Instant>,
     sessions: Option<Instant>,
     disk: Option<Instant>,
+    /// Until when the disk is left alone.
+    pause: Option<Instant>,
+    /// What cannot be done, and when that was said last.
+    failing: HashMap<&'static str, Instant>,
 }
 
 /// Whether something is due again; it counts as done then.
@@ -59,33 +71,50 @@ pub(super) fn is_due(lock: &Lock, now: DateTime<Utc>) -> bool {
 
 impl Served {
     /// Does what is due. Called a few times a second, by one thread at a time.
-    pub fn tend(&self, clock: &dyn Clock) {
-        let step = |what: &'static str, result: Result<()>| {
-            if let Err(error) = result {
-                tracing::warn!(repo = self.name(), what, %error, "not done");
-            }
-        };
+    pub fn tend(self: &Arc<Self>, clock: &'static dyn Clock) {
         let due = |pick: fn(&mut Done) -> &mut Option<Instant>, every| {
             is_due_again(pick(&mut super::guard(&self.tending.done)), every)
         };
         let sweep = fault::limit("GIT_LATCH_SWEEP_MS", SWEEP);
         if self.backend.is_remote() && due(|d| &mut d.fetched, FETCH) {
-            step("fetch", self.backend.fetch(clock));
+            self.step("fetch", self.backend.fetch(clock));
         }
         if self.backend.is_remote() && due(|d| &mut d.fetched_head, FETCH_HEAD) {
-            step("fetch HEAD", self.backend.fetch_head());
+            self.step("fetch HEAD", self.backend.fetch_head());
         }
-        step("read the policy", self.reread_policy());
-        step("follow the lock ref", self.follow(clock));
+        self.step("read the policy", self.reread_policy());
+        self.step("follow the lock ref", self.follow(clock));
         if due(|d| &mut d.sessions, SESSIONS.min(sweep)) {
             self.end_silent_sessions(clock);
             self.renew_sessions(clock);
         }
         if due(|d| &mut d.swept, sweep) {
+            self.step("take the duty over", self.backend.take_duty());
             self.sweep(clock);
         }
-        if due(|d| &mut d.disk, DISK) {
-            step("look after the disk", self.backend.look_after(clock));
+        // One server does that; and not at once again where it failed.
+        let is_ready = |done: &Done| done.pause.is_none_or(|until| Instant::now() >= until);
+        let is_ready = is_ready(&super::guard(&self.tending.done));
+        if self.backend.is_on_duty() && is_ready && due(|d| &mut d.disk, DISK) {
+            let result = self.backend.look_after(clock);
+            if result.is_err() {
+                super::guard(&self.tending.done).pause = Some(Instant::now() + PAUSE);
+            }
+            self.step("look after the disk", result);
+        }
+    }
+
+    /// Says what could not be done: once, and again every minute for as long as it cannot.
+    fn step(&self, what: &'static str, result: Result<()>) {
+        let mut done = super::guard(&self.tending.done);
+        let Err(error) = result else {
+            done.failing.remove(what);
+            return;
+        };
+        let last = done.failing.get(what);
+        if last.is_none_or(|last| last.elapsed() >= AGAIN) {
+            done.failing.insert(what, Instant::now());
+            tracing::warn!(repo = self.name(), what, %error, "not done");
         }
     }
 
@@ -95,8 +124,12 @@ impl Served {
         if super::guard(&self.tending.done).head == head {
             return Ok(());
         }
-        super::guard(&self.tending.done).head = head;
-        let policy = self.backend.policy()?;
+        let policy = self.backend.policy();
+        // What is broken stays so until somebody commits something else; a failure may pass.
+        if matches!(&policy, Ok(_) | Err(Error::BadPolicy { .. })) {
+            super::guard(&self.tending.done).head = head;
+        }
+        let policy = policy?;
         let terms = policy.terms;
         if policy.share_ref != self.policy().share_ref {
             tracing::warn!(
@@ -119,26 +152,31 @@ impl Served {
         Ok(())
     }
 
-    fn end_silent_sessions(&self, clock: &dyn Clock) {
+    fn end_silent_sessions(self: &Arc<Self>, clock: &'static dyn Clock) {
+        let mut ended = Vec::new();
         for over in self.sessions.end_silent(Instant::now()) {
-            let id = over.owner.workspace.clone().unwrap_or_default();
-            tracing::info!(
-                repo = self.name(),
-                session = id,
-                "session ended: it is silent"
-            );
+            let session = over.owner.workspace.as_deref().unwrap_or_default();
+            tracing::info!(repo = self.name(), session, "session ended");
             let leases = if over.is_ours || self.backend.is_sole() {
                 over.leases
             } else {
                 self.forsaken(over.leases, clock.now())
             };
-            if leases.is_empty() {
-                continue;
+            if !leases.is_empty() {
+                ended.push((over.owner, leases));
             }
-            let ask = Ask::release_all(me(over.owner.clone()), leases.clone());
-            if let Err(error) = self.ask(ask, clock) {
-                tracing::warn!(repo = self.name(), session = id, %error, "its locks are not released; tried again");
-                self.sessions.put_back(over.owner, leases);
+        }
+        // In the server's name: another server that has the session tells it what it lost.
+        let server = self.server.clone();
+        let asks = ended.iter().cloned();
+        let asks =
+            asks.map(|(owner, leases)| Ask::release_all(me(owner), leases, Some(server.clone())));
+        let answers = self.ask_all(asks.collect(), clock);
+        for ((owner, leases), answer) in ended.into_iter().zip(answers) {
+            if let Err(error) = answer {
+                let session = owner.workspace.as_deref().unwrap_or_default();
+                tracing::warn!(repo = self.name(), session, %error, "its locks are not released; tried again");
+                self.sessions.put_back(owner, leases);
             }
         }
     }
@@ -157,30 +195,33 @@ impl Served {
         leases.into_iter().filter(is_stale).collect()
     }
 
-    fn renew_sessions(&self, clock: &dyn Clock) {
+    fn renew_sessions(self: &Arc<Self>, clock: &'static dyn Clock) {
         let now = clock.now();
+        let is_due = |renewal: &Renewal| {
+            let entry = self.lease(renewal.lease.as_str(), now);
+            entry.and_then(|e| e.lock().map(|lock| is_due(lock, now))) == Some(true)
+        };
+        let mut asks = Vec::new();
         for (owner, leases) in self.sessions.held() {
-            let is_due = |renewal: &Renewal| {
-                let entry = self.lease(renewal.lease.as_str(), now);
-                entry.and_then(|e| e.lock().map(|lock| is_due(lock, now))) == Some(true)
-            };
             let due: Vec<Renewal> = leases.into_iter().filter(is_due).collect();
-            if due.is_empty() {
-                continue;
+            if !due.is_empty() {
+                asks.push(Ask::renew(me(owner), due, None));
             }
-            let id = owner.workspace.clone().unwrap_or_default();
-            if let Err(error) = self.ask(Ask::renew(me(owner), due, None), clock) {
-                tracing::warn!(repo = self.name(), session = id, %error, "leases are not renewed");
+        }
+        for answer in self.ask_all(asks, clock) {
+            if let Err(error) = answer {
+                tracing::warn!(repo = self.name(), %error, "the leases of a session are not renewed");
             }
         }
     }
 
-    fn sweep(&self, clock: &dyn Clock) {
+    fn sweep(self: &Arc<Self>, clock: &'static dyn Clock) {
         let now = clock.now();
         let over = self.table(|table| table.over(now));
         if over.is_empty() {
             return;
         }
+        let over = over.into_iter().take(AT_ONCE).collect();
         match self.ask(Ask::sweep(self.server.clone(), over), clock) {
             Ok((_, swept)) => {
                 for entry in &swept {

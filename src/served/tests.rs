@@ -7,13 +7,13 @@ use crate::scratch::Scratch;
 use crate::time::{SystemClock, Ttl};
 
 /// A bare repository, served; and what is told of it.
-fn served(scratch: &Scratch) -> (Served, Receiver<Arc<Told>>) {
+fn served(scratch: &Scratch) -> (Arc<Served>, Receiver<Arc<Told>>) {
     let bare = scratch.with_origin();
     let (sender, told) = channel();
     let tell: Tell = Box::new(move |told| drop(sender.send(told.clone())));
     let server = Author::default();
     let served = Served::open("game", Path::new(&bare), server, &SystemClock, tell);
-    (served.unwrap(), told)
+    (Arc::new(served.unwrap()), told)
 }
 
 fn person(id: &str) -> Me {

@@ -2,21 +2,23 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{ConnectInfo, FromRequestParts, Path};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use super::auth::{Caller, Denied, Door};
 use super::metrics::Metrics;
 use super::problem::Problem;
 use super::repos::{Hosted, Repos};
 use super::users::Role;
-use crate::error::Code;
+use crate::error::{Code, Error};
 use crate::lock::Owner;
 use crate::served::{Served, me};
+use crate::time::SystemClock;
 use crate::view::Me;
 
 /// How many locks one person may have in one repository, where nothing else is said.
@@ -25,6 +27,11 @@ pub const LOCKS_EACH: usize = 10_000;
 pub(crate) const SESSIONS_EACH: usize = 1_000;
 /// How many paths one request may name.
 pub(crate) const PATHS: usize = 1_000;
+
+/// How many read the history, or have git list files, at a time.
+pub(crate) const READING: usize = 4;
+/// How long somebody waits for their turn to.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 /// What a server is made of; shared by all requests.
 #[derive(Debug)]
@@ -36,6 +43,8 @@ pub(crate) struct App {
     pub(crate) hosts: Vec<String>,
     pub(crate) lfs_upstream: Option<String>,
     pub(crate) locks_each: usize,
+    /// For what reads the history, or has git list files: a few at a time.
+    pub(crate) reading: Semaphore,
     /// Turns true when the server ends.
     pub(crate) ending: watch::Receiver<bool>,
 }
@@ -81,6 +90,27 @@ impl Visit {
     /// Who asks, without a session: `host` is what people are shown as the place.
     pub(crate) fn me(&self, host: &str) -> Me {
         me(self.owner(host))
+    }
+
+    /// Reads something that costs the disk, or git: not too much of it at a time.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Served) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let waiting = tokio::time::timeout(LONGEST_WAIT, self.app.reading.acquire()).await;
+        let Ok(Ok(_turn)) = waiting else {
+            let problem = Problem::of(Code::Busy, "too many read at the moment; try again");
+            return Err(problem.retry_after(LONGEST_WAIT));
+        };
+        let served = self.repo.served.clone();
+        let joined = tokio::task::spawn_blocking(move || read(&served)).await;
+        let done = joined.map_err(|_| Problem::of(Code::Io, "it could not be read"))?;
+        Ok(done?)
+    }
+
+    /// Looks at the ref once more, before a no is given on what may be old.
+    pub(crate) async fn refresh(&self) -> Result<(), Problem> {
+        self.read(|served| served.refresh(&SystemClock)).await
     }
 
     pub(crate) fn owner(&self, host: &str) -> Owner {

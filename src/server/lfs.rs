@@ -1,10 +1,10 @@
 //! The Git LFS file locking API (its specification, and what its clients 2.x and 3.x really do), over the same locks.
 //!
 //! Locks taken here have no workspace: they are the person's, wherever they work. Clients switch the verification off for
-//! ever when they are answered 404 or 501: whatever is wrong, they are told 403 or 503.
+//! ever when a verification is answered 404 or 501: whatever is wrong with it, they are told 403 or 503.
 
 use axum::body::Bytes;
-use axum::extract::{FromRequestParts, Path, Request, State};
+use axum::extract::{FromRequest, FromRequestParts, Path, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
@@ -15,14 +15,14 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::api::locks::held_in_words;
-use super::api::{cursor_of, key_of, parse, target};
+use super::api::{Asked, cursor_of, key_of, parse, target};
 use super::app::{Shared, Visit};
 use super::problem::Problem;
 use super::users::Role;
 use crate::error::Code;
 use crate::lease::{Insist, Renewal, Several, Steal};
 use crate::lock::{LeaseId, Lock, is_or_below};
-use crate::path::{Key, Kind, RepoPath};
+use crate::path::{Key, Kind};
 use crate::served::{Ask, Listed, Query, Taking};
 use crate::time::{Clock as _, SystemClock};
 use crate::view::Entry;
@@ -85,6 +85,30 @@ impl FromRequestParts<Shared> for Client {
     }
 }
 
+/// A body.
+struct Sent(Bytes);
+
+impl FromRequest<Shared> for Sent {
+    type Rejection = Refused;
+
+    async fn from_request(request: Request, app: &Shared) -> Result<Self, Refused> {
+        let bytes = Bytes::from_request(request, app).await;
+        Ok(Sent(bytes.map_err(super::api::unread)?))
+    }
+}
+
+/// What a listing is of.
+struct Which(Listing);
+
+impl FromRequestParts<Shared> for Which {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Shared) -> Result<Self, Refused> {
+        let asked = Asked::<Listing>::from_request_parts(parts, app).await?;
+        Ok(Which(asked.0))
+    }
+}
+
 fn answer(status: StatusCode, body: Value) -> Response {
     let kind = [(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE))];
     (status, kind, Json(body)).into_response()
@@ -131,13 +155,12 @@ struct Create {
     path: String,
 }
 
-async fn create(Client(visit): Client, body: Bytes) -> Result<Response, Refused> {
+async fn create(Client(visit): Client, Sent(body): Sent) -> Result<Response, Refused> {
     visit.require(Role::Editor)?;
     let request: Create = parse(&body)?;
     let (path, kind) = target(&request.path)?;
     visit.renew_due();
     let policy = visit.served().policy();
-    let key = path.key();
     let wanted = vec![(path, kind, LeaseId::generate(SystemClock.now()))];
     visit.check_count(&wanted)?;
     let taking = Taking {
@@ -174,7 +197,6 @@ async fn create(Client(visit): Client, body: Bytes) -> Result<Response, Refused>
         return Err(Problem::of(Code::Held, "it cannot be locked").into());
     };
     let message = held_in_words(&request.path, holder);
-    debug_assert!(key != Key::root() || kind == Kind::Directory);
     Ok(answer(
         StatusCode::CONFLICT,
         json!({"lock": shown_entry(holder), "message": message}),
@@ -195,10 +217,7 @@ fn page_of(limit: Option<&str>) -> usize {
     wanted.filter(|n| *n > 0).unwrap_or(PAGE).min(PAGE)
 }
 
-async fn list(
-    Client(visit): Client,
-    axum::extract::Query(which): axum::extract::Query<Listing>,
-) -> Result<Response, Refused> {
+async fn list(Client(visit): Client, Which(which): Which) -> Result<Response, Refused> {
     let now = SystemClock.now();
     let named = |text: Option<String>| text.filter(|text| !text.is_empty());
     if let Some(id) = named(which.id) {
@@ -235,9 +254,11 @@ struct Verify {
     limit: Option<u64>,
 }
 
-async fn verify(Client(visit): Client, body: Bytes) -> Result<Response, Refused> {
+async fn verify(Client(visit): Client, Sent(body): Sent) -> Result<Response, Refused> {
     let request: Verify = parse(&body)?;
-    visit.renew_due();
+    if request.cursor.as_deref().is_none_or(str::is_empty) {
+        visit.renew_due();
+    }
     let limit = request
         .limit
         .filter(|n| *n > 0)
@@ -291,31 +312,27 @@ impl Page {
     ) -> Result<Self, Problem> {
         let mut page = Page::default();
         for entry in listed.entries {
-            let files = files_of(visit, &entry).await?;
-            let Some((lock, files)) = entry.lock().zip(files) else {
-                page.push(visit, &entry, shown_entry(&entry));
-                last = Some(entry.claim.key);
-                continue;
-            };
-            let room = limit.saturating_sub(page.len()).max(1);
-            for (n, file) in files.iter().enumerate().skip(told).take(room) {
-                page.push(
-                    visit,
-                    &entry,
-                    shown(&format!("{}_{n}", lock.lease), file, lock),
-                );
-            }
-            if told + room < files.len().min(SPREAD) {
-                let key = last.as_ref().map_or(String::new(), cursor_of);
-                page.next = Some(format!("{key}.{}", told + room));
-                return Ok(page);
-            }
-            told = 0;
-            last = Some(entry.claim.key);
             if page.len() >= limit {
                 page.next = last.as_ref().map(cursor_of);
                 return Ok(page);
             }
+            let files = files_of(visit, &entry).await?;
+            if let Some((lock, files)) = entry.lock().zip(files) {
+                let room = limit - page.len();
+                for (n, file) in files.iter().enumerate().skip(told).take(room) {
+                    let id = format!("{}_{n}", lock.lease);
+                    page.push(visit, &entry, shown(&id, file, lock));
+                }
+                if told + room < files.len() {
+                    let key = last.as_ref().map_or(String::new(), cursor_of);
+                    page.next = Some(format!("{key}.{}", told + room));
+                    return Ok(page);
+                }
+            } else {
+                page.push(visit, &entry, shown_entry(&entry));
+            }
+            told = 0;
+            last = Some(entry.claim.key);
         }
         page.next = listed.next.as_ref().map(cursor_of);
         Ok(page)
@@ -335,20 +352,15 @@ impl Page {
     }
 }
 
-/// The tracked files below a directory lock; `None` for a file's.
-async fn files_of(
-    visit: &Visit,
-    entry: &Entry,
-) -> Result<Option<std::sync::Arc<Vec<String>>>, Problem> {
-    let Some(lock) = entry.lock().filter(|lock| lock.kind == Kind::Directory) else {
+/// The tracked files below a directory lock; `None` for a file's, and where there are none.
+async fn files_of(visit: &Visit, entry: &Entry) -> Result<Option<Vec<String>>, Problem> {
+    if entry.lock().is_none_or(|lock| lock.kind == Kind::File) {
         return Ok(None);
-    };
-    let (served, path): (_, RepoPath) = (visit.repo.served.clone(), lock.path.clone());
-    let reading = tokio::task::spawn_blocking(move || served.files_below(&path));
-    let read = reading
-        .await
-        .map_err(|_| Problem::of(Code::Io, "the files cannot be read"))?;
-    Ok(Some(read?))
+    }
+    let claim = entry.claim.clone();
+    let mut files = visit.read(move |served| served.files_below(&claim)).await?;
+    files.truncate(SPREAD);
+    Ok(Some(files).filter(|files| !files.is_empty()))
 }
 
 /// The lease of an id: an entry of a directory lock stands for the lock.
@@ -365,12 +377,16 @@ struct Unlock {
 async fn unlock(
     Client(visit): Client,
     Path((_, id)): Path<(String, String)>,
-    body: Bytes,
+    Sent(body): Sent,
 ) -> Result<Response, Refused> {
     visit.require(Role::Editor)?;
     let request: Unlock = parse(&body)?;
     let id = lease_of(&id);
-    let entry = visit.served().lease(id, SystemClock.now());
+    let mut entry = visit.served().lease(id, SystemClock.now());
+    if entry.is_none() {
+        visit.refresh().await?;
+        entry = visit.served().lease(id, SystemClock.now());
+    }
     let Some(lock) = entry.as_ref().and_then(Entry::lock) else {
         let detail = format!(
             "there is no lock of the id `{}`",
@@ -393,6 +409,9 @@ impl Visit {
     /// Whoever is at work keeps what they have locked: their leases without workspace get a new heartbeat when a third of
     /// their life is over. Nobody waits for it.
     fn renew_due(&self) {
+        if self.role < Role::Editor {
+            return;
+        }
         let due: Vec<Renewal> = self.served().due_of(&self.caller.id, SystemClock.now());
         if due.is_empty() {
             return;

@@ -103,12 +103,16 @@ impl Listen {
             let watcher = graceful.watcher();
             tokio::spawn(async move {
                 app.metrics.connections.inc();
+                let plain = Builder::new(TokioExecutor::new()).http1_only();
                 match tls {
-                    None => talk(stream, peer, router, watcher).await,
+                    None => talk(stream, plain, peer, router, watcher).await,
                     Some(tls) => {
                         let shaken = tokio::time::timeout(HEAD, tls.accept(stream)).await;
                         if let Ok(Ok(stream)) = shaken {
-                            talk(stream, peer, router, watcher).await;
+                            let is_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+                            let second = || Builder::new(TokioExecutor::new()).http2_only();
+                            let builder = if is_h2 { second() } else { plain };
+                            talk(stream, builder, peer, router, watcher).await;
                         }
                     }
                 }
@@ -127,8 +131,12 @@ impl Listen {
 }
 
 /// One connection, to its end.
+///
+/// Which protocol it speaks is settled: to find that out from what it sends would wait without an end for who sends
+/// nothing.
 async fn talk<S>(
     stream: S,
+    mut builder: Builder<TokioExecutor>,
     peer: SocketAddr,
     router: Router,
     watcher: hyper_util::server::graceful::Watcher,
@@ -139,7 +147,6 @@ async fn talk<S>(
         request.extensions_mut().insert(ConnectInfo(peer));
         router.clone().oneshot(request.map(Body::new))
     });
-    let mut builder = Builder::new(TokioExecutor::new());
     builder
         .http1()
         .timer(TokioTimer::new())

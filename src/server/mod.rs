@@ -34,8 +34,8 @@ use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::json;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
-use tower::{Layer as _, ServiceExt as _};
+use tokio::sync::{Semaphore, watch};
+use tower::Layer as _;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::timeout::RequestBodyTimeoutLayer;
 use utoipa::OpenApi;
@@ -57,7 +57,7 @@ use crate::event::Author;
 /// The largest body of a request, in bytes.
 const BODY: usize = 1 << 20;
 /// How long a request may take to be answered, and how long its body may stand still.
-const ANSWER: Duration = Duration::from_secs(60);
+const ANSWER: Duration = Duration::from_secs(90);
 const BODY_STANDS_STILL: Duration = Duration::from_secs(15);
 /// How many connections there may be at a time, where nothing else is said.
 pub const CONNECTIONS: usize = 16_384;
@@ -115,6 +115,7 @@ pub fn run(options: Options, ready: impl FnOnce(&str)) -> Result<()> {
     listen::raise_limits();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        .thread_stack_size(8 << 20)
         .build()
         .map_err(Error::io("start the threads of", "the server"))?;
     let result = runtime.block_on(serve(options, ready));
@@ -155,11 +156,14 @@ async fn serve(options: Options, ready: impl FnOnce(&str)) -> Result<()> {
         hosts: options.hosts,
         lfs_upstream: options.lfs_upstream,
         locks_each: options.locks_each,
+        reading: Semaphore::new(app::READING),
         ending: ending.clone(),
     });
     app.repos.open_the_only().await?;
+    // Heard from now on, before anybody knows that the server runs.
+    let told_to_end = told_to_end();
     tokio::spawn(async move {
-        told_to_end().await;
+        told_to_end.await;
         // Whoever listened is gone then.
         let _ = end.send(true);
     });
@@ -210,7 +214,7 @@ fn router(app: Shared, log: Option<AccessLog>) -> Router {
         .with_state(app);
     // Before anything is routed.
     let led = tower::util::MapRequestLayer::new(address::lead).layer(inner);
-    Router::new().fallback_service(led.map_response(|response: Response| response))
+    Router::new().fallback_service(led)
 }
 
 /// Answers that something takes too long: every wait ends.
@@ -219,7 +223,7 @@ async fn in_time(request: Request, next: Next) -> Response {
     match tokio::time::timeout(ANSWER, next.run(request)).await {
         Ok(response) => response,
         Err(_) => {
-            let detail = "no answer within a minute; what was asked for may still come about";
+            let detail = "no answer in time; what was asked for may still come about";
             let problem = problem::Problem::of(Code::Busy, detail).retry_after(ANSWER);
             if is_lfs {
                 problem.into_lfs()
@@ -294,19 +298,23 @@ async fn observe(
 }
 
 /// Waits for the word to end.
-async fn told_to_end() {
+fn told_to_end() -> impl Future<Output = ()> + Send {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
-        let Ok(mut terminate) = signal(SignalKind::terminate()) else {
-            drop(tokio::signal::ctrl_c().await);
-            return;
-        };
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = tokio::signal::ctrl_c() => {}
+        let signals = [SignalKind::terminate(), SignalKind::interrupt()].map(signal);
+        async move {
+            let [Ok(mut terminate), Ok(mut interrupt)] = signals else {
+                return std::future::pending().await;
+            };
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
         }
     }
     #[cfg(not(unix))]
-    drop(tokio::signal::ctrl_c().await);
+    async {
+        drop(tokio::signal::ctrl_c().await);
+    }
 }

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use axum::body::Bytes;
 use tokio::sync::{OnceCell, broadcast, oneshot};
@@ -18,11 +17,11 @@ use crate::time::{Clock as _, SystemClock};
 /// How many changes a reader of events may be behind.
 const BEHIND: usize = 1_024;
 /// How deep below the root repositories are looked for.
-const DEEPEST: usize = 4;
-/// How often a repository is looked after.
-const TEND: Duration = Duration::from_millis(200);
+const DEEPEST: usize = 8;
 /// How many answers are kept for equal questions.
 const ANSWERS: usize = 256;
+/// The largest answer that is kept.
+const LARGE: usize = 64 << 10;
 /// Names at the root that are not repositories.
 const RESERVED: [&str; 6] = ["-", "api", "healthz", "readyz", "metrics", "favicon.ico"];
 
@@ -75,15 +74,14 @@ impl Hosted {
             .served
             .submit(ask, move |result| drop(sender.send(result)));
         if turn == Turn::Mine {
-            let served = self.served.clone();
-            tokio::task::spawn_blocking(move || served.drain(&SystemClock));
+            self.served.start(&SystemClock);
         }
         match answer.await {
             Ok(result) => result.map_err(|error| Problem::from(&*error)),
-            Err(_) => Err(Problem::of(
-                Code::Busy,
-                "the change was not made; try again",
-            )),
+            Err(_) => Err(
+                Problem::of(Code::Busy, "whether it came about is not known; try again")
+                    .retry_after(std::time::Duration::from_secs(1)),
+            ),
         }
     }
 
@@ -107,7 +105,7 @@ impl Hosted {
         let longest = now + chrono::TimeDelta::seconds(1);
         let until = until.map_or(longest, |until| until.min(longest));
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
-        if answers.state == state {
+        if answers.state == state && bytes.len() <= LARGE {
             answers.kept.insert(question, (until, bytes.clone()));
         }
         bytes
@@ -184,7 +182,7 @@ impl Repos {
             let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
             opened.entry(name.to_owned()).or_default().clone()
         });
-        let opened = cell.get_or_try_init(|| open(name.to_owned(), place, self.server.clone()));
+        let opened = cell.get_or_try_init(|| apart(name.to_owned(), place, self.server.clone()));
         let opened = opened.await.map_err(|error| {
             tracing::error!(repo = name, %error, "a repository cannot be served");
             // Whatever it is, the client has done nothing wrong.
@@ -307,12 +305,19 @@ fn look_for(directory: &Path, prefix: &str, depth: usize, names: &mut Vec<String
             continue;
         }
         let full = format!("{prefix}{}", name.strip_suffix(".git").unwrap_or(&name));
-        if is_bare(&path) {
+        if is_bare(&path) && is_name(&full) {
             names.push(full);
         } else if depth < DEEPEST {
             look_for(&path, &format!("{prefix}{name}/"), depth + 1, names);
         }
     }
+}
+
+/// The same, to its end even if whoever asks for it goes away.
+async fn apart(name: String, source: Source, server: Author) -> Result<Arc<Hosted>> {
+    let shown = name.clone();
+    let joined = tokio::spawn(open(name, source, server)).await;
+    joined.map_err(|e| Error::io("open", &shown)(std::io::Error::other(e)))?
 }
 
 async fn open(name: String, source: Source, server: Author) -> Result<Arc<Hosted>> {
@@ -336,22 +341,9 @@ async fn open(name: String, source: Source, server: Author) -> Result<Arc<Hosted
         events,
         answers: Mutex::default(),
     });
-    tokio::spawn(tend(hosted.served.clone()));
+    let tending = hosted.served.keep_tending(&SystemClock);
+    tending.map_err(Error::io("start a thread for", &shown))?;
     Ok(hosted)
-}
-
-/// Looks after a repository for as long as the server runs.
-async fn tend(served: Arc<Served>) {
-    let mut ticks = tokio::time::interval(TEND);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        let served = served.clone();
-        let done = tokio::task::spawn_blocking(move || served.tend(&SystemClock));
-        if let Err(error) = done.await {
-            tracing::error!(%error, "a repository is not looked after");
-        }
-    }
 }
 
 #[cfg(test)]

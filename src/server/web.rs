@@ -15,7 +15,7 @@ use super::api;
 use super::app::{Shared, Visit};
 use super::page::{self, Filter, FolderItem, HistoryPage, Person, RepositoryPage, Viewer};
 use super::problem::Problem;
-use crate::error::{Code, Result};
+use crate::error::Result;
 use crate::path::{Key, Kind, RepoPath};
 use crate::served;
 use crate::time::{Clock as _, SystemClock};
@@ -182,13 +182,8 @@ async fn repository(
     Query(view): Query<View>,
 ) -> Result<Html<String>, Shown> {
     let under = directory(view.under.as_deref())?;
-    let reading = {
-        let (served, below) = (visit.repo.served.clone(), under.clone());
-        tokio::task::spawn_blocking(move || served.names_in(&below))
-    };
-    let read = reading.await;
-    let read = read.map_err(|_| Problem::of(Code::Io, "the files cannot be read"))?;
-    let tracked = read.map_err(Problem::from)?;
+    let below = under.clone();
+    let tracked = visit.read(move |served| served.names_in(&below)).await?;
     let (served, now) = (visit.served(), SystemClock.now());
     let is_mine = view
         .mine

@@ -24,8 +24,7 @@ use super::super::app::Visit;
 use super::super::frames::{Frames, reset};
 use super::super::problem::Problem;
 use super::{Asked, schema};
-use crate::error::Code;
-use crate::served::Served;
+use crate::served::{Served, Told};
 use crate::view::Me;
 
 /// How often a silent stream says that it lives.
@@ -62,29 +61,28 @@ pub(crate) async fn stream(
     Asked(which): Asked<Which>,
 ) -> Result<Response, Problem> {
     let mut reader = visit.me("");
-    let mut joined = None;
-    if let Some(id) = which.session {
-        if visit.served().session(&id, &visit.caller.id).is_none() {
-            return Err(super::sessions::no_session(&id));
+    if let Some(id) = &which.session {
+        if visit.served().session(id, &visit.caller.id).is_none() {
+            return Err(super::sessions::no_session(id));
         }
-        if !visit.is_relayed {
-            joined = Joined::new(&visit, &id);
-        }
-        reader.owner.workspace = Some(id);
+        reader.owner.workspace = Some(id.clone());
     }
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok());
     let last: Option<u64> = last.and_then(|id| id.trim().parse().ok());
     // Before what was missed is looked up: what happens meanwhile is in both, and told once.
     let news = visit.repo.listen();
     let (told, mut waiting, first) = if let Some(last) = last {
-        let (told, waiting) = missed(&visit, &reader, last).await?;
+        let (told, waiting) = missed(&visit, last).await?;
         (told, waiting, format!("{RETRY}\n"))
     } else {
         // Whoever is cut off before the first event has a number to come back with as well.
         let seq = visit.served().seq();
         (seq, VecDeque::new(), format!("{RETRY}id: {seq}\n\n"))
     };
-    waiting.push_front(Bytes::from(first));
+    waiting.push_front(Waiting::Bytes(Bytes::from(first)));
+    // Last: a stream that does not begin must not end a session.
+    let session = which.session.filter(|_| !visit.is_relayed);
+    let joined = session.and_then(|id| Joined::new(&visit, &id));
     let stream = Events {
         reader,
         told,
@@ -103,24 +101,26 @@ pub(crate) async fn stream(
     Ok(response)
 }
 
-/// What was missed since an id, ready to be written, and the number up to which that is everything.
-async fn missed(visit: &Visit, reader: &Me, last: u64) -> Result<(u64, VecDeque<Bytes>), Problem> {
-    let served = visit.repo.served.clone();
-    let seq = served.seq();
+/// What is to be written before what happens from now on.
+enum Waiting {
+    Bytes(Bytes),
+    /// Made into bytes when it is its turn: a reader who does not read costs no memory.
+    Told(Arc<Told>),
+}
+
+/// What was missed since an id, and the number up to which that is everything.
+async fn missed(visit: &Visit, last: u64) -> Result<(u64, VecDeque<Waiting>), Problem> {
+    let seq = visit.served().seq();
+    let again = || (seq, VecDeque::from([Waiting::Bytes(reset(seq))]));
     if last > seq {
         // Of a history that is not this one any more: what comes may have smaller numbers.
-        return Ok((seq, VecDeque::from([reset(seq)])));
+        return Ok(again());
     }
-    let since = tokio::task::spawn_blocking(move || served.since(last)).await;
-    let since = since.map_err(|_| Problem::of(Code::Io, "the history could not be read"))?;
-    Ok(match since? {
-        Some(all) => {
-            let told = all.last().map_or(last, |told| told.seq);
-            let bytes = all.iter().map(|told| Frames::of(told).bytes(reader));
-            (told, bytes.collect())
-        }
-        None => (seq, VecDeque::from([reset(seq)])),
-    })
+    let since = visit.read(move |served| served.since(last)).await?;
+    Ok(since.map_or_else(again, |all| {
+        let told = all.last().map_or(last, |told| told.seq);
+        (told, all.into_iter().map(Waiting::Told).collect())
+    }))
 }
 
 /// A stream that keeps a session alive.
@@ -152,7 +152,7 @@ struct Events {
     reader: Me,
     /// Up to which number everything is told.
     told: u64,
-    waiting: VecDeque<Bytes>,
+    waiting: VecDeque<Waiting>,
     news: BroadcastStream<Arc<Frames>>,
     ending: WatchStream<bool>,
     keep_alive: Pin<Box<Sleep>>,
@@ -167,8 +167,13 @@ impl Stream for Events {
         if Pin::new(&mut events.ending).poll_next(context).is_ready() {
             return Poll::Ready(None);
         }
-        if let Some(bytes) = events.waiting.pop_front() {
-            return Poll::Ready(Some(Ok(bytes)));
+        match events.waiting.pop_front() {
+            Some(Waiting::Bytes(bytes)) => return events.say(bytes),
+            Some(Waiting::Told(told)) => {
+                let bytes = Frames::of(&told).bytes(&events.reader);
+                return events.say(bytes);
+            }
+            None => {}
         }
         loop {
             match Pin::new(&mut events.news).poll_next(context) {

@@ -9,10 +9,10 @@ use utoipa::IntoParams;
 use super::super::app::Visit;
 use super::super::problem::Problem;
 use super::{Asked, limit, schema, target};
-use crate::error::{Code, Result};
+use crate::error::Result;
 use crate::path::RepoPath;
 use crate::report::Viewpoint;
-use crate::served::Page;
+use crate::served::{Page, Served};
 use crate::time::{Clock as _, SystemClock};
 
 const USUAL: usize = 100;
@@ -84,11 +84,8 @@ pub(crate) async fn page(
     limit: usize,
 ) -> Result<Page, Problem> {
     let from = cursor.map(parse).transpose()?;
-    let served = visit.repo.served.clone();
-    let reading = move || served.history(path.as_ref(), from.as_ref(), limit);
-    let read = tokio::task::spawn_blocking(reading).await;
-    let read = read.map_err(|_| Problem::of(Code::Io, "the history could not be read"))?;
-    Ok(read?)
+    let read = move |served: &Served| served.history(path.as_ref(), from.as_ref(), limit);
+    visit.read(read).await
 }
 
 fn parse(cursor: &str) -> Result<(String, usize), Problem> {

@@ -146,8 +146,13 @@ impl Visit {
     }
 
     /// The live lock of a lease.
-    fn lock_of(&self, lease: &str) -> Result<Lock, Problem> {
-        let entry = self.served().lease(lease, SystemClock.now());
+    async fn lock_of(&self, lease: &str) -> Result<Lock, Problem> {
+        let mut entry = self.served().lease(lease, SystemClock.now());
+        if entry.is_none() {
+            // Another server, or a push, may have made it a moment ago.
+            self.refresh().await?;
+            entry = self.served().lease(lease, SystemClock.now());
+        }
         let lock = entry.as_ref().and_then(Entry::lock).cloned();
         lock.ok_or_else(|| no_lease(lease))
     }
@@ -327,7 +332,7 @@ pub(crate) async fn renew(
 ) -> Result<Response, Problem> {
     visit.require(Role::Editor)?;
     let terms = visit.served().terms();
-    let lock = visit.lock_of(&lease)?;
+    let lock = visit.lock_of(&lease).await?;
     let me = visit.as_holder_of(&lock);
     if !me.owns(&lock) {
         return Err(Problem::of(Code::Forbidden, held_by(&lock)));
@@ -373,7 +378,7 @@ pub(crate) async fn unlock(
 ) -> Result<Response, Problem> {
     visit.require(Role::Editor)?;
     let terms = visit.served().terms();
-    let lock = visit.lock_of(&lease)?;
+    let lock = visit.lock_of(&lease).await?;
     let me = visit.as_holder_of(&lock);
     let insist = if how.force == Some(true) {
         Insist::Yes

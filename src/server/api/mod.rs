@@ -51,7 +51,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
 }
 
 /// Why a body was not read.
-fn unread(rejection: BytesRejection) -> Problem {
+pub(crate) fn unread(rejection: BytesRejection) -> Problem {
     let response = rejection.into_response();
     if response.status() == StatusCode::PAYLOAD_TOO_LARGE {
         return Problem::new(response.status(), Code::BadUsage, "the body is too large");

@@ -129,7 +129,7 @@ pub(crate) async fn end(visit: Visit, Named(id): Named) -> Result<Response, Prob
         // It ends when its locks are free: where they cannot be given back now, it can be asked again.
         visit
             .repo
-            .change(Ask::release_all(me.clone(), leases))
+            .change(Ask::release_all(me.clone(), leases, None))
             .await?
             .1
     };

@@ -1,5 +1,6 @@
 //! The commit of a change: its tree, its words, its trailers.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::str::FromStr;
 
@@ -22,6 +23,14 @@ const WORKSPACE: &str = "Latch-Workspace: ";
 const SERVED: &str = "Latch-Served: several";
 /// ... what this trailer names: a lease that somebody else removed, with their id and name.
 const BY: &str = "Latch-By: ";
+
+/// The trailer of a commit that drops the history: where that ended.
+const COMPACTS: &str = "Latch-Compacts: ";
+
+/// The commit whose history a message says to have dropped.
+pub(super) fn compacted_by(message: &str) -> Option<&str> {
+    message.lines().find_map(|line| line.strip_prefix(COMPACTS))
+}
 
 /// From how many commits on the history is dropped.
 pub(crate) const LONG: u64 = 10_000;
@@ -114,24 +123,16 @@ impl Draft<'_> {
         }
         text.push_str(SERVED);
         text.push('\n');
-        for (lease, author) in self
-            .on_behalf
-            .iter()
-            .filter_map(|(p, a)| self.unusual(p, a))
-        {
-            let _ = writeln!(text, "{BY}{lease} {}\t{}", author.id, author.name);
+        // Who removed a lock that was not theirs; of everything else the lock itself tells who it was.
+        let filled: BTreeSet<Place> = self.changes.iter().filter_map(Change::fills).collect();
+        let removed = self.on_behalf.iter().filter(|(p, _)| !filled.contains(p));
+        for (place, by) in removed {
+            let lock = self.view.at(place).and_then(Entry::lock);
+            if let Some(lock) = lock.filter(|lock| lock.owner.id != by.id) {
+                let _ = writeln!(text, "{BY}{} {}\t{}", lock.lease, by.id, by.name);
+            }
         }
         (&self.author, text)
-    }
-
-    /// Who removed a lock that was not theirs; of everything else the lock itself tells who it was.
-    fn unusual<'a>(&'a self, place: &Place, by: &'a Author) -> Option<(&'a str, &'a Author)> {
-        let fills = |change: &Change| change.fills().as_ref() == Some(place);
-        if self.changes.iter().any(fills) {
-            return None;
-        }
-        let lock = self.view.entries().find(|e| e.place == *place)?.lock()?;
-        (lock.owner.id != by.id).then_some((lock.lease.as_str(), by))
     }
 }
 
@@ -201,7 +202,8 @@ pub(super) fn root(
     view: &View,
     author: &Author,
 ) -> Result<String> {
-    let message = message("compact: the history ends here", view.next_seq(), 0, None);
+    let mut message = message("compact: the history ends here", view.next_seq(), 0, None);
+    let _ = writeln!(message, "{COMPACTS}{}", tip.commit);
     objects.write_commit(
         &tip.tree,
         None,
@@ -221,8 +223,7 @@ fn workspace_of<'a>(view: &'a View, changes: &'a [Change]) -> Option<&'a str> {
     let of = |change: &'a Change| match change {
         Change::Acquire(lock) | Change::Renew(lock) => lock.owner.workspace.as_deref(),
         Change::Remove { place, .. } => {
-            let mut entries = view.entries();
-            let lock = entries.find(|e| e.place == *place)?.lock()?;
+            let lock = view.at(place)?.lock()?;
             lock.owner.workspace.as_deref()
         }
     };

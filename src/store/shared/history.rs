@@ -80,7 +80,13 @@ pub(crate) fn since(
     terms: &Terms,
 ) -> Result<Option<Vec<Event>>> {
     let is_known = |past: &Past| past.commit == known;
-    let past = objects.history_to(tip, limit + 1, is_known)?;
+    let mut past = objects.history_to(tip, limit + 1, is_known)?;
+    // Where the history was dropped meanwhile it goes on below, as long as that is still there.
+    let dropped = past.last().filter(|past| !is_known(past));
+    let dropped = dropped.and_then(|past| commit::compacted_by(&past.message));
+    if let Some(Ok(before)) = dropped.map(|oid| objects.commit(oid)) {
+        past.extend(objects.history_to(&before, limit + 1, is_known)?);
+    }
     let Some(at) = past.iter().position(is_known) else {
         return Ok(None);
     };

@@ -17,13 +17,15 @@ use crate::error::{Error, Result};
 use crate::event::Author;
 use crate::lock::MAX_SEQ;
 use crate::path::Place;
-use crate::repo::{Objects, Repo, Revision};
+use crate::repo::{Moved, Objects, Repo, Revision, Write};
 use crate::store::{Decide, LockStore, Scope, Sharing, files};
 use crate::time::Clock;
 use crate::view::{Terms, View};
 
 /// How long a change is tried again after others were faster.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// After how long a lock file of the ref belongs to nobody that lives.
+const STALE: Duration = Duration::from_secs(30);
 /// How many opened repositories are kept.
 const IDLE: usize = 4;
 
@@ -99,7 +101,7 @@ impl HostedStore {
             ),
         })?;
         Ok(HostedStore {
-            packs: Packs::new(repo, &directory, &scratch),
+            packs: Packs::new(repo, reference, &directory, &scratch),
             pool: Arc::default(),
             repository,
             directory,
@@ -138,6 +140,11 @@ impl HostedStore {
             generation,
             pool: self.pool.clone(),
         })
+    }
+
+    /// Tidies up after a server that died. Only where no other one serves the repository.
+    pub(crate) fn tidy_up(&self) -> Result<()> {
+        self.packs.let_all_go()
     }
 
     /// Has everybody open the repository anew: who has an old pack open keeps its bytes on the disk.
@@ -228,26 +235,61 @@ impl HostedStore {
             }
             return Ok(());
         }
+        let past = objects.history(&tip, usize::MAX)?;
+        let first = past
+            .last()
+            .map_or(tip.commit.as_str(), |first| &first.commit);
+        if self.packs.is_kept_elsewhere(first)? {
+            return Ok(());
+        }
         let older = self.packs.all()?;
         let view = View::new(seq_of(&tip), clock.now(), self.terms(), Vec::new());
-        let root = self
-            .packs
-            .write(&objects, |to| commit::root(to, &tip, &view, &self.author))?;
-        if self.move_ref(Some(&tip), &root, view.next_seq())? {
-            self.packs.keep_only(&root, &older)?;
+        let write = |to: &dyn Write| commit::root(to, &tip, &view, &self.author);
+        let (root, pack) = self.packs.write(&objects, write)?;
+        let moved = self.move_ref(Some(&tip), &root, view.next_seq());
+        self.packs.let_go(&pack);
+        if let Moved::Yes = moved? {
+            self.packs.keep_only(&root, &older, first)?;
             self.reopen();
         }
         Ok(())
     }
 
-    fn move_ref(&self, old: Option<&Revision>, new: &str, seq: u64) -> Result<bool> {
+    /// Removes git's lock file of the ref where its maker must have died: a ref is locked for milliseconds.
+    fn remove_stale_lock(&self) {
+        let lock = self.repository.join(format!("{}.lock", self.reference));
+        let age = std::fs::metadata(&lock).and_then(|meta| meta.modified());
+        if age.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > STALE)) {
+            let removed = std::fs::remove_file(&lock);
+            tracing::warn!(lock = %lock.display(), ?removed, "a lock file that a dead git has left");
+        }
+    }
+
+    fn move_ref(&self, old: Option<&Revision>, new: &str, seq: u64) -> Result<Moved> {
+        let began = Instant::now();
         let objects = self.objects()?;
         let old = old.map(|tip| tip.commit.as_str());
-        let moved = objects.exchange(&self.reference, old, new)?;
-        if moved {
-            self.accept(new, seq);
+        loop {
+            let moved = objects.exchange(&self.reference, old, new)?;
+            match moved {
+                Moved::Yes => self.accept(new, seq),
+                // Whoever has the ref locked is about to move it, or has died.
+                Moved::Locked if began.elapsed() < PATIENCE => {
+                    self.remove_stale_lock();
+                    std::thread::sleep(Duration::from_millis(10));
+                    continue;
+                }
+                Moved::Locked => {
+                    let lock = format!("{}.lock", self.reference);
+                    return Err(Error::Busy {
+                        holder: "git, or what a git that died has left".into(),
+                        guard: self.repository.join(lock),
+                    });
+                }
+                Moved::No => {}
+            }
+            return Ok(moved);
         }
-        Ok(moved)
     }
 }
 
@@ -280,9 +322,11 @@ impl LockStore for HostedStore {
                 on_behalf: &decision.on_behalf,
                 notes: &decision.notes,
             };
-            let commit = self.packs.write(&objects, |to| draft.write(to))?;
+            let (commit, pack) = self.packs.write(&objects, |to| draft.write(to))?;
             crate::fault::point("hosted-packed");
-            if self.move_ref(tip.as_ref(), &commit, view.next_seq())? {
+            let moved = self.move_ref(tip.as_ref(), &commit, view.next_seq());
+            self.packs.let_go(&pack);
+            if let Moved::Yes = moved? {
                 crate::fault::point("hosted-moved");
                 return Ok(view.next_seq());
             }

@@ -23,6 +23,7 @@ pub(crate) mod tree;
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -249,7 +250,10 @@ impl SharedStore {
 
     /// What the remote has.
     fn fetched(&self, objects: &Objects, limit: Option<Duration>) -> Result<Option<Revision>> {
-        let into = format!("{FETCHED}/{}", std::process::id());
+        static FETCHES: AtomicU64 = AtomicU64::new(0);
+        // Threads of one process fetch at the same time, too.
+        let count = FETCHES.fetch_add(1, Ordering::Relaxed);
+        let into = format!("{FETCHED}/{}-{count}", std::process::id());
         match self.remote.fetch(&into, limit)? {
             Presence::Absent => Ok(None),
             Presence::Present => {

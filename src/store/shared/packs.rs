@@ -22,6 +22,9 @@ const LARGE: u64 = 256 << 20;
 /// How long what nobody can reach any more stays for those who read it at the moment.
 const GRACE: Duration = Duration::from_secs(60);
 
+/// In the list of what was dropped: the first commit of the history that went.
+const FIRST: &str = "first ";
+
 /// The packs of ours in one repository.
 #[derive(Debug)]
 pub(super) struct Packs {
@@ -29,36 +32,65 @@ pub(super) struct Packs {
     git: Git,
     list: PathBuf,
     dropped: PathBuf,
+    /// The lock ref.
+    reference: String,
     /// Held while a list is written.
     writing: Mutex<()>,
 }
 
 /// A pack of ours that is there and that nobody has touched.
-struct Pack {
+#[derive(Clone)]
+pub(super) struct Pack {
     name: String,
     bytes: u64,
+    /// Its line in the list: with the time at which it was written.
+    line: String,
 }
 
 impl Packs {
-    pub(super) fn new(repo: &Repo, directory: &Path, scratch: &Path) -> Self {
+    pub(super) fn new(repo: &Repo, reference: &str, directory: &Path, scratch: &Path) -> Self {
         Packs {
             directory: PackDirectory::new(repo.common_dir(), scratch),
             git: repo.git_apart(),
             list: directory.join("packs"),
             dropped: directory.join("packs.dropped"),
+            reference: reference.to_owned(),
             writing: Mutex::default(),
         }
     }
 
-    /// Writes objects as one synced pack of ours.
+    /// Writes objects as one synced pack of ours; gives its name. Git keeps it until it is let go.
     pub(super) fn write<T>(
         &self,
         objects: &Objects,
         write: impl FnOnce(&dyn Write) -> Result<T>,
-    ) -> Result<T> {
+    ) -> Result<(T, String)> {
         let (written, name) = self.directory.write(objects, write)?;
-        self.note(&self.list, &[name])?;
-        Ok(written)
+        self.note(&self.list, std::slice::from_ref(&name))?;
+        Ok((written, name))
+    }
+
+    /// Lets git do with a pack what it does with all others.
+    pub(super) fn let_go(&self, name: &str) {
+        if let Err(error) = self.directory.let_go(name) {
+            tracing::warn!(%error, "a pack is kept for ever");
+        }
+    }
+
+    /// Lets go what a server that died has left behind.
+    pub(super) fn let_all_go(&self) -> Result<()> {
+        for pack in self.all()? {
+            self.directory.let_go(&pack.name)?;
+        }
+        Ok(())
+    }
+
+    /// Adds lines to a list as they are.
+    fn append(&self, list: &Path, lines: &[u8]) -> Result<()> {
+        let _guard = self.writing.lock();
+        let file = OpenOptions::new().append(true).create(true).open(list);
+        file.and_then(|mut file| file.write_all(lines))
+            .map_err(Error::io("write", list))
     }
 
     /// Adds packs to a list. One that is not listed stays, until git's own `gc` looks after it.
@@ -69,10 +101,7 @@ impl Packs {
             let touched = meta.ok().as_ref().map_or(0, nanos);
             lines.extend_from_slice(format!("{name} {touched}\n").as_bytes());
         }
-        let _guard = self.writing.lock();
-        let file = OpenOptions::new().append(true).create(true).open(list);
-        file.and_then(|mut file| file.write_all(&lines))
-            .map_err(Error::io("write", list))
+        self.append(list, &lines)
     }
 
     /// The packs of a list that are as they were written.
@@ -89,6 +118,7 @@ impl Packs {
             (is_ours && nanos(&meta).to_string() == written).then(|| Pack {
                 name: name.to_owned(),
                 bytes: meta.len(),
+                line: line.to_owned(),
             })
         });
         Ok(packs.collect())
@@ -109,19 +139,28 @@ impl Packs {
         fs::rename(&written, list).map_err(Error::io("write", list))
     }
 
+    /// Whether there is much besides the largest one, which holds what is there now.
     pub(super) fn are_large(&self) -> Result<bool> {
-        let packs = self.listed(&self.list)?;
-        Ok(packs.iter().map(|pack| pack.bytes).sum::<u64>() > LARGE && packs.len() > 1)
+        let packs = self.all()?;
+        let largest = packs
+            .iter()
+            .map(|pack| pack.bytes)
+            .max()
+            .unwrap_or_default();
+        let sum: u64 = packs.iter().map(|pack| pack.bytes).sum();
+        Ok(sum - largest > LARGE)
     }
 
-    /// The packs that there are.
-    pub(super) fn all(&self) -> Result<Vec<String>> {
-        let packs = self.listed(&self.list)?;
-        Ok(packs.into_iter().map(|pack| pack.name).collect())
+    /// Those that are listed and as they were written.
+    pub(super) fn all(&self) -> Result<Vec<Pack>> {
+        self.listed(&self.list)
     }
 
     /// Puts small packs together into one, if they are many; says whether packs went.
     pub(super) fn roll_up(&self) -> Result<bool> {
+        if self.directory.is_indexed_together() {
+            return Ok(false);
+        }
         self.bury()?;
         let mut packs = self.listed(&self.list)?;
         packs.sort_by_key(|pack| pack.bytes);
@@ -145,13 +184,31 @@ impl Packs {
         Ok(true)
     }
 
-    /// Packs what can be reached from a commit, and lets the packs of before go.
-    pub(super) fn keep_only(&self, commit: &str, older: &[String]) -> Result<()> {
+    /// Packs what can be reached from a commit, and lets the packs of before go, if nobody touches them.
+    pub(super) fn keep_only(&self, commit: &str, older: &[Pack], first: &str) -> Result<()> {
         let packed = self.pack(&["--revs"], format!("{commit}\n"))?;
         self.note(&self.list, std::slice::from_ref(&packed))?;
-        let older: Vec<String> = older.iter().filter(|n| **n != packed).cloned().collect();
-        self.note(&self.dropped, &older)?;
-        self.relist(&self.list, &older.iter().map(String::as_str).collect())
+        let older: Vec<&Pack> = older.iter().filter(|pack| pack.name != packed).collect();
+        // With the times at which they were written: who has touched one since has found something in it.
+        let lines: String = older.iter().flat_map(|p| [p.line.as_str(), "\n"]).collect();
+        let lines = format!("{FIRST}{first}\n{lines}");
+        self.append(&self.dropped, lines.as_bytes())?;
+        let names = older.iter().map(|pack| pack.name.as_str()).collect();
+        self.relist(&self.list, &names)
+    }
+
+    /// Whether another ref of the repository leads to a commit: a copy that somebody has made of the lock ref.
+    pub(super) fn is_kept_elsewhere(&self, commit: &str) -> Result<bool> {
+        let git_dir = format!("--git-dir={}", self.directory.repository().display());
+        let told = self.git.output(&[
+            git_dir.as_str(),
+            "for-each-ref",
+            "--format=%(refname)",
+            "--contains",
+            commit,
+        ])?;
+        let told = String::from_utf8_lossy(&told).into_owned();
+        Ok(told.lines().any(|name| name != self.reference))
     }
 
     /// Removes what was dropped a while ago and what nobody has touched since.
@@ -161,7 +218,16 @@ impl Packs {
         if !age.is_ok_and(is_old) {
             return Ok(());
         }
-        let packs = self.listed(&self.dropped)?;
+        let text = fs::read_to_string(&self.dropped).map_err(Error::io("read", &self.dropped))?;
+        let mut firsts = text.lines().filter_map(|line| line.strip_prefix(FIRST));
+        let is_needed = |first| self.is_kept_elsewhere(first);
+        let is_needed =
+            firsts.try_fold(false, |any, first| Ok::<_, Error>(any || is_needed(first)?))?;
+        let packs = if is_needed {
+            Vec::new()
+        } else {
+            self.listed(&self.dropped)?
+        };
         for pack in &packs {
             self.directory.remove(&pack.name)?;
         }
@@ -169,7 +235,8 @@ impl Packs {
     }
 
     fn remove<'a>(&self, list: &Path, names: impl Iterator<Item = &'a String>) -> Result<()> {
-        let untouched: BTreeSet<String> = self.all()?.into_iter().collect();
+        let untouched = self.all()?.into_iter().map(|pack| pack.name);
+        let untouched: BTreeSet<String> = untouched.collect();
         let names: BTreeSet<&str> = names.map(String::as_str).collect();
         for name in names.iter().filter(|name| untouched.contains(**name)) {
             self.directory.remove(name)?;
@@ -186,6 +253,8 @@ impl Packs {
             git_dir.as_str(),
             "-c",
             "pack.writeReverseIndex=false",
+            "-c",
+            "pack.packSizeLimit=0",
             "pack-objects",
         ];
         let options = [
@@ -231,7 +300,10 @@ mod tests {
         let tmp = directory.join("tmp");
         fs::create_dir_all(&tmp).unwrap();
         let objects = Objects::open(repo.common_dir()).unwrap();
-        (Packs::new(&repo, &directory, &tmp), objects)
+        (
+            Packs::new(&repo, "refs/latch/locks", &directory, &tmp),
+            objects,
+        )
     }
 
     fn commit(packs: &Packs, objects: &Objects, text: &str) -> String {
@@ -240,7 +312,9 @@ mod tests {
             let tree = to.write_tree(None, &put, &[])?;
             to.write_commit(&tree, None, text, ("", ""), Utc::now())
         });
-        written.unwrap()
+        let (commit, name) = written.unwrap();
+        packs.let_go(&name);
+        commit
     }
 
     fn there(packs: &Packs) -> usize {
@@ -277,12 +351,12 @@ mod tests {
         );
         let older = packs.all().unwrap();
         let kept = commit(&packs, &objects, "three");
-        packs.keep_only(&kept, &older).unwrap();
-        let touched = fs::File::open(packs.directory.file(&older[1])).unwrap();
+        packs.keep_only(&kept, &older, &gone).unwrap();
+        let touched = fs::File::open(packs.directory.file(&older[1].name)).unwrap();
         touched.set_modified(SystemTime::now()).unwrap();
         packs.bury().unwrap();
         assert!(
-            packs.directory.file(&older[0]).exists(),
+            packs.directory.file(&older[0].name).exists(),
             "others may be reading it"
         );
         let list = fs::File::options()
