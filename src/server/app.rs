@@ -13,6 +13,7 @@ use super::auth::{Caller, Denied, Door};
 use super::metrics::Metrics;
 use super::problem::Problem;
 use super::repos::{Hosted, Repos};
+use super::safety;
 use super::users::Role;
 use crate::error::Code;
 use crate::lock::Owner;
@@ -135,8 +136,9 @@ impl App {
         })
     }
 
-    /// Who asks something of a repository, if they may see it at all.
+    /// Who asks something of a repository, if they may see it at all. Every change begins here.
     pub(crate) async fn visit(self: &Arc<Self>, parts: &mut Parts) -> Result<Visit, Problem> {
+        safety::check_type(parts)?;
         let caller = self.admit(parts).await?;
         let Path(RepoName { repo: name }) = Path::from_request_parts(parts, &())
             .await
