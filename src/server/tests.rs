@@ -264,3 +264,16 @@ fn links_lead_to_operations() {
     let link = &begin["responses"]["201"]["links"]["heartbeat"];
     assert_eq!(link["operationId"], "heartbeat");
 }
+
+#[test]
+fn a_list_is_no_body() {
+    let whole =
+        api::parse::<api::locks::LockRequest>(br#" [["a.psd"], null, null, null, false, false]"#);
+    assert_eq!(whole.unwrap_err().status, StatusCode::UNPROCESSABLE_ENTITY);
+}
+
+#[test]
+fn whoever_is_told_to_come_back_is_told_when() {
+    let answer = problem::Problem::of(Code::Busy, "busy").into_response();
+    assert_eq!(answer.headers()["retry-after"], "1");
+}
