@@ -120,7 +120,7 @@ impl App {
             match denied {
                 Denied::Missing => Problem::of(
                     Code::NoIdentity,
-                    "who are you? name and password are needed",
+                    "name and password, or a token, are needed",
                 ),
                 Denied::Wrong => Problem::of(Code::NoIdentity, "name, password or token are wrong"),
                 Denied::TooMany { retry_after } => Problem::new(
