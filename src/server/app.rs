@@ -14,6 +14,7 @@ use super::auth::{Caller, Denied, Door};
 use super::metrics::Metrics;
 use super::problem::Problem;
 use super::repos::{Hosted, Repos};
+use super::safety;
 use super::users::Role;
 use crate::error::{Code, Error};
 use crate::lock::Owner;
@@ -149,7 +150,7 @@ impl App {
             match denied {
                 Denied::Missing => Problem::of(
                     Code::NoIdentity,
-                    "who are you? name and password are needed",
+                    "name and password, or a token, are needed",
                 ),
                 Denied::Wrong => Problem::of(Code::NoIdentity, "name, password or token are wrong"),
                 Denied::TooMany { retry_after } => Problem::new(
@@ -165,8 +166,9 @@ impl App {
         })
     }
 
-    /// Who asks something of a repository, if they may see it at all.
+    /// Who asks something of a repository, if they may see it at all. Every change begins here.
     pub(crate) async fn visit(self: &Arc<Self>, parts: &mut Parts) -> Result<Visit, Problem> {
+        safety::check_type(parts)?;
         let caller = self.admit(parts).await?;
         let Path(RepoName { repo: name }) = Path::from_request_parts(parts, &())
             .await

@@ -101,6 +101,12 @@ impl Door {
         }))))
     }
 
+    /// Whether nobody is asked who they are.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        matches!(self.0, Kind::Open(_))
+    }
+
     /// Who asks; `peer` is the other end of the connection.
     ///
     /// # Errors

@@ -22,6 +22,9 @@ mod safety;
 pub mod users;
 mod web;
 
+#[cfg(test)]
+mod tests;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -32,13 +35,14 @@ use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tower::Layer as _;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::timeout::RequestBodyTimeoutLayer;
 use utoipa::OpenApi;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
 
 pub use app::LOCKS_EACH;
@@ -180,11 +184,43 @@ async fn serve(options: Options, ready: impl FnOnce(&str)) -> Result<()> {
     Ok(())
 }
 
-/// The document of the API, as JSON.
+/// The document of the API behind a door, as JSON.
 #[must_use]
-pub fn document() -> serde_json::Value {
-    let (_, document) = described().split_for_parts();
-    json!(document)
+pub fn document(door: &Door) -> serde_json::Value {
+    let (_, mut document) = described().split_for_parts();
+    if !door.is_open() {
+        let ways = ["basic", "bearer"];
+        document.security = Some(
+            ways.map(|way| SecurityRequirement::new(way, [""; 0]))
+                .into(),
+        );
+        let components = document.components.get_or_insert_default();
+        for (way, scheme) in ways
+            .into_iter()
+            .zip([HttpAuthScheme::Basic, HttpAuthScheme::Bearer])
+        {
+            components.add_security_scheme(way, SecurityScheme::Http(Http::new(scheme)));
+        }
+    }
+    let mut document = json!(document);
+    correct_links(&mut document);
+    document
+}
+
+/// Gives links the names of the standard: `utoipa` 5 writes `operation_id`.
+fn correct_links(value: &mut Value) {
+    if let Some(links) = value.get_mut("links").and_then(Value::as_object_mut) {
+        for link in links.values_mut().filter_map(Value::as_object_mut) {
+            if let Some(id) = link.shift_remove("operation_id") {
+                link.insert("operationId".into(), id);
+            }
+        }
+    }
+    match value {
+        Value::Object(all) => all.values_mut().for_each(correct_links),
+        Value::Array(all) => all.iter_mut().for_each(correct_links),
+        _ => {}
+    }
 }
 
 fn described() -> OpenApiRouter<Shared> {

@@ -30,7 +30,7 @@ impl Problem {
             code: code.as_str(),
             detail: detail.into(),
             hint: None,
-            retry_after: None,
+            retry_after: (status == StatusCode::SERVICE_UNAVAILABLE).then_some(SOON),
             more: None,
         }
     }
@@ -149,7 +149,6 @@ impl From<&Error> for Problem {
                 error = problem.detail,
                 "the store is away"
             );
-            problem.retry_after = Some(SOON);
         }
         problem.hint = match error.code() {
             // Advice for a command line is none for a client.

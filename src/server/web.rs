@@ -159,12 +159,12 @@ async fn metrics(State(app): State<Shared>, request: Request) -> Result<Response
     Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
 }
 
-async fn document() -> Json<serde_json::Value> {
-    Json(super::document())
+async fn document(State(app): State<Shared>) -> Json<serde_json::Value> {
+    Json(super::document(&app.door))
 }
 
-async fn api_page() -> Html<String> {
-    Html(page::api(&super::document()))
+async fn api_page(State(app): State<Shared>) -> Html<String> {
+    Html(page::api(&super::document(&app.door)))
 }
 
 /// What of a repository to look at.

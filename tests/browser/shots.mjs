@@ -62,7 +62,7 @@ for (const [name, view] of [['', {}], ['-phone-dark', { ...phone, dark: true }]]
   await shot(`long${name}`, 'eve', { path: '/long', ...view });
   await shot(`many${name}`, 'ada', { path: '/many', full: false, ...view });
   await shot(`interface${name}`, 'ada', { path: '/api', full: false, ...view });
-  await shot(`operation${name}`, 'ada', { path: '/api#lock', full: false, ...view });
+  await shot(`operation${name}`, 'ada', { path: '/api#post--api-v1-repos--repo----locks', full: false, ...view });
   await shot(`not-found${name}`, 'ada', { path: '/no/such/repository', ...view });
   await shot(`no-password${name}`, null, view);
 }

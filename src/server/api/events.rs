@@ -23,6 +23,7 @@ use utoipa::IntoParams;
 use super::super::app::Visit;
 use super::super::frames::{Frames, reset};
 use super::super::problem::Problem;
+use super::refusals::{ParameterRefusals, Refusals};
 use super::{Asked, schema};
 use crate::served::{Served, Told};
 use crate::view::Me;
@@ -38,6 +39,7 @@ const RETRY: &str = "retry: 1000\n";
 #[into_params(parameter_in = Query)]
 pub(crate) struct Which {
     /// The session that lives as long as the stream (not behind a proxy: there only heartbeats count)
+    #[param(pattern = r"^[0-9a-f]{16}$")]
     session: Option<String>,
 }
 
@@ -45,14 +47,14 @@ pub(crate) struct Which {
 #[utoipa::path(
     get, path = "/events", tag = "events", operation_id = "events",
     params(
-        ("repo" = String, Path, description = "The repository's name"),
+        schema::InRepository,
         Which,
         ("Last-Event-ID" = Option<String>, Header, description = "The last id that was read: what came after it is told first"),
     ),
     responses(
         (status = 200, description = "Events `locked`, `renewed`, `unlocked`, `expired`, `stolen` (data: an event), and `reset`: read everything again", body = schema::Event, content_type = "text/event-stream"),
-        (status = "4XX", description = "No such session, or not allowed", body = schema::Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The store is away", body = schema::Problem, content_type = "application/problem+json"),
+        ParameterRefusals,
+        Refusals,
     )
 )]
 pub(crate) async fn stream(

@@ -8,6 +8,7 @@ use utoipa::IntoParams;
 
 use super::super::app::Visit;
 use super::super::problem::Problem;
+use super::refusals::{ParameterRefusals, Refusals};
 use super::{Asked, limit, schema, target};
 use crate::error::Result;
 use crate::path::RepoPath;
@@ -24,22 +25,28 @@ const MOST: usize = 1_000;
 #[into_params(parameter_in = Query)]
 pub(crate) struct Which {
     /// Of this path only
+    #[param(
+        min_length = 1,
+        max_length = 3072,
+        pattern = r"^[^/\u0000-\u001f\u007f-\u009f][^\u0000-\u001f\u007f-\u009f]*$"
+    )]
     path: Option<String>,
     /// At most so many: 100 where nothing is said, 1000 at most
     #[param(minimum = 1)]
     limit: Option<usize>,
     /// Where the last page ended
+    #[param(pattern = r"^[0-9a-f]{40}\.[0-9]{1,9}$")]
     cursor: Option<String>,
 }
 
 /// Show what happened to locks, newest first, as far back as the lock ref's history reaches
 #[utoipa::path(
     get, path = "/history", tag = "history", operation_id = "history",
-    params(("repo" = String, Path, description = "The repository's name"), Which),
+    params(schema::InRepository, Which),
     responses(
         (status = 200, description = "What happened", body = schema::History),
-        (status = "4XX", description = "Wrong use, or not allowed", body = schema::Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The store is away", body = schema::Problem, content_type = "application/problem+json"),
+        ParameterRefusals,
+        Refusals,
     )
 )]
 pub(crate) async fn list(visit: Visit, Asked(which): Asked<Which>) -> Result<Response, Problem> {

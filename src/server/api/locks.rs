@@ -13,6 +13,7 @@ use super::super::app::{PATHS, Visit};
 use super::super::problem::Problem;
 use super::super::users::Role;
 use super::read::no_lease;
+use super::refusals::{BodyRefusals, HeldRefusals, ParameterRefusals, Refusals};
 use super::{Asked, Body, Named, schema, target};
 use crate::error::Code;
 use crate::lease::{Acquired, Insist, Outcome, Released, Renewal, Several, Steal};
@@ -31,16 +32,19 @@ const SESSION_TTL: Ttl = Ttl::For(Length::from_secs(15 * 60));
 /// Which paths to take, and how.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"paths": ["assets/hero.psd", "scenes/"], "reason": "retopology", "ttl": "8h"}))]
 pub(crate) struct LockRequest {
     /// From the repository's root; a `/` at the end means the directory. They need not exist. All or none are taken
-    #[schema(min_items = 1, max_items = 1000)]
+    #[schema(min_items = 1, max_items = 1000, value_type = Vec<schema::Path>)]
     paths: Vec<String>,
     /// Why, for others to read: at most 500 characters
-    #[schema(max_length = 500)]
+    #[schema(max_length = 500, pattern = r"^[^\u0000-\u001f\u007f-\u009f]*$")]
     reason: Option<String>,
     /// How long, such as `90s` or `24h`
+    #[schema(pattern = r"^([0-9]+[smhd]|never)$")]
     ttl: Option<String>,
     /// The session that holds them; without one they are the person's own, wherever they work
+    #[schema(pattern = r"^[0-9a-f]{16}$")]
     session: Option<String>,
     /// Take others' locks away; this needs a reason
     #[serde(default)]
@@ -55,6 +59,7 @@ pub(crate) struct LockRequest {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct RenewRequest {
     /// Such as `90s` or `24h`; never a shorter life than it has
+    #[schema(pattern = r"^([0-9]+[smhd]|never)$")]
     ttl: Option<String>,
 }
 
@@ -66,7 +71,7 @@ pub(crate) struct How {
     /// Also another's lock: an admin may, with a reason; or one's own in another working tree
     force: Option<bool>,
     /// Why, for the record
-    #[param(max_length = 500)]
+    #[param(max_length = 500, pattern = r"^[^\u0000-\u001f\u007f-\u009f]*$")]
     reason: Option<String>,
 }
 
@@ -184,14 +189,18 @@ impl Visit {
 /// Lock paths, all or none
 #[utoipa::path(
     post, path = "/locks", tag = "locks", operation_id = "lock",
-    params(("repo" = String, Path, description = "The repository's name")),
+    params(schema::InRepository),
     request_body = LockRequest,
     responses(
-        (status = 201, description = "Locked", body = schema::Locked),
+        (status = 201, description = "Locked", body = schema::Locked, links(
+            ("show" = (operation_id = "getLock", parameters(("lease" = "$response.body#/locked/0/lease")))),
+            ("renew" = (operation_id = "renew", parameters(("lease" = "$response.body#/locked/0/lease")))),
+            ("unlock" = (operation_id = "unlock", parameters(("lease" = "$response.body#/locked/0/lease")))),
+        )),
         (status = 200, description = "All of it was mine already: renewed", body = schema::Locked),
-        (status = 409, description = "Held by others; nothing was taken", body = schema::Problem, content_type = "application/problem+json"),
-        (status = "4XX", description = "Wrong use, or not allowed", body = schema::Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The store is away, or busy", body = schema::Problem, content_type = "application/problem+json"),
+        BodyRefusals,
+        HeldRefusals,
+        Refusals,
     )
 )]
 pub(crate) async fn lock(
@@ -315,14 +324,14 @@ pub(crate) fn held_in_words(path: &str, entry: &Entry) -> String {
 #[utoipa::path(
     post, path = "/locks/{lease}/renew", tag = "locks", operation_id = "renew",
     params(
-        ("repo" = String, Path, description = "The repository's name"),
-        ("lease" = String, Path, description = "The lease"),
+        schema::OfLease,
     ),
     request_body = RenewRequest,
     responses(
         (status = 200, description = "It lives on", body = schema::Lock),
-        (status = "4XX", description = "Lost, another's, or wrong use", body = schema::Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The store is away, or busy", body = schema::Problem, content_type = "application/problem+json"),
+        BodyRefusals,
+        HeldRefusals,
+        Refusals,
     )
 )]
 pub(crate) async fn renew(
@@ -361,14 +370,14 @@ fn held_by(lock: &Lock) -> String {
 #[utoipa::path(
     delete, path = "/locks/{lease}", tag = "locks", operation_id = "unlock",
     params(
-        ("repo" = String, Path, description = "The repository's name"),
-        ("lease" = String, Path, description = "The lease"),
+        schema::OfLease,
         How,
     ),
     responses(
         (status = 200, description = "It is free; this was the lock", body = schema::Lock),
-        (status = "4XX", description = "Lost, another's, or wrong use", body = schema::Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The store is away, or busy", body = schema::Problem, content_type = "application/problem+json"),
+        ParameterRefusals,
+        HeldRefusals,
+        Refusals,
     )
 )]
 pub(crate) async fn unlock(

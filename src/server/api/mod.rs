@@ -4,6 +4,7 @@ pub(crate) mod events;
 pub(crate) mod history;
 pub(crate) mod locks;
 pub(crate) mod read;
+mod refusals;
 pub(crate) mod schema;
 pub(crate) mod sessions;
 
@@ -65,6 +66,12 @@ pub(crate) fn unread(rejection: BytesRejection) -> Problem {
 
 pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let bytes = if bytes.is_empty() { b"{}" } else { bytes };
+    if bytes.trim_ascii_start().first() == Some(&b'[') {
+        // As good as an object to serde, its fields in the order of the struct: nothing to make a promise of.
+        return Err(Problem::bad_usage(
+            "the body is not what is expected: a list",
+        ));
+    }
     serde_json::from_slice(bytes).map_err(|error| {
         let status = match error.classify() {
             serde_json::error::Category::Data => StatusCode::UNPROCESSABLE_ENTITY,

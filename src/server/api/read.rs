@@ -8,6 +8,7 @@ use utoipa::IntoParams;
 
 use super::super::app::Visit;
 use super::super::problem::Problem;
+use super::refusals::{ParameterRefusals, Refusals};
 use super::schema;
 use super::{Asked, Named, cursor_of, key, key_of, limit};
 use crate::report::Viewpoint;
@@ -24,10 +25,25 @@ const MOST: usize = 10_000;
 #[into_params(parameter_in = Query)]
 pub(crate) struct Which {
     /// On exactly this path
+    #[param(
+        min_length = 1,
+        max_length = 3072,
+        pattern = r"^[^/\u0000-\u001f\u007f-\u009f][^\u0000-\u001f\u007f-\u009f]*$"
+    )]
     path: Option<String>,
     /// On this path, or on a directory above it
+    #[param(
+        min_length = 1,
+        max_length = 3072,
+        pattern = r"^[^/\u0000-\u001f\u007f-\u009f][^\u0000-\u001f\u007f-\u009f]*$"
+    )]
     covers: Option<String>,
     /// On this directory, below it or above it
+    #[param(
+        min_length = 1,
+        max_length = 3072,
+        pattern = r"^[^/\u0000-\u001f\u007f-\u009f][^\u0000-\u001f\u007f-\u009f]*$"
+    )]
     under: Option<String>,
     /// Of this owner id
     owner: Option<String>,
@@ -37,6 +53,7 @@ pub(crate) struct Which {
     #[param(minimum = 1)]
     limit: Option<usize>,
     /// Where the last page ended
+    #[param(pattern = r"^k[A-Za-z0-9_-]*$")]
     cursor: Option<String>,
 }
 
@@ -59,12 +76,16 @@ impl Which {
 /// List locks
 #[utoipa::path(
     get, path = "/locks", tag = "locks", operation_id = "listLocks",
-    params(("repo" = String, Path, description = "The repository's name"), Which),
+    params(
+        schema::InRepository,
+        Which,
+        ("If-None-Match" = Option<String>, Header, description = "What was told last: 304 where nothing has changed"),
+    ),
     responses(
-        (status = 200, description = "Live locks, by path", body = schema::Locks),
-        (status = 304, description = "As the `If-None-Match` says"),
-        (status = "4XX", description = "Wrong use, or not allowed", body = schema::Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The store is away", body = schema::Problem, content_type = "application/problem+json"),
+        (status = 200, description = "Live locks, by path", body = schema::Locks, headers(("ETag" = String, description = "Weak: of what would be told"))),
+        (status = 304, description = "As the `If-None-Match` says", headers(("ETag" = String, description = "The same"))),
+        ParameterRefusals,
+        Refusals,
     )
 )]
 pub(crate) async fn list(
@@ -118,13 +139,11 @@ pub(crate) async fn list(
 #[utoipa::path(
     get, path = "/locks/{lease}", tag = "locks", operation_id = "getLock",
     params(
-        ("repo" = String, Path, description = "The repository's name"),
-        ("lease" = String, Path, description = "The lease"),
+        schema::OfLease,
     ),
     responses(
         (status = 200, description = "It lives", body = schema::Lock),
-        (status = "4XX", description = "It does not, or not allowed", body = schema::Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The store is away", body = schema::Problem, content_type = "application/problem+json"),
+        Refusals,
     )
 )]
 pub(crate) async fn one(visit: Visit, Named(lease): Named) -> Result<Response, Problem> {

@@ -5,7 +5,48 @@
     reason = "described here, written there"
 )]
 
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct InRepository {
+    /// The repository's name
+    #[param(example = "team/game")]
+    repo: String,
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct OfLease {
+    /// The repository's name
+    #[param(example = "team/game")]
+    repo: String,
+    /// The lease
+    #[param(
+        pattern = r"^[0-9a-f]{32}$",
+        example = "0193a7c2f5e87d2aa1b3c4d5e6f70812"
+    )]
+    lease: String,
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct OfSession {
+    /// The repository's name
+    #[param(example = "team/game")]
+    repo: String,
+    /// The session
+    #[param(pattern = r"^[0-9a-f]{16}$", example = "5e55100834af4b81")]
+    id: String,
+}
+
+/// A path from the repository's root. No component is empty, `.`, `..` or `.git`; `.` alone is the whole repository.
+#[derive(ToSchema)]
+#[schema(
+    pattern = r"^[^/\u0000-\u001f\u007f-\u009f][^\u0000-\u001f\u007f-\u009f]{0,3071}$",
+    example = "assets/hero.psd"
+)]
+pub(crate) struct Path(String);
 
 /// A file, or a directory with everything below it.
 #[derive(ToSchema)]
@@ -51,7 +92,7 @@ pub(crate) struct Lock {
     #[schema(required)]
     kind: Option<Kind>,
     /// The acquisition: 32 hexadecimal digits.
-    #[schema(required)]
+    #[schema(required, pattern = r"^[0-9a-f]{32}$")]
     lease: Option<String>,
     /// The fencing number.
     #[schema(required)]
@@ -164,6 +205,7 @@ pub(crate) struct History {
 #[derive(ToSchema)]
 pub(crate) struct Session {
     /// Its id: 16 hexadecimal digits.
+    #[schema(pattern = r"^[0-9a-f]{16}$")]
     session: String,
     /// How often to send a heartbeat; three missed end the session.
     heartbeat_seconds: u64,

@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 use super::super::app::{SESSIONS_EACH, Visit};
 use super::super::problem::Problem;
 use super::super::users::Role;
+use super::refusals::{BodyRefusals, HeldRefusals, Refusals};
 use super::{Body, Named, schema};
 use crate::error::Code;
 use crate::report::Viewpoint;
@@ -22,11 +23,17 @@ const LABEL: usize = 64;
 /// A session to begin.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schema(example = json!({"label": "Blender on ws-12"}))]
 pub(crate) struct SessionRequest {
     /// What people are shown as the place of its locks, such as the tool's name
-    #[schema(max_length = 64)]
+    #[schema(max_length = 64, pattern = r"^[^\u0000-\u001f\u007f-\u009f]*$")]
     label: Option<String>,
 }
+
+/// Nothing is to be said.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Nothing {}
 
 /// A session that this caller does not have.
 pub(crate) fn no_session(id: &str) -> Problem {
@@ -41,12 +48,15 @@ pub(crate) fn no_session(id: &str) -> Problem {
 /// Begin a session
 #[utoipa::path(
     post, path = "/sessions", tag = "sessions", operation_id = "beginSession",
-    params(("repo" = String, Path, description = "The repository's name")),
+    params(schema::InRepository),
     request_body = SessionRequest,
     responses(
-        (status = 201, description = "It lives as long as heartbeats come, or a stream of events is open for it", body = schema::Session),
-        (status = "4XX", description = "Wrong use, or not allowed", body = schema::Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The store is away", body = schema::Problem, content_type = "application/problem+json"),
+        (status = 201, description = "It lives as long as heartbeats come, or a stream of events is open for it", body = schema::Session, links(
+            ("heartbeat" = (operation_id = "heartbeat", parameters(("id" = "$response.body#/session")))),
+            ("end" = (operation_id = "endSession", parameters(("id" = "$response.body#/session")))),
+        )),
+        BodyRefusals,
+        Refusals,
     )
 )]
 pub(crate) async fn begin(
@@ -75,17 +85,19 @@ pub(crate) async fn begin(
 /// Say that a session is alive
 #[utoipa::path(
     post, path = "/sessions/{id}/heartbeat", tag = "sessions", operation_id = "heartbeat",
-    params(
-        ("repo" = String, Path, description = "The repository's name"),
-        ("id" = String, Path, description = "The session"),
-    ),
+    params(schema::OfSession),
+    request_body = Nothing,
     responses(
         (status = 200, description = "What it has, and what it has lost", body = schema::Heartbeat),
-        (status = "4XX", description = "It has ended, or wrong use", body = schema::Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The store is away", body = schema::Problem, content_type = "application/problem+json"),
+        BodyRefusals,
+        Refusals,
     )
 )]
-pub(crate) async fn heartbeat(visit: Visit, Named(id): Named) -> Result<Response, Problem> {
+pub(crate) async fn heartbeat(
+    visit: Visit,
+    Named(id): Named,
+    Body(Nothing {}): Body<Nothing>,
+) -> Result<Response, Problem> {
     let (now, terms) = (SystemClock.now(), visit.served().terms());
     let heard = visit.served().hear(&id, &visit.caller.id, now);
     let heard = heard.ok_or_else(|| no_session(&id))?;
@@ -109,14 +121,11 @@ pub(crate) async fn heartbeat(visit: Visit, Named(id): Named) -> Result<Response
 /// End a session; its locks are given back
 #[utoipa::path(
     delete, path = "/sessions/{id}", tag = "sessions", operation_id = "endSession",
-    params(
-        ("repo" = String, Path, description = "The repository's name"),
-        ("id" = String, Path, description = "The session"),
-    ),
+    params(schema::OfSession),
     responses(
         (status = 200, description = "What it held", body = schema::Ended),
-        (status = "4XX", description = "It has ended already", body = schema::Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The store is away, or busy", body = schema::Problem, content_type = "application/problem+json"),
+        HeldRefusals,
+        Refusals,
     )
 )]
 pub(crate) async fn end(visit: Visit, Named(id): Named) -> Result<Response, Problem> {
