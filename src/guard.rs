@@ -191,3 +191,20 @@ pub(crate) fn noted(path: &Path) -> Option<String> {
     let first = read.ok().and_then(|_| note.trim().lines().next())?.trim();
     (!first.is_empty()).then(|| crate::path::escaped(first.as_bytes()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_of_several_is_not_alone_until_the_others_have_gone() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("servers");
+        let first = Presence::begin(&path).unwrap();
+        assert!(first.is_alone() && first.is_alone());
+        let second = Presence::begin(&path).unwrap();
+        assert!(!first.is_alone() && !second.is_alone() && !first.is_alone());
+        drop(second);
+        assert!(first.is_alone());
+    }
+}

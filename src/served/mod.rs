@@ -458,26 +458,23 @@ impl Served {
 
     /// Tells changes.
     fn publish(&self, after: u64, seq: u64, events: Option<Vec<Event>>) {
-        let parts = match events {
-            Some(events) => {
-                for event in &events {
-                    self.sessions.note(event);
-                }
-                self.parts(after, events)
+        let parts = if let Some(events) = events {
+            for event in &events {
+                self.sessions.note(event);
             }
-            None => {
-                let now = self.as_of();
-                self.table(|table| {
-                    let there = table.all().filter_map(Entry::lock);
-                    self.sessions.reconcile(there, now);
-                });
-                vec![Told {
-                    seq,
-                    after,
-                    events: None,
-                    terms: self.terms(),
-                }]
-            }
+            self.parts(after, events)
+        } else {
+            let now = self.as_of();
+            self.table(|table| {
+                let there = table.all().filter_map(Entry::lock);
+                self.sessions.reconcile(there, now);
+            });
+            vec![Told {
+                seq,
+                after,
+                events: None,
+                terms: self.terms(),
+            }]
         };
         for told in parts {
             let told = Arc::new(told);

@@ -255,7 +255,9 @@ impl Sessions {
             .filter(|(_, session)| session.is_over(now))
             .map(|(id, _)| id.clone())
             .collect();
-        over.iter().for_each(|id| self.note_end(id));
+        for id in &over {
+            self.note_end(id);
+        }
         over.iter()
             .filter_map(|id| all.remove(id))
             .map(Standing::from)

@@ -11,9 +11,14 @@ fn served(scratch: &Scratch) -> (Arc<Served>, Receiver<Arc<Told>>) {
     let bare = scratch.with_origin();
     let (sender, told) = channel();
     let tell: Tell = Box::new(move |told| drop(sender.send(told.clone())));
-    let server = Author::default();
-    let served = Served::open("game", Path::new(&bare), server, &SystemClock, tell);
-    (Arc::new(served.unwrap()), told)
+    let opened = Served::open(
+        "game",
+        Path::new(&bare),
+        Author::default(),
+        &SystemClock,
+        tell,
+    );
+    (Arc::new(opened.unwrap()), told)
 }
 
 fn person(id: &str) -> Me {

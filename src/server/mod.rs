@@ -256,17 +256,15 @@ fn router(app: Shared, log: Option<AccessLog>) -> Router {
 /// Answers that something takes too long: every wait ends.
 async fn in_time(request: Request, next: Next) -> Response {
     let is_lfs = request.uri().path().starts_with(lfs::PREFIX);
-    match tokio::time::timeout(ANSWER, next.run(request)).await {
-        Ok(response) => response,
-        Err(_) => {
-            let detail = "no answer in time; what was asked for may still come about";
-            let problem = problem::Problem::of(Code::Busy, detail).retry_after(ANSWER);
-            if is_lfs {
-                problem.into_lfs()
-            } else {
-                problem.into_response()
-            }
-        }
+    if let Ok(response) = tokio::time::timeout(ANSWER, next.run(request)).await {
+        return response;
+    }
+    let detail = "no answer in time; what was asked for may still come about";
+    let problem = problem::Problem::of(Code::Busy, detail).retry_after(ANSWER);
+    if is_lfs {
+        problem.into_lfs()
+    } else {
+        problem.into_response()
     }
 }
 

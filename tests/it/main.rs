@@ -44,6 +44,8 @@ mod serve_requests;
 #[cfg(feature = "server")]
 mod serve_sessions;
 #[cfg(feature = "server")]
+mod serve_upkeep;
+#[cfg(feature = "server")]
 mod serve_users;
 mod shared;
 mod status;

@@ -1,0 +1,145 @@
+//! `git latch serve` beside git's own upkeep, other servers, and what the dead leave behind.
+
+use std::fs;
+
+use serde_json::json;
+
+use crate::support::server::{again, served, served_with};
+use crate::support::{Sandbox, Tree, eventually};
+
+fn bare(sandbox: &Sandbox) -> Tree<'_> {
+    sandbox.tree("remote.git")
+}
+
+#[test]
+fn a_repack_while_a_change_is_written_takes_nothing_away() {
+    let sandbox = Sandbox::new();
+    let halt = sandbox.path().join("halt");
+    fs::create_dir(&halt).unwrap();
+    let fault = format!("hosted-packed={}", halt.display());
+    let server = served_with(&sandbox, |command| {
+        command.env("GIT_LATCH_FAULT", fault);
+    });
+    let ada = server.by("ada");
+    std::thread::scope(|scope| {
+        let locking = scope.spawn(|| ada.lock(&["hero.psd"]).is(201));
+        eventually("the pack is written", || halt.join("reached").exists());
+        bare(&sandbox).git(&["repack", "-q", "-a", "-d"]);
+        fs::write(halt.join("go"), "").unwrap();
+        locking.join().unwrap();
+    });
+    bare(&sandbox).git(&["fsck", "--strict"]);
+    assert_eq!(ada.listed(""), ["hero.psd"]);
+    let kept = fs::read_dir(bare(&sandbox).path.join("objects/pack")).unwrap();
+    let is_kept = |file: &fs::DirEntry| file.path().extension().is_some_and(|e| e == "keep");
+    assert_eq!(kept.flatten().filter(is_kept).count(), 0);
+}
+
+#[test]
+fn a_lock_file_that_a_dead_git_has_left_stops_nobody_for_long() {
+    let sandbox = Sandbox::new();
+    let server = served(&sandbox);
+    server.by("ada").takes("hero.psd");
+    let left = bare(&sandbox).path.join("refs/latch/locks.lock");
+    let file = fs::File::create(&left).unwrap();
+    let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(120);
+    file.set_modified(long_ago).unwrap();
+    server.by("ada").takes("notes.txt");
+    assert!(!left.exists());
+}
+
+#[test]
+fn a_server_that_starts_again_spares_what_another_one_serves() {
+    let sandbox = Sandbox::new();
+    let first = served(&sandbox);
+    let beats = |command: &mut std::process::Command| {
+        command.env("GIT_LATCH_HEARTBEAT_MS", "200");
+    };
+    let other = again(&sandbox, |_| {});
+    let bob = other.by("bob");
+    let session = bob.session();
+    bob.post("locks", &json!({"paths": ["hero.psd"], "session": session}))
+        .is(201);
+    first.kill();
+    // It does not hear of the session, and has others end after 0.6 s.
+    let third = again(&sandbox, beats);
+    let own = third.by("ada").session();
+    third
+        .by("ada")
+        .post("locks", &json!({"paths": ["notes.txt"], "session": own}))
+        .is(201);
+    eventually("the third one's own session ends", || {
+        third.by("ada").listed("") == ["hero.psd"]
+    });
+    let beat = bob
+        .post(&format!("sessions/{session}/heartbeat"), &json!({}))
+        .is(200);
+    assert_eq!(beat["renewed"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn a_lock_that_comes_after_its_session_has_ended_is_given_back() {
+    let sandbox = Sandbox::new();
+    let halt = sandbox.path().join("halt");
+    fs::create_dir(&halt).unwrap();
+    let fault = format!("hosted-packed={}", halt.display());
+    let server = served_with(&sandbox, |command| {
+        command.env("GIT_LATCH_FAULT", fault);
+    });
+    let ada = server.by("ada");
+    let session = ada.session();
+    let body = json!({"paths": ["hero.psd"], "session": session});
+    std::thread::scope(|scope| {
+        let locking = scope.spawn(|| ada.post("locks", &body).is(201));
+        eventually("the pack is written", || halt.join("reached").exists());
+        ada.delete(&format!("sessions/{session}")).is(200);
+        fs::write(halt.join("go"), "").unwrap();
+        locking.join().unwrap();
+    });
+    eventually("it is free", || ada.listed("").is_empty());
+}
+
+#[test]
+fn a_copied_lease_disables_nobody() {
+    let sandbox = Sandbox::new();
+    let server = served(&sandbox);
+    let ada = server.by("ada");
+    let lease = ada.takes("hero.psd");
+    let clone = crate::support::clones::clone(&sandbox, "mallory");
+    clone.ok(&["lock", "--new", "aaa"]);
+    let file = clone.path.join(".git/latch/locks/aaa.lock");
+    let text = fs::read_to_string(file).unwrap();
+    let own = text
+        .lines()
+        .find_map(|line| line.strip_prefix("lease = "))
+        .unwrap();
+    let forged = text.replace(own, &format!("\"{lease}\""));
+    push_forged(&sandbox, &forged);
+    eventually("the server has seen it", || {
+        ada.get("locks?path=aaa").is(200)["locks"][0]["lease"] == lease.as_str()
+    });
+    ada.delete(&format!("locks/{lease}")).is(200);
+    assert_eq!(ada.listed(""), ["aaa"]);
+}
+
+/// Writes the lock of `aaa` into the lock ref, as whoever may push can.
+fn push_forged(sandbox: &Sandbox, text: &str) {
+    let bare = bare(sandbox);
+    let tip = bare.git(&["cat-file", "-p", "refs/latch/locks"]);
+    let message = tip.split_once("\n\n").unwrap().1;
+    let seq: u64 = message
+        .lines()
+        .find_map(|line| line.strip_prefix("Latch-Seq: "))
+        .unwrap()
+        .parse()
+        .unwrap();
+    let message = format!("forged\n\nLatch-Seq: {}\n", seq + 1);
+    let input = format!(
+        "commit refs/latch/locks\ncommitter M <m@x> 1795000000 +0000\ndata {}\n{message}\nfrom refs/latch/locks^0\nM 100644 inline aaa.lock\ndata {}\n{text}\n",
+        message.len(),
+        text.len()
+    );
+    let mut import = bare.command("git");
+    import.args(["fast-import", "--quiet"]);
+    crate::support::Run::fed(&mut import, input.as_bytes()).ended(0);
+}
