@@ -447,34 +447,38 @@ fn streams() {
     const READERS: usize = 5_000;
     let bare = Bare::new(0);
     let server = Server::of(&bare);
-    let (opened, told) = (Barrier::new(READERS + 1), Barrier::new(READERS + 1));
+    let opened = Barrier::new(READERS + 1);
+    let (sender, told) = std::sync::mpsc::channel();
     thread::scope(|scope| {
         for _ in 0..READERS {
-            let (server, opened, told) = (&server, &opened, &told);
+            let (server, opened, sender) = (&server, &opened, sender.clone());
             let reader = thread::Builder::new().stack_size(64 << 10);
             reader
                 .spawn_scoped(scope, move || {
                     let mut stream = stream(server);
                     opened.wait();
                     wait_for(&mut stream, "event: locked");
-                    told.wait();
+                    sender.send(Instant::now()).unwrap();
                 })
                 .unwrap();
         }
         opened.wait();
+        let memory = format!("{} MB", server.memory());
+        say("memory with 5,000 streams of events", &memory, "< 300 MB");
+        let began = Instant::now();
+        let (status, _) = server.client().api("POST", "locks", "{\"paths\":[\"x\"]}");
+        assert_eq!(status, 201);
+        let answered = began.elapsed();
+        let last = told
+            .iter()
+            .take(READERS)
+            .max()
+            .unwrap()
+            .duration_since(began);
+        let millis = |time: Duration| time.as_secs_f64() * 1e3;
+        let figure = format!("{:.0} ms ({:.0})", millis(last), millis(answered));
         say(
-            "memory with 5,000 streams of events",
-            &format!("{} MB", server.memory()),
-            "< 300 MB",
-        );
-        let took = elapsed(|| {
-            let (status, _) = server.client().api("POST", "locks", "{\"paths\":[\"x\"]}");
-            assert_eq!(status, 201);
-            told.wait();
-        });
-        let figure = format!("{:.0} ms", took.as_secs_f64() * 1e3);
-        say(
-            "from the request until all 5,000 have read the event",
+            "from the request until the last of 5,000 has read (until its answer)",
             &figure,
             "< 200 ms",
         );
