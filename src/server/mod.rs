@@ -3,8 +3,8 @@
 //! The only folder that names tokio and axum. It turns requests into questions and changes of [`crate::served`], and their
 //! answers into JSON, events and pages; what a lock is, and who may have it, is decided there.
 //!
-//! A request comes through [`listen`] (connections, TLS), [`safety`] (is it for us, is it ours), [`address`] (repository
-//! names have slashes), [`auth`] (who asks) and [`app`] (what they may), to one of [`api`], [`lfs`], [`web`].
+//! A request comes through `listen` (connections, TLS), `safety` (is it for us, is it ours), `address` (repository
+//! names have slashes), [`auth`] (who asks) and `app` (what they may), to one of `api`, `lfs`, `web`.
 
 mod access;
 mod address;
