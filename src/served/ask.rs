@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::error::{Code, Result};
+use crate::error::Result;
 use crate::event::Author;
 use crate::lease::{
     self, Acquired, Change, Force, Insist, Release, Released, Renewal, Renewed, Request, Several,
@@ -168,16 +168,5 @@ impl Ask<Vec<Entry>> {
                 Ok((changes, Verdict::Yes, over))
             }),
         }
-    }
-}
-
-/// Why a lease that was asked for by name is not given back, for whoever asks.
-#[must_use]
-pub fn code_of(released: &Released) -> Option<Code> {
-    match released {
-        Released::Free(_) => None,
-        Released::Lost(_) | Released::NotMine(None) => Some(Code::Lost),
-        Released::NotMine(Some(_)) | Released::Forbidden(_) => Some(Code::Forbidden),
-        Released::InProgress(_) => Some(Code::Held),
     }
 }

@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 
-pub use ask::{Ask, Taking, code_of};
+pub use ask::{Ask, Taking};
 pub use group::Turn;
 pub use sessions::{HEARTBEAT, heartbeat, is_session};
 pub use table::{Below, Listed, Query, mentions};

@@ -77,6 +77,8 @@ pub struct HostedStore {
     author: Author,
     packs: Packs,
     pool: Arc<Mutex<Pool>>,
+    /// Held while this process moves the ref.
+    writing: Mutex<()>,
     /// The tip accepted last: its number never goes back.
     accepted: RwLock<Option<(String, u64)>>,
     /// When locks with a heartbeat in the future were first seen.
@@ -103,6 +105,7 @@ impl HostedStore {
         Ok(HostedStore {
             packs: Packs::new(repo, reference, &directory, &scratch),
             pool: Arc::default(),
+            writing: Mutex::default(),
             repository,
             directory,
             reference: reference.to_owned(),
@@ -243,16 +246,26 @@ impl HostedStore {
             return Ok(());
         }
         let older = self.packs.all()?;
-        let view = View::new(seq_of(&tip), clock.now(), self.terms(), Vec::new());
-        let write = |to: &dyn Write| commit::root(to, &tip, &view, &self.author);
-        let (root, pack) = self.packs.write(&objects, write)?;
-        let moved = self.move_ref(Some(&tip), &root, view.next_seq());
-        self.packs.let_go(&pack);
-        if let Moved::Yes = moved? {
+        if let Some(root) = self.drop_history(&objects, clock)? {
             self.packs.keep_only(&root, &older, first)?;
             self.reopen();
         }
         Ok(())
+    }
+
+    /// Puts a root with the same locks in place of the tip; gives it, unless somebody was faster. Changes of this process
+    /// wait meanwhile: under load one of them would always be.
+    fn drop_history(&self, objects: &Objects, clock: &dyn Clock) -> Result<Option<String>> {
+        let _writing = self.writing.lock();
+        let Some(tip) = self.tip(objects)? else {
+            return Ok(None);
+        };
+        let view = View::new(seq_of(&tip), clock.now(), self.terms(), Vec::new());
+        let write = |to: &dyn Write| commit::root(to, &tip, &view, &self.author);
+        let (root, pack) = self.packs.write(objects, write)?;
+        let moved = self.move_ref(Some(&tip), &root, view.next_seq());
+        self.packs.let_go(&pack);
+        Ok((moved? == Moved::Yes).then_some(root))
     }
 
     /// Removes git's lock file of the ref where its maker must have died: a ref is locked for milliseconds.
@@ -306,6 +319,7 @@ impl LockStore for HostedStore {
 
     fn transact(&self, scope: &Scope, clock: &dyn Clock, decide: &mut Decide<'_>) -> Result<u64> {
         let began = Instant::now();
+        let _writing = self.writing.lock();
         loop {
             let objects = self.objects()?;
             let tip = self.tip(&objects)?;
