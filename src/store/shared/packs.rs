@@ -192,7 +192,13 @@ impl Packs {
         // With the times at which they were written: who has touched one since has found something in it.
         let lines: String = older.iter().flat_map(|p| [p.line.as_str(), "\n"]).collect();
         let lines = format!("{FIRST}{first}\n{lines}");
-        self.append(&self.dropped, lines.as_bytes())?;
+        // What waits already must not wait longer for what comes.
+        let list = if self.dropped.exists() {
+            self.next()
+        } else {
+            self.dropped.clone()
+        };
+        self.append(&list, lines.as_bytes())?;
         let names = older.iter().map(|pack| pack.name.as_str()).collect();
         self.relist(&self.list, &names)
     }
@@ -231,7 +237,17 @@ impl Packs {
         for pack in &packs {
             self.directory.remove(&pack.name)?;
         }
-        fs::remove_file(&self.dropped).map_err(Error::io("remove", &self.dropped))
+        match fs::rename(self.next(), &self.dropped) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                fs::remove_file(&self.dropped).map_err(Error::io("remove", &self.dropped))
+            }
+            renamed => renamed.map_err(Error::io("write", &self.dropped)),
+        }
+    }
+
+    /// The list of what was dropped after that.
+    fn next(&self) -> PathBuf {
+        self.dropped.with_extension("next")
     }
 
     fn remove<'a>(&self, list: &Path, names: impl Iterator<Item = &'a String>) -> Result<()> {
