@@ -3,7 +3,6 @@
 //! libgit2 finds a repository in microseconds, but cannot open every kind (reftable, SHA-256, what git itself may refuse
 //! as somebody else's): where it fails, `git rev-parse` has the last word, and its words are the error.
 
-mod bundle;
 mod objects;
 mod packs;
 mod trees;
@@ -17,7 +16,7 @@ use git2::{Repository, RepositoryOpenFlags};
 pub(crate) use objects::{Objects, Past, Revision};
 pub(crate) use packs::{Moved, PackDirectory};
 pub(crate) use trees::{Differing, Node, NodeKind};
-pub(crate) use writing::Write;
+pub(crate) use writing::Writer;
 
 use crate::error::{Error, Result};
 use crate::git::{Cancel, Git};

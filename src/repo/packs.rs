@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use git2::{ConfigLevel, ErrorCode, Indexer, Oid};
 
-use super::{Objects, Write};
+use super::{Objects, Writer};
 use crate::error::{Error, Result};
 
 /// What a pack consists of.
@@ -52,10 +52,10 @@ impl PackDirectory {
     pub(crate) fn write<T>(
         &self,
         objects: &Objects,
-        write: impl FnOnce(&dyn Write) -> Result<T>,
+        write: impl FnOnce(&Writer<'_>) -> Result<T>,
     ) -> Result<(T, String)> {
         let wrong = |e: git2::Error| objects.corrupt(&e);
-        let (written, pack) = super::bundle::written(objects, write)?;
+        let (written, pack) = objects.packed(write)?;
         let in_scratch = |e| Error::io("write a pack in", &self.scratch)(e);
         let mut indexer = Indexer::new(None, &self.scratch, 0o444, false).map_err(wrong)?;
         indexer.write_all(&pack).map_err(in_scratch)?;

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::event::{Author, Event, Happening};
 use crate::lease::Change;
 use crate::path::Place;
-use crate::repo::{Objects, Revision, Write};
+use crate::repo::{Objects, Revision, Writer};
 use crate::store::Decision;
 use crate::view::{Entry, View};
 
@@ -82,7 +82,7 @@ pub(super) struct Draft<'a> {
 
 impl Draft<'_> {
     /// Writes tree and commit; gives the commit's id.
-    pub(super) fn write(&self, objects: &dyn Write) -> Result<String> {
+    pub(super) fn write(&self, to: &Writer<'_>) -> Result<String> {
         let mut put = Vec::new();
         let mut take = Vec::new();
         for change in self.changes {
@@ -98,10 +98,10 @@ impl Draft<'_> {
         }
         let base = self.tip.map(|tip| tip.tree.as_str());
         let parent = self.tip.map(|tip| tip.commit.as_str());
-        let tree = objects.write_tree(base, &put, &take)?;
+        let tree = to.write_tree(base, &put, &take)?;
         let (author, text) = self.signed();
         let signature = (author.name.as_str(), author.id.as_str());
-        objects.write_commit(&tree, parent, &text, signature, self.view.now)
+        to.write_commit(&tree, parent, &text, signature, self.view.now)
     }
 
     /// The commit's author and message.
@@ -179,13 +179,13 @@ impl SharedStore {
         if decision.changes.len() > MANY {
             objects.in_bulk(|to| draft.write(to))
         } else {
-            draft.write(objects)
+            draft.write(&objects.writer()?)
         }
     }
 
     /// Writes a commit that has a tip's locks and no history.
     pub(super) fn root(&self, objects: &Objects, tip: &Revision, view: &View) -> Result<String> {
-        root(objects, tip, view, &self.signature())
+        root(&objects.writer()?, tip, view, &self.signature())
     }
 
     fn signature(&self) -> Author {
@@ -197,14 +197,14 @@ impl SharedStore {
 
 /// Writes a commit that has a tip's locks and no history.
 pub(super) fn root(
-    objects: &dyn Write,
+    to: &Writer<'_>,
     tip: &Revision,
     view: &View,
     author: &Author,
 ) -> Result<String> {
     let mut message = message("compact: the history ends here", view.next_seq(), 0, None);
     let _ = writeln!(message, "{COMPACTS}{}", tip.commit);
-    objects.write_commit(
+    to.write_commit(
         &tip.tree,
         None,
         &message,

@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::event::Author;
 use crate::lock::MAX_SEQ;
 use crate::path::Place;
-use crate::repo::{Moved, Objects, Repo, Revision, Write};
+use crate::repo::{Moved, Objects, Repo, Revision, Writer};
 use crate::store::{Decide, LockStore, Scope, Sharing, files};
 use crate::time::Clock;
 use crate::view::{Terms, View};
@@ -261,7 +261,7 @@ impl HostedStore {
             return Ok(None);
         };
         let view = View::new(seq_of(&tip), clock.now(), self.terms(), Vec::new());
-        let write = |to: &dyn Write| commit::root(to, &tip, &view, &self.author);
+        let write = |to: &Writer<'_>| commit::root(to, &tip, &view, &self.author);
         let (root, pack) = self.packs.write(objects, write)?;
         let moved = self.move_ref(Some(&tip), &root, view.next_seq());
         self.packs.let_go(&pack);

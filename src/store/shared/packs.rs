@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::error::{Error, Result};
 use crate::git::Git;
-use crate::repo::{Objects, PackDirectory, Repo, Write};
+use crate::repo::{Objects, PackDirectory, Repo, Writer};
 
 /// From how many packs on they are put together.
 const MANY: usize = 16;
@@ -63,7 +63,7 @@ impl Packs {
     pub(super) fn write<T>(
         &self,
         objects: &Objects,
-        write: impl FnOnce(&dyn Write) -> Result<T>,
+        write: impl FnOnce(&Writer<'_>) -> Result<T>,
     ) -> Result<(T, String)> {
         let (written, name) = self.directory.write(objects, write)?;
         self.note(&self.list, std::slice::from_ref(&name))?;
