@@ -181,6 +181,7 @@ fn what_is_too_much_is_refused() {
     }
     ask(json!({"reason": "x".repeat(501)})).is_problem(422, "bad_usage");
     ask(json!({"reason": "a\u{7}"})).is_problem(422, "bad_usage");
+    ask(json!({"reason": " \r"})).is_problem(422, "bad_usage");
     let many: Vec<String> = (0..1001).map(|n| format!("{n}.psd")).collect();
     ask(json!({"paths": many})).is_problem(413, "bad_usage");
     assert_eq!(ada.listed(""), [""; 0]);

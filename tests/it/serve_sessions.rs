@@ -149,10 +149,10 @@ fn a_session_is_nobody_elses() {
         ada.post("locks", &asked).is_problem(404, "lost");
     }
     assert_eq!(paths(&heartbeat(&ada, &session)["renewed"]), ["hero.psd"]);
-    ada.post("sessions", &json!({"label": "x".repeat(65)}))
-        .is_problem(422, "bad_usage");
-    ada.post("sessions", &json!({"label": "a\nb"}))
-        .is_problem(422, "bad_usage");
+    for label in ["x".repeat(65), " ".repeat(65), "a\nb".into(), "a\r".into()] {
+        ada.post("sessions", &json!({"label": label}))
+            .is_problem(422, "bad_usage");
+    }
 }
 
 #[test]

@@ -91,9 +91,8 @@ fn ttl_of(text: Option<&str>, terms: &Terms) -> Result<Option<Ttl>, Problem> {
 }
 
 fn checked_reason(reason: Option<String>) -> Result<Option<String>, Problem> {
-    let reason = reason.filter(|reason| !reason.trim().is_empty());
     check_reason(reason.as_deref().unwrap_or_default()).map_err(Problem::bad_usage)?;
-    Ok(reason)
+    Ok(reason.filter(|reason| !reason.trim().is_empty()))
 }
 
 /// The paths, each with a lease of its own; each key once.

@@ -65,12 +65,12 @@ pub(crate) async fn begin(
 ) -> Result<Response, Problem> {
     visit.require(Role::Editor)?;
     let label = request.label.unwrap_or_default();
-    let label = label.trim();
     if label.chars().count() > LABEL || label.chars().any(char::is_control) {
         return Err(Problem::bad_usage(format!(
             "a label has at most {LABEL} characters, and no control characters"
         )));
     }
+    let label = label.trim();
     let owner = visit.owner(if label.is_empty() { "session" } else { label });
     let session = visit.served().begin_session(owner, SESSIONS_EACH);
     let session = session.ok_or_else(|| {
