@@ -52,7 +52,7 @@ pub(crate) struct Which {
         ("Last-Event-ID" = Option<String>, Header, description = "The last id that was read: what came after it is told first"),
     ),
     responses(
-        (status = 200, description = "Events `locked`, `renewed`, `unlocked`, `expired`, `stolen` (data: an event), and `reset`: read everything again", body = schema::Event, content_type = "text/event-stream"),
+        (status = 200, description = "Events as they happen", body = schema::Frame, content_type = "text/event-stream"),
         ParameterRefusals,
         Refusals,
     )

@@ -194,6 +194,30 @@ pub(crate) struct Event {
     by: Option<Author>,
 }
 
+/// One event of the stream.
+#[derive(ToSchema)]
+pub(crate) struct Frame {
+    /// What happened; or `reset`: read everything again.
+    event: FrameKind,
+    /// Where to begin again. The last event of a change has one.
+    #[schema(nullable = false)]
+    id: Option<String>,
+    /// An `Event`; of a `reset`, only its `seq`.
+    #[schema(content_media_type = "application/json")]
+    data: String,
+}
+
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+pub(crate) enum FrameKind {
+    Locked,
+    Renewed,
+    Unlocked,
+    Expired,
+    Stolen,
+    Reset,
+}
+
 /// What happened, newest first.
 #[derive(ToSchema)]
 pub(crate) struct History {
