@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::branch::Branch;
-use super::commit::{LONG, depth_of};
+use super::commit::{LONG, TRIED_AGAIN, depth_of};
 use super::crowd::Turn;
 use super::remote::Pushed;
 use super::{SharedStore, TIP};
@@ -15,8 +15,6 @@ use crate::view::View;
 
 /// How long a change is tried again after others were faster.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How many changes go by before that is tried again, where the remote does not have it.
-const TRIED_AGAIN: u64 = 1_000;
 
 /// What became of an attempt to publish a change.
 enum Attempt {

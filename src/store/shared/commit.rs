@@ -34,6 +34,8 @@ pub(super) fn compacted_by(message: &str) -> Option<&str> {
 
 /// From how many commits on the history is dropped.
 pub(crate) const LONG: u64 = 10_000;
+/// After how many more commits that is tried again.
+pub(super) const TRIED_AGAIN: u64 = 1_000;
 /// From how many locks on a change is written as one pack.
 const MANY: usize = 32;
 

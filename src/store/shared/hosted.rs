@@ -5,13 +5,14 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 
 use super::commit::{self, Draft, seq_of};
-use super::packs::Packs;
+use super::packs::{self, Packs};
 use super::tree::{self, Known};
 use crate::error::{Error, Result};
 use crate::event::Author;
@@ -81,6 +82,8 @@ pub struct HostedStore {
     writing: Mutex<()>,
     /// The tip accepted last: its number never goes back.
     accepted: RwLock<Option<(String, u64)>>,
+    /// Up to which length of the history it is not tried again to drop it: another ref keeps it.
+    kept_until: AtomicU64,
     /// When locks with a heartbeat in the future were first seen.
     ahead: RwLock<HashMap<Place, DateTime<Utc>>>,
 }
@@ -112,6 +115,7 @@ impl HostedStore {
             terms: RwLock::new(terms),
             author,
             accepted: RwLock::default(),
+            kept_until: AtomicU64::default(),
             ahead: RwLock::default(),
         })
     }
@@ -232,25 +236,33 @@ impl HostedStore {
         let Some(tip) = self.tip(&objects)? else {
             return Ok(());
         };
-        if commit::depth_of(&tip) < commit::LONG && !self.packs.are_large()? {
-            if self.packs.roll_up()? {
-                self.reopen();
-            }
-            return Ok(());
+        let packs = self.packs.all()?;
+        let depth = commit::depth_of(&tip);
+        let is_long = depth >= commit::LONG || packs::are_large(&packs);
+        let is_due = is_long && depth >= self.kept_until.load(Ordering::Relaxed);
+        if is_due && self.forget(&objects, &tip, clock)? || self.packs.roll_up(packs)? {
+            self.reopen();
         }
-        let past = objects.history(&tip, usize::MAX)?;
+        Ok(())
+    }
+
+    /// Drops the history and its packs, unless another ref keeps them; says whether it did.
+    fn forget(&self, objects: &Objects, tip: &Revision, clock: &dyn Clock) -> Result<bool> {
+        let past = objects.history(tip, usize::MAX)?;
         let first = past
             .last()
             .map_or(tip.commit.as_str(), |first| &first.commit);
         if self.packs.is_kept_elsewhere(first)? {
-            return Ok(());
+            let until = commit::depth_of(tip).saturating_add(commit::TRIED_AGAIN);
+            self.kept_until.store(until, Ordering::Relaxed);
+            return Ok(false);
         }
         let older = self.packs.all()?;
-        if let Some(root) = self.drop_history(&objects, clock)? {
-            self.packs.keep_only(&root, &older, first)?;
-            self.reopen();
-        }
-        Ok(())
+        let Some(root) = self.drop_history(objects, clock)? else {
+            return Ok(false);
+        };
+        self.packs.keep_only(&root, &older, first)?;
+        Ok(true)
     }
 
     /// Puts a root with the same locks in place of the tip; gives it, unless somebody was faster. Changes of this process
@@ -351,5 +363,90 @@ impl LockStore for HostedStore {
             }
             std::thread::sleep(Duration::from_millis(2));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+    use crate::scratch::Scratch;
+    use crate::time::SystemClock;
+
+    const REFERENCE: &str = "refs/latch/locks";
+
+    fn hosted(scratch: &Scratch) -> HostedStore {
+        let repo = Repo::discover(Path::new(&scratch.with_origin())).unwrap();
+        let terms = crate::policy::Policy::default().terms;
+        HostedStore::open(&repo, REFERENCE, terms, Author::default()).unwrap()
+    }
+
+    /// Adds a commit with this number, which says to have so many below it.
+    fn grow(store: &HostedStore, seq: u64, depth: u64) {
+        let objects = store.objects().unwrap();
+        let tip = store.tip(&objects).unwrap();
+        let parent = tip.as_ref().map(|tip| tip.commit.as_str());
+        let put = [(b"a.lock".to_vec(), seq.to_string().into_bytes())];
+        let message = format!("lock\n\nLatch-Seq: {seq}\nLatch-Depth: {depth}\n");
+        let written = store.packs.write(&objects, |to| {
+            let tree = to.write_tree(None, &put, &[])?;
+            to.write_commit(&tree, parent, &message, ("", ""), Utc::now())
+        });
+        let (commit, pack) = written.unwrap();
+        let moved = store.move_ref(tip.as_ref(), &commit, seq).unwrap();
+        assert_eq!(moved, Moved::Yes);
+        store.packs.let_go(&pack);
+    }
+
+    fn tip(store: &HostedStore) -> Revision {
+        let objects = store.objects().unwrap();
+        store.tip(&objects).unwrap().unwrap()
+    }
+
+    fn packs(store: &HostedStore) -> usize {
+        store.packs.all().unwrap().len()
+    }
+
+    #[test]
+    fn a_long_history_is_dropped_and_the_locks_stay() {
+        let scratch = Scratch::new();
+        let store = hosted(&scratch);
+        grow(&store, 1, commit::LONG - 1);
+        store.look_after(&SystemClock).unwrap();
+        assert_eq!((seq_of(&tip(&store)), packs(&store)), (1, 1));
+        grow(&store, 2, commit::LONG);
+        let before = tip(&store);
+        store.look_after(&SystemClock).unwrap();
+        let after = tip(&store);
+        assert_eq!(commit::depth_of(&after), 0);
+        assert!(seq_of(&after) > 2);
+        assert_eq!(after.tree, before.tree);
+        assert!(after.parents.is_empty());
+        // That of the locks and that of the root's own commit.
+        assert_eq!(packs(&store), 2);
+    }
+
+    #[test]
+    fn a_history_that_another_ref_keeps_stays_and_its_packs_are_put_together() {
+        let scratch = Scratch::new();
+        let store = hosted(&scratch);
+        grow(&store, 1, 0);
+        let copy = store.repository.join("refs/heads/copy");
+        fs::write(&copy, format!("{}\n", tip(&store).commit)).unwrap();
+        for n in 2..40 {
+            grow(&store, n, commit::LONG + n);
+        }
+        assert_eq!(packs(&store), 39);
+        store.look_after(&SystemClock).unwrap();
+        assert_eq!((seq_of(&tip(&store)), packs(&store)), (39, 1));
+        // Nothing keeps it any more: it goes when it is due again.
+        fs::remove_file(&copy).unwrap();
+        store.look_after(&SystemClock).unwrap();
+        assert_eq!(seq_of(&tip(&store)), 39);
+        grow(&store, 40, commit::LONG + 39 + commit::TRIED_AGAIN);
+        store.look_after(&SystemClock).unwrap();
+        assert_eq!(commit::depth_of(&tip(&store)), 0);
     }
 }

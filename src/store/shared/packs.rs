@@ -139,30 +139,17 @@ impl Packs {
         fs::rename(&written, list).map_err(Error::io("write", list))
     }
 
-    /// Whether there is much besides the largest one, which holds what is there now.
-    pub(super) fn are_large(&self) -> Result<bool> {
-        let packs = self.all()?;
-        let largest = packs
-            .iter()
-            .map(|pack| pack.bytes)
-            .max()
-            .unwrap_or_default();
-        let sum: u64 = packs.iter().map(|pack| pack.bytes).sum();
-        Ok(sum - largest > LARGE)
-    }
-
     /// Those that are listed and as they were written.
     pub(super) fn all(&self) -> Result<Vec<Pack>> {
         self.listed(&self.list)
     }
 
-    /// Puts small packs together into one, if they are many; says whether packs went.
-    pub(super) fn roll_up(&self) -> Result<bool> {
+    /// Puts the small ones of our packs together into one, if they are many; says whether packs went.
+    pub(super) fn roll_up(&self, mut packs: Vec<Pack>) -> Result<bool> {
         if self.directory.is_indexed_together() {
             return Ok(false);
         }
         self.bury()?;
-        let mut packs = self.listed(&self.list)?;
         packs.sort_by_key(|pack| pack.bytes);
         let mut sum = 0;
         let mut count = 0;
@@ -180,7 +167,8 @@ impl Packs {
         let input: String = small.iter().flat_map(|n| [n, ".pack\n"]).collect();
         let merged = self.pack(&["--stdin-packs"], input)?;
         self.note(&self.list, std::slice::from_ref(&merged))?;
-        self.remove(&self.list, small.iter().filter(|name| **name != merged))?;
+        let small = small.iter().map(String::as_str);
+        self.remove(&small.filter(|name| *name != merged).collect())?;
         Ok(true)
     }
 
@@ -250,14 +238,14 @@ impl Packs {
         self.dropped.with_extension("next")
     }
 
-    fn remove<'a>(&self, list: &Path, names: impl Iterator<Item = &'a String>) -> Result<()> {
-        let untouched = self.all()?.into_iter().map(|pack| pack.name);
-        let untouched: BTreeSet<String> = untouched.collect();
-        let names: BTreeSet<&str> = names.map(String::as_str).collect();
-        for name in names.iter().filter(|name| untouched.contains(**name)) {
-            self.directory.remove(name)?;
+    /// Removes packs of ours that nobody has touched meanwhile.
+    fn remove(&self, names: &BTreeSet<&str>) -> Result<()> {
+        for pack in self.all()? {
+            if names.contains(pack.name.as_str()) {
+                self.directory.remove(&pack.name)?;
+            }
         }
-        self.relist(list, &names)
+        self.relist(&self.list, names)
     }
 
     /// Has git write one pack; gives its name.
@@ -285,6 +273,13 @@ impl Packs {
         self.directory.publish(&name)?;
         Ok(name)
     }
+}
+
+/// Whether there is much besides the largest one, which holds what is there now.
+pub(super) fn are_large(packs: &[Pack]) -> bool {
+    let sizes = packs.iter().map(|pack| pack.bytes);
+    let largest = sizes.clone().max().unwrap_or_default();
+    sizes.sum::<u64>() - largest > LARGE
 }
 
 /// A name that git gives a pack, and nothing that leads elsewhere.
@@ -349,7 +344,7 @@ mod tests {
             .map(|n| commit(&packs, &objects, &n.to_string()))
             .collect();
         assert_eq!(there(&packs), MANY);
-        assert!(packs.roll_up().unwrap());
+        assert!(packs.roll_up(packs.all().unwrap()).unwrap());
         assert_eq!(there(&packs), 1);
         let objects = Objects::open(packs.directory.repository()).unwrap();
         for commit in commits {
