@@ -8,8 +8,7 @@ use crate::lease::{
     self, Acquired, Change, Force, Insist, Release, Released, Renewal, Renewed, Request, Several,
     Steal, Wanted,
 };
-use crate::lock::LeaseId;
-use crate::path::{Claim, Kind, RepoPath};
+use crate::path::Claim;
 use crate::store::Verdict;
 use crate::time::Ttl;
 use crate::view::{Entry, Me, View};
@@ -38,7 +37,7 @@ impl<T> std::fmt::Debug for Ask<T> {
 #[derive(Clone, Debug)]
 pub struct Taking {
     /// The paths, no key twice, each with the lease that it gets if it is acquired.
-    pub wanted: Vec<(RepoPath, Kind, LeaseId)>,
+    pub wanted: Vec<Wanted>,
     /// Why.
     pub reason: Option<String>,
     /// How long.
@@ -62,17 +61,15 @@ impl Ask<Acquired> {
     /// Takes paths; `may_force` is whether others' locks may be replaced at all.
     #[must_use]
     pub fn lock(me: Me, taking: Taking, may_force: bool) -> Self {
-        let claim = |(path, kind, _): &(RepoPath, Kind, LeaseId)| Claim::new(path, *kind);
+        let claim = |wanted: &Wanted| Claim::new(&wanted.path, wanted.kind);
         let force = force_of(may_force);
         Ask {
             claims: taking.wanted.iter().map(claim).collect(),
             by: Author::from(&me.owner),
             note: None,
             decide: Box::new(move |view| {
-                let wanted = taking.wanted.iter().cloned();
-                let wanted = wanted.map(|(path, kind, lease)| Wanted { path, kind, lease });
                 let request = Request {
-                    wanted: wanted.collect(),
+                    wanted: taking.wanted.clone(),
                     me: &me,
                     reason: taking.reason.clone(),
                     ttl: taking.ttl,

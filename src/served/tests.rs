@@ -1,7 +1,7 @@
 use std::sync::mpsc::{Receiver, channel};
 
 use super::*;
-use crate::lease::{Acquired, Insist, Released, Several, Steal};
+use crate::lease::{Acquired, Insist, Released, Several, Steal, Wanted};
 use crate::lock::LeaseId;
 use crate::scratch::Scratch;
 use crate::time::{SystemClock, Ttl};
@@ -33,7 +33,11 @@ fn person(id: &str) -> Me {
 fn lock(id: &str, path: &str, steal: Steal) -> Ask<Acquired> {
     let path = RepoPath::new(path).unwrap();
     let taking = Taking {
-        wanted: vec![(path, Kind::File, LeaseId::generate(SystemClock.now()))],
+        wanted: vec![Wanted {
+            path,
+            kind: Kind::File,
+            lease: LeaseId::generate(SystemClock.now()),
+        }],
         reason: Some("because".into()),
         ttl: "1h".parse::<Ttl>().unwrap(),
         steal,

@@ -17,10 +17,11 @@ use super::repos::{Hosted, Repos};
 use super::safety;
 use super::users::Role;
 use crate::error::{Code, Error};
-use crate::lock::Owner;
+use crate::lock::{Lock, Owner};
+use crate::report::Viewpoint;
 use crate::served::{Served, me};
-use crate::time::SystemClock;
-use crate::view::Me;
+use crate::time::{Clock as _, SystemClock};
+use crate::view::{Entry, Me, Terms};
 
 /// How many locks one person may have in one repository, where nothing else is said.
 pub const LOCKS_EACH: usize = 10_000;
@@ -62,6 +63,12 @@ pub(crate) struct Visit {
     pub(crate) repo: Arc<Hosted>,
     /// Whether the request came through a proxy: its connection says nothing of the client.
     pub(crate) is_relayed: bool,
+}
+
+/// How somebody sees locks at this moment.
+pub(crate) fn viewpoint<'a>(me: &'a Me, terms: &'a Terms) -> Viewpoint<'a> {
+    let now = SystemClock.now();
+    Viewpoint { me, now, terms }
 }
 
 impl Visit {
@@ -112,6 +119,16 @@ impl Visit {
     /// Looks at the ref once more, before a no is given on what may be old.
     pub(crate) async fn refresh(&self) -> Result<(), Problem> {
         self.read(|served| served.refresh(&SystemClock)).await
+    }
+
+    /// The live lock of a lease, as far as it can be read. Another server, or a push, may have made it a moment ago.
+    pub(crate) async fn lock_of(&self, lease: &str) -> Result<Option<Lock>, Problem> {
+        let mut entry = self.served().lease(lease, SystemClock.now());
+        if entry.is_none() {
+            self.refresh().await?;
+            entry = self.served().lease(lease, SystemClock.now());
+        }
+        Ok(entry.as_ref().and_then(Entry::lock).cloned())
     }
 
     pub(crate) fn owner(&self, host: &str) -> Owner {

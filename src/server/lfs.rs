@@ -14,13 +14,13 @@ use chrono::SecondsFormat;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::api::locks::held_in_words;
-use super::api::{Asked, cursor_of, key_of, parse, target};
+use super::api::locks::{held_in_words, minutes};
+use super::api::{Asked, cursor_of, key_of, parse, path, target};
 use super::app::{Shared, Visit};
 use super::problem::Problem;
 use super::users::Role;
 use crate::error::Code;
-use crate::lease::{Insist, Renewal, Several, Steal};
+use crate::lease::{Insist, Renewal, Several, Steal, Wanted};
 use crate::lock::{LeaseId, Lock, is_or_below};
 use crate::path::{Key, Kind};
 use crate::served::{Ask, Listed, Query, Taking};
@@ -161,7 +161,8 @@ async fn create(Client(visit): Client, Sent(body): Sent) -> Result<Response, Ref
     let (path, kind) = target(&request.path)?;
     visit.renew_due();
     let policy = visit.served().policy();
-    let wanted = vec![(path, kind, LeaseId::generate(SystemClock.now()))];
+    let lease = LeaseId::generate(SystemClock.now());
+    let wanted = vec![Wanted { path, kind, lease }];
     visit.check_count(&wanted)?;
     let taking = Taking {
         wanted,
@@ -179,9 +180,9 @@ async fn create(Client(visit): Client, Sent(body): Sent) -> Result<Response, Ref
         if taken.outcome == crate::lease::Outcome::Acquired {
             return Ok(answer(StatusCode::CREATED, json!({"lock": body})));
         }
-        let until = lock.expires_at().map_or("you unlock it".to_owned(), |at| {
-            at.format("%Y-%m-%d %H:%M UTC").to_string()
-        });
+        let until = lock
+            .expires_at()
+            .map_or("you unlock it".to_owned(), minutes);
         let message = format!(
             "`{}` is locked by you already; renewed until {until}",
             lock.path
@@ -212,9 +213,10 @@ struct Listing {
 }
 
 /// How many are wanted: clients send `0` or nothing where the user did not say.
-fn page_of(limit: Option<&str>) -> usize {
-    let wanted = limit.and_then(|limit| limit.trim().parse().ok());
-    wanted.filter(|n| *n > 0).unwrap_or(PAGE).min(PAGE)
+fn page_of(limit: Option<u64>) -> usize {
+    let wanted = limit.filter(|n| *n > 0);
+    let wanted = wanted.and_then(|n| usize::try_from(n).ok());
+    wanted.unwrap_or(PAGE).min(PAGE)
 }
 
 async fn list(Client(visit): Client, Which(which): Which) -> Result<Response, Refused> {
@@ -227,16 +229,17 @@ async fn list(Client(visit): Client, Which(which): Which) -> Result<Response, Re
         let locks: Vec<Value> = found.iter().map(shown_entry).collect();
         return Ok(answer(StatusCode::OK, json!({"locks": locks})));
     }
-    let path = match named(which.path).map(|path| target(&path)) {
+    let path = match named(which.path).map(|named| path(&named)) {
         // A path that nobody can lock is not locked.
         Some(Err(_)) => return Ok(answer(StatusCode::OK, json!({"locks": []}))),
-        Some(Ok((path, _))) => Some(path.key()),
+        Some(Ok(path)) => Some(path.key()),
         None => None,
     };
+    let limit = which.limit.and_then(|limit| limit.trim().parse().ok());
     let query = Query {
         path,
         after: named(which.cursor).as_deref().map(key_of).transpose()?,
-        limit: Some(page_of(which.limit.as_deref())),
+        limit: Some(page_of(limit)),
         ..Query::default()
     };
     let listed = visit.served().list(&query, now);
@@ -259,11 +262,7 @@ async fn verify(Client(visit): Client, Sent(body): Sent) -> Result<Response, Ref
     if request.cursor.as_deref().is_none_or(str::is_empty) {
         visit.renew_due();
     }
-    let limit = request
-        .limit
-        .filter(|n| *n > 0)
-        .and_then(|n| usize::try_from(n).ok());
-    let limit = limit.unwrap_or(PAGE).min(PAGE);
+    let limit = page_of(request.limit);
     let cursor = request
         .cursor
         .as_deref()
@@ -382,12 +381,7 @@ async fn unlock(
     visit.require(Role::Editor)?;
     let request: Unlock = parse(&body)?;
     let id = lease_of(&id);
-    let mut entry = visit.served().lease(id, SystemClock.now());
-    if entry.is_none() {
-        visit.refresh().await?;
-        entry = visit.served().lease(id, SystemClock.now());
-    }
-    let Some(lock) = entry.as_ref().and_then(Entry::lock) else {
+    let Some(lock) = visit.lock_of(id).await? else {
         let detail = format!(
             "there is no lock of the id `{}`",
             crate::path::escaped(id.as_bytes())
@@ -401,7 +395,7 @@ async fn unlock(
     };
     let me = visit.me(PLACE);
     let reason = request.force.then(|| "git lfs unlock --force".to_owned());
-    let entry = visit.release(lock, &me, insist, reason).await?;
+    let entry = visit.release(&lock, &me, insist, reason).await?;
     Ok(answer(StatusCode::OK, json!({"lock": shown_entry(&entry)})))
 }
 

@@ -307,11 +307,7 @@ async fn history(
     Query(past): Query<Past>,
 ) -> Result<Html<String>, Shown> {
     let named = past.path.filter(|path| !path.is_empty());
-    let path = named
-        .as_deref()
-        .map(api::target)
-        .transpose()?
-        .map(|(path, _)| path);
+    let path = named.as_deref().map(api::path).transpose()?;
     let shown = path.as_ref().map(RepoPath::to_string);
     let found = api::history::page(&visit, path, past.cursor.as_deref(), EVENTS).await?;
     let next = api::history::cursor_of(&found);

@@ -6,15 +6,13 @@ use serde::Deserialize;
 use serde_json::json;
 use utoipa::IntoParams;
 
-use super::super::app::Visit;
+use super::super::app::{Visit, viewpoint};
 use super::super::problem::Problem;
 use super::refusals::{ParameterRefusals, Refusals};
-use super::{Asked, limit, schema, target};
+use super::{Asked, limit, path, schema};
 use crate::error::Result;
 use crate::path::RepoPath;
-use crate::report::Viewpoint;
 use crate::served::{Page, Served};
-use crate::time::{Clock as _, SystemClock};
 
 const USUAL: usize = 100;
 const MOST: usize = 1_000;
@@ -51,19 +49,10 @@ pub(crate) struct Which {
 )]
 pub(crate) async fn list(visit: Visit, Asked(which): Asked<Which>) -> Result<Response, Problem> {
     let limit = limit(which.limit, USUAL, MOST)?;
-    let path = which
-        .path
-        .as_deref()
-        .map(target)
-        .transpose()?
-        .map(|(path, _)| path);
+    let path = which.path.as_deref().map(path).transpose()?;
     let page = page(&visit, path, which.cursor.as_deref(), limit).await?;
     let (me, terms) = (visit.me(""), visit.served().terms());
-    let viewpoint = Viewpoint {
-        me: &me,
-        now: SystemClock.now(),
-        terms: &terms,
-    };
+    let viewpoint = viewpoint(&me, &terms);
     let events: Vec<_> = page
         .events
         .iter()

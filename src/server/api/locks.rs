@@ -5,20 +5,20 @@ use std::collections::HashMap;
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
+use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 
-use super::super::app::{PATHS, Visit};
+use super::super::app::{PATHS, Visit, viewpoint};
 use super::super::problem::Problem;
 use super::super::users::Role;
 use super::read::no_lease;
 use super::refusals::{BodyRefusals, HeldRefusals, ParameterRefusals, Refusals};
 use super::{Asked, Body, Named, schema, target};
 use crate::error::Code;
-use crate::lease::{Acquired, Insist, Outcome, Released, Renewal, Several, Steal};
+use crate::lease::{Acquired, Insist, Outcome, Released, Renewal, Several, Steal, Wanted};
 use crate::lock::{LeaseId, Lock, check_reason, is_or_below};
-use crate::path::{Kind, RepoPath};
 use crate::report::Viewpoint;
 use crate::served::{Ask, Taking, is_session, me};
 use crate::time::{Clock as _, Length, SystemClock, Ttl};
@@ -96,7 +96,7 @@ fn checked_reason(reason: Option<String>) -> Result<Option<String>, Problem> {
 }
 
 /// The paths, each with a lease of its own; each key once.
-fn wanted(paths: &[String]) -> Result<Vec<(RepoPath, Kind, LeaseId)>, Problem> {
+fn wanted(paths: &[String]) -> Result<Vec<Wanted>, Problem> {
     if paths.is_empty() {
         return Err(Problem::bad_usage("no paths are named"));
     }
@@ -122,7 +122,10 @@ fn wanted(paths: &[String]) -> Result<Vec<(RepoPath, Kind, LeaseId)>, Problem> {
                 let detail = format!("`{path}` is named as a file and as a directory");
                 return Err(Problem::bad_usage(detail));
             }
-            None => all.push((path, kind, LeaseId::generate(now))),
+            None => {
+                let lease = LeaseId::generate(now);
+                all.push(Wanted { path, kind, lease });
+            }
         }
     }
     Ok(all)
@@ -149,20 +152,8 @@ impl Visit {
         me
     }
 
-    /// The live lock of a lease.
-    async fn lock_of(&self, lease: &str) -> Result<Lock, Problem> {
-        let mut entry = self.served().lease(lease, SystemClock.now());
-        if entry.is_none() {
-            // Another server, or a push, may have made it a moment ago.
-            self.refresh().await?;
-            entry = self.served().lease(lease, SystemClock.now());
-        }
-        let lock = entry.as_ref().and_then(Entry::lock).cloned();
-        lock.ok_or_else(|| no_lease(lease))
-    }
-
     /// Refuses more locks than one person may have. What they have already is not one more.
-    pub(crate) fn check_count(&self, wanted: &[(RepoPath, Kind, LeaseId)]) -> Result<(), Problem> {
+    pub(crate) fn check_count(&self, wanted: &[Wanted]) -> Result<(), Problem> {
         let (most, person) = (self.app.locks_each, &self.caller.id);
         if self.served().count_of(person) + wanted.len() <= most {
             return Ok(());
@@ -172,7 +163,7 @@ impl Visit {
         let has = held.len();
         let coming = wanted
             .iter()
-            .filter(|(path, ..)| !held.contains(&path.key()))
+            .filter(|wanted| !held.contains(&wanted.path.key()))
             .count();
         if coming == 0 || has + coming <= most {
             return Ok(());
@@ -229,11 +220,7 @@ pub(crate) async fn lock(
     };
     let ask = Ask::lock(me.clone(), taking, visit.may_force());
     let (_, acquired) = visit.repo.change(ask).await?;
-    let viewpoint = Viewpoint {
-        me: &me,
-        now: SystemClock.now(),
-        terms: &terms,
-    };
+    let viewpoint = viewpoint(&me, &terms);
     tell_stolen(&visit, &acquired);
     answer(&acquired, &viewpoint)
 }
@@ -293,12 +280,16 @@ fn refusal_in_words(acquired: &Acquired) -> String {
     }
 }
 
+/// A moment in words, to the minute.
+pub(crate) fn minutes(at: DateTime<Utc>) -> String {
+    at.format("%Y-%m-%d %H:%M UTC").to_string()
+}
+
 /// Who holds a path, since when, until when, why.
 pub(crate) fn held_in_words(path: &str, entry: &Entry) -> String {
     let Some(lock) = entry.lock() else {
         return format!("`{path}` is blocked by an unreadable lock");
     };
-    let minutes = |at: chrono::DateTime<chrono::Utc>| at.format("%Y-%m-%d %H:%M UTC").to_string();
     let through =
         if lock.path.as_str() == path || lock.path.key() == crate::path::Key::of(path.as_bytes()) {
             String::new()
@@ -341,6 +332,7 @@ pub(crate) async fn renew(
     visit.require(Role::Editor)?;
     let terms = visit.served().terms();
     let lock = visit.lock_of(&lease).await?;
+    let lock = lock.ok_or_else(|| no_lease(&lease))?;
     let me = visit.as_holder_of(&lock);
     if !me.owns(&lock) {
         return Err(Problem::of(Code::Forbidden, held_by(&lock)));
@@ -349,11 +341,7 @@ pub(crate) async fn renew(
     let ask = Ask::renew(me.clone(), vec![Renewal::of(&lock)], ttl);
     let (_, renewed) = visit.repo.change(ask).await?;
     let lock = renewed.renewed.first().ok_or_else(|| no_lease(&lease))?;
-    let viewpoint = Viewpoint {
-        me: &me,
-        now: SystemClock.now(),
-        terms: &terms,
-    };
+    let viewpoint = viewpoint(&me, &terms);
     Ok(Json(viewpoint.lock(lock)).into_response())
 }
 
@@ -387,6 +375,7 @@ pub(crate) async fn unlock(
     visit.require(Role::Editor)?;
     let terms = visit.served().terms();
     let lock = visit.lock_of(&lease).await?;
+    let lock = lock.ok_or_else(|| no_lease(&lease))?;
     let me = visit.as_holder_of(&lock);
     let insist = if how.force == Some(true) {
         Insist::Yes
@@ -395,11 +384,7 @@ pub(crate) async fn unlock(
     };
     let reason = checked_reason(how.reason)?;
     let entry = visit.release(&lock, &me, insist, reason).await?;
-    let viewpoint = Viewpoint {
-        me: &me,
-        now: SystemClock.now(),
-        terms: &terms,
-    };
+    let viewpoint = viewpoint(&me, &terms);
     Ok(Json(viewpoint.entry(&entry)).into_response())
 }
 

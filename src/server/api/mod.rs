@@ -132,8 +132,8 @@ pub(crate) fn target(path: &str) -> Result<(RepoPath, Kind), Problem> {
 }
 
 /// A path to look for, whatever lies on it.
-pub(crate) fn key(path: &str) -> Result<Key, Problem> {
-    Ok(target(path)?.0.key())
+pub(crate) fn path(path: &str) -> Result<RepoPath, Problem> {
+    Ok(target(path)?.0)
 }
 
 /// Where a page ended, as clients hand it back.

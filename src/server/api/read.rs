@@ -6,11 +6,11 @@ use serde::Deserialize;
 use serde_json::json;
 use utoipa::IntoParams;
 
-use super::super::app::Visit;
+use super::super::app::{Visit, viewpoint};
 use super::super::problem::Problem;
 use super::refusals::{ParameterRefusals, Refusals};
 use super::schema;
-use super::{Asked, Named, cursor_of, key, key_of, limit};
+use super::{Asked, Named, cursor_of, key_of, limit, path};
 use crate::report::Viewpoint;
 use crate::served::Query;
 use crate::time::{Clock as _, SystemClock, rfc3339};
@@ -59,7 +59,10 @@ pub(crate) struct Which {
 
 impl Which {
     fn query(&self, person: &str) -> Result<Query, Problem> {
-        let key_in = |path: &Option<String>| path.as_deref().map(key).transpose();
+        let key_in = |named: &Option<String>| {
+            let named = named.as_deref().map(path).transpose();
+            named.map(|path| path.map(|path| path.key()))
+        };
         Ok(Query {
             path: key_in(&self.path)?,
             covers: key_in(&self.covers)?,
@@ -147,17 +150,12 @@ pub(crate) async fn list(
     )
 )]
 pub(crate) async fn one(visit: Visit, Named(lease): Named) -> Result<Response, Problem> {
-    let (now, terms) = (SystemClock.now(), visit.served().terms());
     let entry = visit
         .served()
-        .lease(&lease, now)
+        .lease(&lease, SystemClock.now())
         .ok_or_else(|| no_lease(&lease))?;
-    let me = visit.me("");
-    let viewpoint = Viewpoint {
-        me: &me,
-        now,
-        terms: &terms,
-    };
+    let (me, terms) = (visit.me(""), visit.served().terms());
+    let viewpoint = viewpoint(&me, &terms);
     Ok(axum::Json(viewpoint.entry(&entry)).into_response())
 }
 

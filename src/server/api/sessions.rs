@@ -7,13 +7,12 @@ use serde::Deserialize;
 use serde_json::json;
 use utoipa::ToSchema;
 
-use super::super::app::{SESSIONS_EACH, Visit};
+use super::super::app::{SESSIONS_EACH, Visit, viewpoint};
 use super::super::problem::Problem;
 use super::super::users::Role;
 use super::refusals::{BodyRefusals, HeldRefusals, Refusals};
 use super::{Body, Named, schema};
 use crate::error::Code;
-use crate::report::Viewpoint;
 use crate::served::{self, Ask, me};
 use crate::time::{Clock as _, SystemClock};
 
@@ -98,17 +97,15 @@ pub(crate) async fn heartbeat(
     Named(id): Named,
     Body(Nothing {}): Body<Nothing>,
 ) -> Result<Response, Problem> {
-    let (now, terms) = (SystemClock.now(), visit.served().terms());
-    let heard = visit.served().hear(&id, &visit.caller.id, now);
+    let terms = visit.served().terms();
+    let heard = visit
+        .served()
+        .hear(&id, &visit.caller.id, SystemClock.now());
     let heard = heard.ok_or_else(|| no_session(&id))?;
     let mut owner = visit.owner("");
     owner.workspace = Some(id);
     let me = me(owner);
-    let viewpoint = Viewpoint {
-        me: &me,
-        now,
-        terms: &terms,
-    };
+    let viewpoint = viewpoint(&me, &terms);
     let renewed: Vec<_> = heard
         .renewed
         .iter()
@@ -143,11 +140,7 @@ pub(crate) async fn end(visit: Visit, Named(id): Named) -> Result<Response, Prob
             .1
     };
     visit.served().end_session(&id, &visit.caller.id);
-    let viewpoint = Viewpoint {
-        me: &me,
-        now: SystemClock.now(),
-        terms: &terms,
-    };
+    let viewpoint = viewpoint(&me, &terms);
     let released: Vec<_> = released
         .iter()
         .map(|entry| viewpoint.entry(entry))
