@@ -2,10 +2,11 @@
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use parking_lot::{Mutex, RwLock};
 
 use crate::error::{Error, Result};
 use crate::event::Author;
@@ -138,17 +139,17 @@ impl Backend {
     /// Whether nobody else serves the repository, as far as can be known.
     pub(super) fn is_sole(&self) -> bool {
         let presence = self.presence.as_ref();
-        presence.is_some_and(|presence| super::guard(presence).is_alone())
+        presence.is_some_and(|presence| presence.lock().is_alone())
     }
 
     /// Whether looking after the disk is this server's duty.
     pub(super) fn is_on_duty(&self) -> bool {
-        super::guard(&self.duty).is_some()
+        self.duty.lock().is_some()
     }
 
     /// Takes the duty over, if the server that had it has ended.
     pub(super) fn take_duty(&self) -> Result<()> {
-        let mut duty = super::guard(&self.duty);
+        let mut duty = self.duty.lock();
         if duty.is_none() && !self.is_remote() {
             *duty = take_duty(&self.repo)?;
         }
@@ -164,7 +165,7 @@ impl Backend {
         match &self.locks {
             Locks::Here(store) => store.clone(),
             Locks::There(store) => {
-                let store = store.read().unwrap_or_else(PoisonError::into_inner);
+                let store = store.read();
                 Arc::new(store.clone())
             }
         }
@@ -174,7 +175,7 @@ impl Backend {
         match &self.locks {
             Locks::Here(store) => store.set_terms(terms),
             Locks::There(store) => {
-                let mut store = store.write().unwrap_or_else(PoisonError::into_inner);
+                let mut store = store.write();
                 store.set_terms(terms);
             }
         }
@@ -183,7 +184,7 @@ impl Backend {
     /// Asks a remote what is new; nothing to do where the locks lie here.
     pub(super) fn fetch(&self, clock: &dyn Clock) -> Result<()> {
         if let Locks::There(store) = &self.locks {
-            let store = store.read().unwrap_or_else(PoisonError::into_inner).clone();
+            let store = store.read().clone();
             store.sync(None, clock)?;
         }
         Ok(())
@@ -202,7 +203,7 @@ impl Backend {
         match &self.locks {
             Locks::Here(_) => Some(now),
             Locks::There(store) => {
-                let store = store.read().unwrap_or_else(PoisonError::into_inner);
+                let store = store.read();
                 store.synced_at()
             }
         }
@@ -217,7 +218,7 @@ impl Backend {
                 Ok(Some((Opened::Here(objects), tip)))
             }
             Locks::There(store) => {
-                let store = store.read().unwrap_or_else(PoisonError::into_inner);
+                let store = store.read();
                 let seen = store.seen_tip()?;
                 Ok(seen.map(|(objects, tip)| (Opened::There(objects), tip)))
             }
@@ -327,7 +328,7 @@ impl Backend {
         let Some(head) = self.head()? else {
             return Ok(Arc::default());
         };
-        let mut listed = super::guard(&self.listed);
+        let mut listed = self.listed.lock();
         if listed.0 != head {
             let git = self.repo.git();
             let output = git.output(&["ls-tree", "-r", "-z", "--name-only", &head])?;

@@ -1,9 +1,11 @@
 //! Changes: asked for by anybody, made together, by threads of the repository's own.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use super::group::{self, Job};
-use super::{Ask, STACK, Served, TEND, Turn, guard};
+use super::{Ask, STACK, Served, TEND, Turn};
 use crate::error::{Error, Result};
 use crate::time::Clock;
 
@@ -23,11 +25,11 @@ impl Served {
             note: ask.note,
             decide: Box::new(move |view| {
                 let (changes, verdict, answered) = decide(view)?;
-                *guard(&answer) = Some(answered);
+                *answer.lock() = Some(answered);
                 Ok((changes, verdict))
             }),
             done: Box::new(move |result| {
-                let answered = guard(&told).take();
+                let answered = told.lock().take();
                 done(result.map(|seq| {
                     let answered = answered.expect("what is done was decided");
                     (seq, answered)

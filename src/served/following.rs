@@ -1,11 +1,11 @@
 //! What is in memory follows the lock ref, whoever moves it; and what happened is told, and remembered for a while.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
 
 use super::history::{self, Page};
-use super::{RECENT, REPLAYED, Served, Told, guard};
+use super::{RECENT, REPLAYED, Served, Told};
 use crate::error::Result;
 use crate::event::Event;
 use crate::path::{Claim, Kind, RepoPath};
@@ -22,12 +22,12 @@ impl Served {
 
     /// Brings what is in memory up to date with the ref, as far as this machine has it, and tells what happened.
     pub(crate) fn follow(&self, clock: &dyn Clock) -> Result<()> {
-        let _following = guard(&self.following);
+        let _following = self.following.lock();
         let now = clock.now();
         let known = self.table(|table| table.tip().cloned());
         let seen = self.backend.tip()?;
         if let Some(at) = self.backend.confirmed_at(now) {
-            *guard(&self.confirmed_at) = at;
+            *self.confirmed_at.lock() = at;
         }
         let Some((objects, tip)) = seen else {
             return Ok(());
@@ -49,7 +49,7 @@ impl Served {
         let seq = tip.as_ref().map_or(0, crate::store::shared::seq_of);
         let after = self.seq();
         let tip = tip.map(|tip| (tip.commit, tip.tree));
-        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+        let mut table = self.table.write();
         table.advance(tip, seq, news);
         drop(table);
         if is_open {
@@ -87,7 +87,7 @@ impl Served {
 
     /// Keeps a change for those who were away for a moment, as far as there is room.
     fn remember(&self, told: &Arc<Told>) {
-        let mut recent = guard(&self.recent);
+        let mut recent = self.recent.lock();
         recent.push_back(told.clone());
         let size = |told: &Arc<Told>| 1 + told.events.as_ref().map_or(0, Vec::len);
         let mut sum: usize = recent.iter().map(size).sum();
@@ -125,7 +125,7 @@ impl Served {
     /// # Errors
     /// Where the history cannot be read.
     pub fn since(&self, seq: u64) -> Result<Option<Vec<Arc<Told>>>> {
-        let recent: Vec<Arc<Told>> = guard(&self.recent).iter().cloned().collect();
+        let recent: Vec<Arc<Told>> = self.recent.lock().iter().cloned().collect();
         if recent.first().is_some_and(|told| told.after <= seq) {
             return Ok(Some(recent.into_iter().filter(|t| t.seq > seq).collect()));
         }

@@ -5,7 +5,9 @@
 //! next one, so that the fencing number of the later holder is the larger one.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::error::{Error, Result};
 use crate::event::Author;
@@ -61,7 +63,7 @@ pub enum Turn {
 
 impl Queue {
     fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock()
     }
 
     pub(super) fn push(&self, job: Job) -> Turn {

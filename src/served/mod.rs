@@ -22,15 +22,16 @@ mod visits;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
+use parking_lot::{Mutex, RwLock};
 
 pub use ask::{Ask, Taking};
 pub use group::Turn;
-pub use sessions::{HEARTBEAT, heartbeat, is_session};
+pub use sessions::{heartbeat, is_session};
 pub use table::{Below, Listed, Query, mentions};
 
 use backend::Backend;
@@ -184,12 +185,12 @@ impl Served {
     /// The team's rules, by the commit that `HEAD` names.
     #[must_use]
     pub fn policy(&self) -> Arc<Policy> {
-        let rules = self.rules.read().unwrap_or_else(PoisonError::into_inner);
+        let rules = self.rules.read();
         rules.clone()
     }
 
     fn table<T>(&self, read: impl FnOnce(&Table) -> T) -> T {
-        read(&self.table.read().unwrap_or_else(PoisonError::into_inner))
+        read(&self.table.read())
     }
 
     /// What of the policy bears on expiry.
@@ -201,7 +202,7 @@ impl Served {
     /// When the locks were last seen to be those of the ref.
     #[must_use]
     pub fn as_of(&self) -> DateTime<Utc> {
-        *guard(&self.confirmed_at)
+        *self.confirmed_at.lock()
     }
 
     /// The number of the last change.
@@ -318,10 +319,6 @@ fn counts_from_arrival(entry: &Entry, now: DateTime<Utc>) -> bool {
         Content::Lock { lock, .. } => lock.heartbeat_at > now,
         Content::Unreadable { .. } => true,
     }
-}
-
-fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

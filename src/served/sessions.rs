@@ -5,10 +5,10 @@
 //! with every heartbeat until it ends.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::event::{Event, Happening};
 use crate::fault;
@@ -18,7 +18,7 @@ use crate::lock::{LeaseId, Lock, Owner};
 use crate::view::Entry;
 
 /// How often a session's client should say that it is alive.
-pub const HEARTBEAT: Duration = Duration::from_secs(30);
+const HEARTBEAT: Duration = Duration::from_secs(30);
 /// How many heartbeats may be missed.
 const MISSED: u32 = 3;
 /// How long a session lives after its last stream of events has ended, if nothing else is heard of it.
@@ -120,7 +120,7 @@ impl From<Session> for Standing {
 
 impl Sessions {
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Session>> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock()
     }
 
     /// Begins a session of an owner; gives its id.
@@ -211,13 +211,13 @@ impl Sessions {
 
     fn note_end(&self, id: &str) {
         let now = Instant::now();
-        let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ended = self.ended.lock();
         ended.retain(|_, at| now.duration_since(*at) < UNDER_WAY);
         ended.insert(id.to_owned(), now);
     }
 
     fn has_ended(&self, id: &str) -> bool {
-        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        let ended = self.ended.lock();
         ended.contains_key(id)
     }
 

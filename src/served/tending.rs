@@ -1,10 +1,11 @@
 //! What has to be done now and then for a repository that is served, and what of it is due.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use parking_lot::Mutex;
 
 use super::{Ask, Served, me};
 use crate::error::{Error, Result};
@@ -73,7 +74,7 @@ impl Served {
     /// Does what is due. Called a few times a second, by one thread at a time.
     pub fn tend(self: &Arc<Self>, clock: &'static dyn Clock) {
         let due = |pick: fn(&mut Done) -> &mut Option<Instant>, every| {
-            is_due_again(pick(&mut super::guard(&self.tending.done)), every)
+            is_due_again(pick(&mut self.tending.done.lock()), every)
         };
         let sweep = fault::limit("GIT_LATCH_SWEEP_MS", SWEEP);
         if self.backend.is_remote() && due(|d| &mut d.fetched, FETCH) {
@@ -94,11 +95,11 @@ impl Served {
         }
         // One server does that; and not at once again where it failed.
         let is_ready = |done: &Done| done.pause.is_none_or(|until| Instant::now() >= until);
-        let is_ready = is_ready(&super::guard(&self.tending.done));
+        let is_ready = is_ready(&self.tending.done.lock());
         if self.backend.is_on_duty() && is_ready && due(|d| &mut d.disk, DISK) {
             let result = self.backend.look_after(clock);
             if result.is_err() {
-                super::guard(&self.tending.done).pause = Some(Instant::now() + PAUSE);
+                self.tending.done.lock().pause = Some(Instant::now() + PAUSE);
             }
             self.step("look after the disk", result);
         }
@@ -106,7 +107,7 @@ impl Served {
 
     /// Says what could not be done: once, and again every minute for as long as it cannot.
     fn step(&self, what: &'static str, result: Result<()>) {
-        let mut done = super::guard(&self.tending.done);
+        let mut done = self.tending.done.lock();
         let Err(error) = result else {
             done.failing.remove(what);
             return;
@@ -121,13 +122,13 @@ impl Served {
     /// Takes the policy of a new `HEAD`; keeps the last one where the new one is broken.
     fn reread_policy(&self) -> Result<()> {
         let head = self.backend.head()?;
-        if super::guard(&self.tending.done).head == head {
+        if self.tending.done.lock().head == head {
             return Ok(());
         }
         let policy = self.backend.policy();
         // What is broken stays so until somebody commits something else; a failure may pass.
         if matches!(&policy, Ok(_) | Err(Error::BadPolicy { .. })) {
-            super::guard(&self.tending.done).head = head;
+            self.tending.done.lock().head = head;
         }
         let policy = policy?;
         let terms = policy.terms;
@@ -137,17 +138,11 @@ impl Served {
                 "`[share] ref` has changed: start the server again"
             );
         }
-        let mut rules = self
-            .rules
-            .write()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut rules = self.rules.write();
         *rules = policy.into();
         drop(rules);
         self.backend.set_terms(terms);
-        let mut table = self
-            .table
-            .write()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut table = self.table.write();
         table.set_terms(terms);
         Ok(())
     }

@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 use std::path::{Component, Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use axum::body::Bytes;
+use parking_lot::Mutex;
 use tokio::sync::{OnceCell, broadcast, oneshot};
 
 use super::frames::Frames;
@@ -89,7 +90,7 @@ impl Hosted {
     pub(crate) fn answer(&self, question: String, make: impl FnOnce() -> Bytes) -> Bytes {
         let now = SystemClock.now();
         let (state, until) = self.served.state_at(now);
-        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut answers = self.answers.lock();
         if answers.state != state || answers.kept.len() >= ANSWERS {
             answers.state = state;
             answers.kept.clear();
@@ -104,7 +105,7 @@ impl Hosted {
         // No older than that: `as_of` is part of it.
         let longest = now + chrono::TimeDelta::seconds(1);
         let until = until.map_or(longest, |until| until.min(longest));
-        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut answers = self.answers.lock();
         if answers.state == state && bytes.len() <= LARGE {
             answers.kept.insert(question, (until, bytes.clone()));
         }
@@ -154,7 +155,7 @@ impl Repos {
             return Ok(());
         };
         let hosted = open(name.clone(), self.source.clone(), self.server.clone()).await?;
-        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut opened = self.opened.lock();
         opened.insert(name.clone(), Arc::new(OnceCell::new_with(Some(hosted))));
         Ok(())
     }
@@ -170,7 +171,7 @@ impl Repos {
             )
         };
         let cell = {
-            let opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+            let opened = self.opened.lock();
             opened.get(name).cloned()
         };
         if let Some(hosted) = cell.as_ref().and_then(|cell| cell.get()) {
@@ -179,7 +180,7 @@ impl Repos {
         self.check_root()?;
         let place = self.place(name).ok_or_else(absent)?;
         let cell = cell.unwrap_or_else(|| {
-            let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut opened = self.opened.lock();
             opened.entry(name.to_owned()).or_default().clone()
         });
         let opened = cell.get_or_try_init(|| apart(name.to_owned(), place, self.server.clone()));
@@ -229,7 +230,7 @@ impl Repos {
 
     /// Those that are open.
     pub(crate) fn open(&self) -> Vec<Arc<Hosted>> {
-        let opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        let opened = self.opened.lock();
         opened
             .values()
             .filter_map(|cell| cell.get().cloned())
@@ -313,13 +314,7 @@ fn look_for(directory: &Path, prefix: &str, depth: usize, names: &mut Vec<String
     }
 }
 
-/// The same, to its end even if whoever asks for it goes away.
-async fn apart(name: String, source: Source, server: Author) -> Result<Arc<Hosted>> {
-    let shown = name.clone();
-    let joined = tokio::spawn(open(name, source, server)).await;
-    joined.map_err(|e| Error::io("open", &shown)(std::io::Error::other(e)))?
-}
-
+/// Reads a repository's locks, and begins to look after it.
 async fn open(name: String, source: Source, server: Author) -> Result<Arc<Hosted>> {
     let (events, _) = broadcast::channel(BEHIND);
     let shown = name.clone();
@@ -344,6 +339,13 @@ async fn open(name: String, source: Source, server: Author) -> Result<Arc<Hosted
     let tending = hosted.served.keep_tending(&SystemClock);
     tending.map_err(Error::io("start a thread for", &shown))?;
     Ok(hosted)
+}
+
+/// The same, to its end even if whoever asks for it goes away.
+async fn apart(name: String, source: Source, server: Author) -> Result<Arc<Hosted>> {
+    let shown = name.clone();
+    let joined = tokio::spawn(open(name, source, server)).await;
+    joined.map_err(|e| Error::io("open", &shown)(std::io::Error::other(e)))?
 }
 
 #[cfg(test)]

@@ -6,8 +6,10 @@
 use std::ffi::OsString;
 use std::io;
 use std::process::Command;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
 
 use crate::cli::exit;
 use crate::cli::interrupt::Interrupt;
@@ -48,14 +50,7 @@ impl Signals {
     }
 
     fn with<T>(&self, change: impl FnOnce(&mut Recipient) -> T) -> T {
-        // A panic in another thread leaves nothing half changed here.
-        change(
-            &mut self
-                .recipient
-                .0
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner),
-        )
+        change(&mut self.recipient.0.lock())
     }
 
     /// Ends the command: `SIGTERM`, and `SIGKILL` when that does not help within ten seconds.
@@ -64,9 +59,8 @@ impl Signals {
         let signals = self.clone();
         std::thread::spawn(move || {
             let (lock, ended) = &*signals.recipient;
-            let guard = lock.lock().unwrap_or_else(PoisonError::into_inner);
-            let waited = ended.wait_timeout_while(guard, PATIENCE, |r| r.pid.is_some());
-            let (mut recipient, _) = waited.unwrap_or_else(PoisonError::into_inner);
+            let mut recipient = lock.lock();
+            let _ = ended.wait_while_for(&mut recipient, |r| r.pid.is_some(), PATIENCE);
             recipient.send(KILL);
         });
     }

@@ -4,8 +4,10 @@
 //! A file that becomes broken leaves those users in force that were read last; one that cannot be read lets nobody in.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::Users;
 use crate::error::{Error, Result};
@@ -113,7 +115,7 @@ impl Current {
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock()
     }
 }
 

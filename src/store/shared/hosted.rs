@@ -5,11 +5,12 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
+use parking_lot::{Mutex, RwLock};
 
 use super::commit::{self, Draft, seq_of};
 use super::packs::{self, Packs};
@@ -57,15 +58,11 @@ impl std::ops::Deref for Pooled {
 
 impl Drop for Pooled {
     fn drop(&mut self) {
-        let mut pool = guard(&self.pool);
+        let mut pool = self.pool.lock();
         if pool.generation == self.generation && pool.idle.len() < IDLE {
             pool.idle.extend(self.objects.take());
         }
     }
-}
-
-fn guard(pool: &Mutex<Pool>) -> MutexGuard<'_, Pool> {
-    pool.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The locks of a bare repository, to look at and to change.
@@ -122,20 +119,18 @@ impl HostedStore {
 
     /// Judges by other terms from now on.
     pub(crate) fn set_terms(&self, terms: Terms) {
-        if let Ok(mut ours) = self.terms.write() {
-            *ours = terms;
-        }
+        *self.terms.write() = terms;
     }
 
     fn terms(&self) -> Terms {
         let terms = self.terms.read();
-        *terms.unwrap_or_else(PoisonError::into_inner)
+        *terms
     }
 
     /// The repository's objects: opened once, and used by one after the other.
     pub(crate) fn objects(&self) -> Result<Pooled> {
         let (generation, idle) = {
-            let mut pool = guard(&self.pool);
+            let mut pool = self.pool.lock();
             (pool.generation, pool.idle.pop())
         };
         let open = || {
@@ -156,7 +151,7 @@ impl HostedStore {
 
     /// Has everybody open the repository anew: who has an old pack open keeps its bytes on the disk.
     fn reopen(&self) {
-        let mut pool = guard(&self.pool);
+        let mut pool = self.pool.lock();
         pool.generation += 1;
         pool.idle.clear();
     }
@@ -164,10 +159,7 @@ impl HostedStore {
     /// The tip of the ref. One that vanished or went back is not accepted.
     pub(crate) fn tip(&self, objects: &Objects) -> Result<Option<Revision>> {
         // Before the ref, which others move meanwhile.
-        let accepted = self
-            .accepted
-            .read()
-            .map_or(None, |accepted| accepted.clone());
+        let accepted = self.accepted.read().clone();
         let tip = objects.revision(&self.reference)?;
         let seq = tip.as_ref().map_or(0, seq_of);
         match (&accepted, &tip) {
@@ -186,9 +178,8 @@ impl HostedStore {
     }
 
     fn accept(&self, commit: &str, seq: u64) {
-        if let Ok(mut accepted) = self.accepted.write()
-            && accepted.as_ref().is_none_or(|(_, last)| *last < seq)
-        {
+        let mut accepted = self.accepted.write();
+        if accepted.as_ref().is_none_or(|(_, last)| *last < seq) {
             *accepted = Some((commit.to_owned(), seq));
         }
     }
@@ -205,11 +196,10 @@ impl HostedStore {
 
     /// Notes when a lock whose heartbeat lies in the future was first seen: that is what it counts from.
     pub(crate) fn note_ahead(&self, place: &Place, at: Option<DateTime<Utc>>) {
-        if let Ok(mut ahead) = self.ahead.write() {
-            match at {
-                Some(at) => drop(ahead.insert(place.clone(), at)),
-                None => drop(ahead.remove(place)),
-            }
+        let mut ahead = self.ahead.write();
+        match at {
+            Some(at) => drop(ahead.insert(place.clone(), at)),
+            None => drop(ahead.remove(place)),
         }
     }
 
@@ -220,7 +210,7 @@ impl HostedStore {
         scope: &Scope,
         now: DateTime<Utc>,
     ) -> Result<View> {
-        let seen = |place: &Place| self.ahead.read().ok()?.get(place).copied();
+        let seen = |place: &Place| self.ahead.read().get(place).copied();
         tree::view(
             objects,
             tip,
