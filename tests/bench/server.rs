@@ -276,37 +276,41 @@ fn reads() {
 
 /// Acquires and releases from many connections; gives how many pairs in a second, and the time of 99 % of the requests.
 fn pairs_of(server: &Server, seconds: u64) -> (f64, Duration, usize) {
-    let end = Instant::now() + Duration::from_secs(seconds);
     let failed = AtomicUsize::new(0);
+    let (pairs, p99) = at_once(seconds, |worker, end| {
+        let mut client = server.client();
+        let mut times = Vec::new();
+        for n in 0.. {
+            if Instant::now() > end {
+                break;
+            }
+            let body = format!("{{\"paths\":[\"Assets/{worker:03}/part-{}\"]}}", n % 50);
+            let began = Instant::now();
+            let (status, told) = client.api("POST", "locks", &body);
+            times.push(began.elapsed());
+            let Some(at) = told.find("\"lease\":\"").filter(|_| status == 201) else {
+                failed.fetch_add(1, Ordering::Relaxed);
+                continue;
+            };
+            let lease = &told[at + 9..at + 41];
+            let began = Instant::now();
+            let (status, _) = client.api("DELETE", &format!("locks/{lease}"), "");
+            times.push(began.elapsed());
+            failed.fetch_add(usize::from(status != 200), Ordering::Relaxed);
+        }
+        times
+    });
+    (pairs, p99, failed.into_inner())
+}
+
+/// Has a worker for each connection ask until the end; gives how many pairs of requests in a second, and the time of 99 %
+/// of the requests.
+fn at_once(seconds: u64, work: impl Fn(usize, Instant) -> Vec<Duration> + Sync) -> (f64, Duration) {
+    let end = Instant::now() + Duration::from_secs(seconds);
     let mut times: Vec<Duration> = thread::scope(|scope| {
+        let work = &work;
         let workers: Vec<_> = (0..CONNECTIONS)
-            .map(|worker| {
-                let failed = &failed;
-                scope.spawn(move || {
-                    let mut client = server.client();
-                    let mut times = Vec::new();
-                    for n in 0.. {
-                        if Instant::now() > end {
-                            break;
-                        }
-                        let body =
-                            format!("{{\"paths\":[\"Assets/{worker:03}/part-{}\"]}}", n % 50);
-                        let began = Instant::now();
-                        let (status, told) = client.api("POST", "locks", &body);
-                        times.push(began.elapsed());
-                        let Some(at) = told.find("\"lease\":\"").filter(|_| status == 201) else {
-                            failed.fetch_add(1, Ordering::Relaxed);
-                            continue;
-                        };
-                        let lease = &told[at + 9..at + 41];
-                        let began = Instant::now();
-                        let (status, _) = client.api("DELETE", &format!("locks/{lease}"), "");
-                        times.push(began.elapsed());
-                        failed.fetch_add(usize::from(status != 200), Ordering::Relaxed);
-                    }
-                    times
-                })
-            })
+            .map(|worker| scope.spawn(move || work(worker, end)))
             .collect();
         workers
             .into_iter()
@@ -315,7 +319,7 @@ fn pairs_of(server: &Server, seconds: u64) -> (f64, Duration, usize) {
     });
     times.sort_unstable();
     let pairs = times.len() as f64 / 2.0 / seconds as f64;
-    (pairs, times[times.len() * 99 / 100], failed.into_inner())
+    (pairs, times[times.len() * 99 / 100])
 }
 
 fn pairs() {
@@ -371,24 +375,8 @@ fn redis(seconds: u64) {
     while !socket.exists() {
         thread::sleep(Duration::from_millis(10));
     }
-    let end = Instant::now() + Duration::from_secs(seconds);
-    let mut times: Vec<Duration> = thread::scope(|scope| {
-        let workers: Vec<_> = (0..CONNECTIONS)
-            .map(|worker| {
-                scope.spawn({
-                    let socket = &socket;
-                    move || redis_pairs(socket, worker, end)
-                })
-            })
-            .collect();
-        workers
-            .into_iter()
-            .flat_map(|worker| worker.join().unwrap())
-            .collect()
-    });
-    times.sort_unstable();
-    let pairs = times.len() as f64 / 2.0 / seconds as f64;
-    let p99 = times[times.len() * 99 / 100].as_secs_f64() * 1e3;
+    let (pairs, p99) = at_once(seconds, |worker, end| redis_pairs(&socket, worker, end));
+    let p99 = p99.as_secs_f64() * 1e3;
     say(
         "  Redis, SET NX PX + compare-and-delete, appendfsync always",
         &format!("{pairs:.0} /s, p99 {p99:.0} ms"),

@@ -7,7 +7,8 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::json;
 
-use crate::support::{LATCH, Run, Sandbox, Tree, eventually};
+use crate::support::halt::Halt;
+use crate::support::{LATCH, Run, Sandbox, Tree};
 
 /// A repository with an empty lock directory.
 fn with_lock_directory(sandbox: &Sandbox) -> Tree<'_> {
@@ -241,22 +242,14 @@ fn a_guard_held_for_ever_is_busy_for_writers_and_nothing_for_readers() {
 fn a_guard_that_is_replaced_while_it_is_held_admits_nobody_by_the_old_one() {
     let sandbox = Sandbox::new();
     let ada = with_lock_directory(&sandbox);
-    let halt = sandbox.path().join("halt");
-    fs::create_dir(&halt).unwrap();
-    let mut first = ada
-        .by("bob@example.com")
-        .command(LATCH)
-        .env(
-            "GIT_LATCH_FAULT",
-            format!("change.decided={}", halt.display()),
-        )
-        .args(["lock", "hero.psd"])
-        .spawn()
-        .unwrap();
-    eventually("it halts", || halt.join("reached").exists());
+    let halt = Halt::at(&sandbox, "change.decided");
+    let mut first = ada.by("bob@example.com").command(LATCH);
+    halt.tell(&mut first);
+    let mut first = first.args(["lock", "hero.psd"]).spawn().unwrap();
+    halt.reached();
     fs::remove_file(ada.path.join(".git/latch/guard")).unwrap();
     ada.ok(&["lock", "hero.psd"]);
-    fs::write(halt.join("go"), "").unwrap();
+    halt.go();
     assert!(!first.wait().unwrap().success());
     assert_eq!(ada.locks(), [("hero.psd".into(), "ada@example.com".into())]);
 }

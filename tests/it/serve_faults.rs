@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::filesystems::{Mount, fill_by};
 use crate::support::clones::{clone, remote};
+use crate::support::halt::Halt;
 use crate::support::history::assert_sane;
 use crate::support::server::{Client, Server, again, served, served_with, serving, users};
 use crate::support::{Sandbox, Tree, eventually};
@@ -186,22 +187,14 @@ fn a_push_that_comes_between_is_decided_upon() {
     remote(&sandbox);
     users(&sandbox);
     let clone = clone(&sandbox, "ada");
-    let halt = sandbox.path().join("halt");
-    std::fs::create_dir(&halt).unwrap();
-    let server = again(&sandbox, |command| {
-        command.env(
-            "GIT_LATCH_FAULT",
-            format!("hosted-packed={}", halt.display()),
-        );
-    });
+    let halt = Halt::at(&sandbox, "hosted-packed");
+    let server = again(&sandbox, |command| halt.tell(command));
     let bob = server.by("bob");
     std::thread::scope(|scope| {
         let asking = scope.spawn(|| bob.lock(&["hero.psd"]));
-        eventually("the server is about to move the ref", || {
-            halt.join("reached").exists()
-        });
+        halt.reached();
         clone.ok(&["lock", "hero.psd"]);
-        std::fs::write(halt.join("go"), "").unwrap();
+        halt.go();
         let refused = asking.join().unwrap().is_problem(409, "held");
         assert_eq!(
             refused["refused"][0]["holder"]["owner"]["id"],

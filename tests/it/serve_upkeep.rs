@@ -4,6 +4,7 @@ use std::fs;
 
 use serde_json::json;
 
+use crate::support::halt::Halt;
 use crate::support::server::{again, served, served_with};
 use crate::support::{Sandbox, Tree, eventually};
 
@@ -14,18 +15,14 @@ fn bare(sandbox: &Sandbox) -> Tree<'_> {
 #[test]
 fn a_repack_while_a_change_is_written_takes_nothing_away() {
     let sandbox = Sandbox::new();
-    let halt = sandbox.path().join("halt");
-    fs::create_dir(&halt).unwrap();
-    let fault = format!("hosted-packed={}", halt.display());
-    let server = served_with(&sandbox, |command| {
-        command.env("GIT_LATCH_FAULT", fault);
-    });
+    let halt = Halt::at(&sandbox, "hosted-packed");
+    let server = served_with(&sandbox, |command| halt.tell(command));
     let ada = server.by("ada");
     std::thread::scope(|scope| {
         let locking = scope.spawn(|| ada.lock(&["hero.psd"]).is(201));
-        eventually("the pack is written", || halt.join("reached").exists());
+        halt.reached();
         bare(&sandbox).git(&["repack", "-q", "-a", "-d"]);
-        fs::write(halt.join("go"), "").unwrap();
+        halt.go();
         locking.join().unwrap();
     });
     bare(&sandbox).git(&["fsck", "--strict"]);
@@ -80,20 +77,16 @@ fn a_server_that_starts_again_spares_what_another_one_serves() {
 #[test]
 fn a_lock_that_comes_after_its_session_has_ended_is_given_back() {
     let sandbox = Sandbox::new();
-    let halt = sandbox.path().join("halt");
-    fs::create_dir(&halt).unwrap();
-    let fault = format!("hosted-packed={}", halt.display());
-    let server = served_with(&sandbox, |command| {
-        command.env("GIT_LATCH_FAULT", fault);
-    });
+    let halt = Halt::at(&sandbox, "hosted-packed");
+    let server = served_with(&sandbox, |command| halt.tell(command));
     let ada = server.by("ada");
     let session = ada.session();
     let body = json!({"paths": ["hero.psd"], "session": session});
     std::thread::scope(|scope| {
         let locking = scope.spawn(|| ada.post("locks", &body).is(201));
-        eventually("the pack is written", || halt.join("reached").exists());
+        halt.reached();
         ada.delete(&format!("sessions/{session}")).is(200);
-        fs::write(halt.join("go"), "").unwrap();
+        halt.go();
         locking.join().unwrap();
     });
     eventually("it is free", || ada.listed("").is_empty());

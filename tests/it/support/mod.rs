@@ -3,6 +3,7 @@
 pub(crate) mod clones;
 #[cfg(feature = "server")]
 pub(crate) mod events;
+pub(crate) mod halt;
 pub(crate) mod history;
 pub(crate) mod http;
 #[cfg(feature = "server")]
