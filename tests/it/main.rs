@@ -38,6 +38,8 @@ mod serve_events;
 #[cfg(feature = "server")]
 mod serve_faults;
 #[cfg(feature = "server")]
+mod serve_front;
+#[cfg(feature = "server")]
 mod serve_list;
 #[cfg(feature = "server")]
 mod serve_requests;

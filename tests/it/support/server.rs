@@ -82,7 +82,8 @@ impl Server {
     pub(crate) fn start(command: &mut Command) -> Self {
         let mut process = Stream::start(command);
         let line = process.next();
-        let address = line.strip_prefix("listening on http://");
+        let told = line.strip_prefix("listening on ");
+        let address = told.and_then(|url| Some(url.split_once("://")?.1));
         let address = address.unwrap_or_else(|| panic!("{line}")).to_owned();
         Server { process, address }
     }
