@@ -15,6 +15,7 @@ mod backend;
 mod changing;
 mod following;
 mod group;
+mod query;
 mod sessions;
 mod table;
 mod tending;
@@ -31,8 +32,9 @@ use parking_lot::{Mutex, RwLock};
 
 pub use ask::{Ask, Taking};
 pub use group::Turn;
+pub use query::{Query, mentions};
 pub use sessions::{heartbeat, is_session};
-pub use table::{Below, Listed, Query, mentions};
+pub use table::{Below, Listed};
 
 use backend::Backend;
 use group::Queue;

@@ -3,9 +3,10 @@
 //! Locks taken here have no workspace: they are the person's, wherever they work. Clients switch the verification off for
 //! ever when a verification is answered 404 or 501: whatever is wrong with it, they are told 403 or 503.
 
-use axum::body::Bytes;
-use axum::extract::{FromRequest, FromRequestParts, Path, Request, State};
-use axum::http::request::Parts;
+mod client;
+mod verify;
+
+use axum::extract::{Path, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, get, post};
@@ -14,16 +15,18 @@ use chrono::SecondsFormat;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::api::locks::{held_in_words, minutes};
-use super::api::{Asked, cursor_of, key_of, parse, path, target};
+use self::client::{Client, Refused, Sent, Which};
+use self::verify::verify;
+use super::api::words;
+use super::api::{cursor_of, key_of, parse, path, target};
 use super::app::{Shared, Visit};
 use super::problem::Problem;
 use super::users::Role;
 use crate::error::Code;
 use crate::lease::{Insist, Renewal, Several, Steal, Wanted};
-use crate::lock::{LeaseId, Lock, is_or_below};
+use crate::lock::{LeaseId, Lock};
 use crate::path::{Key, Kind};
-use crate::served::{Ask, Listed, Query, Taking};
+use crate::served::{Ask, Query, Taking};
 use crate::time::{Clock as _, SystemClock};
 use crate::view::Entry;
 
@@ -35,8 +38,6 @@ pub(crate) const PREFIX: &str = "/-/lfs/";
 const PLACE: &str = "git-lfs";
 /// How many locks a page has at most, and where the client does not say: verifying asks for page after page.
 const PAGE: usize = 1_000;
-/// How many entries one directory lock may become, all pages together.
-const SPREAD: usize = 100_000;
 /// What stands for the name of an owner whom nobody knows.
 const NOBODY: &str = "unknown";
 
@@ -52,61 +53,6 @@ pub(crate) fn router() -> Router<Shared> {
                 "that is no address of the locking API",
             ))
         })
-}
-
-/// A problem, as these clients read it.
-struct Refused(Problem);
-
-impl From<Problem> for Refused {
-    fn from(problem: Problem) -> Self {
-        Refused(problem)
-    }
-}
-
-impl axum::response::IntoResponse for Refused {
-    fn into_response(self) -> Response {
-        let mut problem = self.0;
-        if problem.status == StatusCode::NOT_FOUND && problem.code == Code::NotARepository.as_str()
-        {
-            problem.status = StatusCode::FORBIDDEN;
-        }
-        problem.into_lfs()
-    }
-}
-
-/// Somebody who asks by this API.
-struct Client(Visit);
-
-impl FromRequestParts<Shared> for Client {
-    type Rejection = Refused;
-
-    async fn from_request_parts(parts: &mut Parts, app: &Shared) -> Result<Self, Refused> {
-        Ok(Client(app.visit(parts).await?))
-    }
-}
-
-/// A body.
-struct Sent(Bytes);
-
-impl FromRequest<Shared> for Sent {
-    type Rejection = Refused;
-
-    async fn from_request(request: Request, app: &Shared) -> Result<Self, Refused> {
-        let bytes = Bytes::from_request(request, app).await;
-        Ok(Sent(bytes.map_err(super::api::unread)?))
-    }
-}
-
-/// What a listing is of.
-struct Which(Listing);
-
-impl FromRequestParts<Shared> for Which {
-    type Rejection = Refused;
-
-    async fn from_request_parts(parts: &mut Parts, app: &Shared) -> Result<Self, Refused> {
-        let asked = Asked::<Listing>::from_request_parts(parts, app).await?;
-        Ok(Which(asked.0))
-    }
 }
 
 fn answer(status: StatusCode, body: Value) -> Response {
@@ -182,7 +128,7 @@ async fn create(Client(visit): Client, Sent(body): Sent) -> Result<Response, Ref
         }
         let until = lock
             .expires_at()
-            .map_or("you unlock it".to_owned(), minutes);
+            .map_or("you unlock it".to_owned(), words::minutes);
         let message = format!(
             "`{}` is locked by you already; renewed until {until}",
             lock.path
@@ -197,7 +143,7 @@ async fn create(Client(visit): Client, Sent(body): Sent) -> Result<Response, Ref
     let Some(holder) = holder else {
         return Err(Problem::of(Code::Held, "it cannot be locked").into());
     };
-    let message = held_in_words(&request.path, holder);
+    let message = words::held(&request.path, holder);
     Ok(answer(
         StatusCode::CONFLICT,
         json!({"lock": shown_entry(holder), "message": message}),
@@ -249,117 +195,6 @@ async fn list(Client(visit): Client, Which(which): Which) -> Result<Response, Re
         body["next_cursor"] = json!(cursor_of(next));
     }
     Ok(answer(StatusCode::OK, body))
-}
-
-#[derive(Deserialize)]
-struct Verify {
-    cursor: Option<String>,
-    limit: Option<u64>,
-}
-
-async fn verify(Client(visit): Client, Sent(body): Sent) -> Result<Response, Refused> {
-    let request: Verify = parse(&body)?;
-    if request.cursor.as_deref().is_none_or(str::is_empty) {
-        visit.renew_due();
-    }
-    let limit = page_of(request.limit);
-    let cursor = request
-        .cursor
-        .as_deref()
-        .filter(|cursor| !cursor.is_empty());
-    let (after, told) = cursor.map(place_of).transpose()?.unwrap_or((None, 0));
-    let query = Query {
-        after: after.clone(),
-        limit: Some(limit),
-        ..Query::default()
-    };
-    let listed = visit.served().list(&query, SystemClock.now());
-    let page = Page::of(&visit, listed, (after, told), limit).await?;
-    let mut body = json!({"ours": page.ours, "theirs": page.theirs});
-    if let Some(next) = page.next {
-        body["next_cursor"] = json!(next);
-    }
-    Ok(answer(StatusCode::OK, body))
-}
-
-/// Where a page of a verification ended: after a key, and within the directory lock that follows, after so many files.
-fn place_of(cursor: &str) -> Result<(Option<Key>, usize), Problem> {
-    let (key, told) = cursor.split_once('.').unwrap_or((cursor, "0"));
-    let told = told
-        .parse()
-        .map_err(|_| Problem::bad_usage("that is no cursor of this server's"))?;
-    let key = (!key.is_empty()).then(|| key_of(key)).transpose()?;
-    Ok((key, told))
-}
-
-/// A page of a verification.
-#[derive(Default)]
-struct Page {
-    ours: Vec<Value>,
-    theirs: Vec<Value>,
-    next: Option<String>,
-}
-
-impl Page {
-    /// Of locks in order; a directory's is one entry for each tracked file below it, as its clients know files only.
-    /// `last` is where the page before ended, and how many entries of the next lock were told there.
-    async fn of(
-        visit: &Visit,
-        listed: Listed,
-        (mut last, mut told): (Option<Key>, usize),
-        limit: usize,
-    ) -> Result<Self, Problem> {
-        let mut page = Page::default();
-        for entry in listed.entries {
-            if page.len() >= limit {
-                page.next = last.as_ref().map(cursor_of);
-                return Ok(page);
-            }
-            let files = files_of(visit, &entry).await?;
-            if let Some((lock, files)) = entry.lock().zip(files) {
-                let room = limit - page.len();
-                for (n, file) in files.iter().enumerate().skip(told).take(room) {
-                    let id = format!("{}_{n}", lock.lease);
-                    page.push(visit, &entry, shown(&id, file, lock));
-                }
-                if told + room < files.len() {
-                    let key = last.as_ref().map_or(String::new(), cursor_of);
-                    page.next = Some(format!("{key}.{}", told + room));
-                    return Ok(page);
-                }
-            } else {
-                page.push(visit, &entry, shown_entry(&entry));
-            }
-            told = 0;
-            last = Some(entry.claim.key);
-        }
-        page.next = listed.next.as_ref().map(cursor_of);
-        Ok(page)
-    }
-
-    fn len(&self) -> usize {
-        self.ours.len() + self.theirs.len()
-    }
-
-    fn push(&mut self, visit: &Visit, entry: &Entry, value: Value) {
-        let is_ours = |lock: &Lock| is_or_below(&lock.owner.id, &visit.caller.id);
-        if entry.lock().is_some_and(is_ours) {
-            self.ours.push(value);
-        } else {
-            self.theirs.push(value);
-        }
-    }
-}
-
-/// The tracked files below a directory lock; `None` for a file's, and where there are none.
-async fn files_of(visit: &Visit, entry: &Entry) -> Result<Option<Vec<String>>, Problem> {
-    if entry.lock().is_none_or(|lock| lock.kind == Kind::File) {
-        return Ok(None);
-    }
-    let claim = entry.claim.clone();
-    let mut files = visit.read(move |served| served.files_below(&claim)).await?;
-    files.truncate(SPREAD);
-    Ok(Some(files).filter(|files| !files.is_empty()))
 }
 
 /// The lease of an id: an entry of a directory lock stands for the lock.

@@ -194,7 +194,7 @@ impl Nginx {
         let socket = home.join("socket");
         let location = readme().replace("127.0.0.1:7420", &server.address);
         assert!(location.contains(&server.address), "{location}");
-        let location = location.replacen("{", &format!("{{\n{lines}"), 1);
+        let location = location.replacen('{', &format!("{{\n{lines}"), 1);
         let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
             .map(|what| format!("{what}_temp_path {};\n", home.join(what).display()))
             .concat();

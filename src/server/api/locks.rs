@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
-use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
@@ -15,7 +14,7 @@ use super::super::problem::Problem;
 use super::super::users::Role;
 use super::read::no_lease;
 use super::refusals::{BodyRefusals, HeldRefusals, ParameterRefusals, Refusals};
-use super::{Asked, Body, Named, schema, target};
+use super::{Asked, Body, Named, schema, target, words};
 use crate::error::Code;
 use crate::lease::{Acquired, Insist, Outcome, Released, Renewal, Several, Steal, Wanted};
 use crate::lock::{LeaseId, Lock, check_reason, is_or_below};
@@ -249,7 +248,7 @@ fn answer(acquired: &Acquired, viewpoint: &Viewpoint<'_>) -> Result<Response, Pr
         } else {
             Code::Held
         };
-        let problem = Problem::of(code, refusal_in_words(acquired));
+        let problem = Problem::of(code, words::refused(acquired));
         return Err(problem.with("refused", refused));
     }
     let is_news = acquired
@@ -263,51 +262,6 @@ fn answer(acquired: &Acquired, viewpoint: &Viewpoint<'_>) -> Result<Response, Pr
     };
     let locked: Vec<_> = acquired.locked.iter().map(|t| viewpoint.taken(t)).collect();
     Ok((status, Json(json!({"locked": locked, "refused": refused}))).into_response())
-}
-
-/// The first refusal, and how many more there are.
-fn refusal_in_words(acquired: &Acquired) -> String {
-    let Some(first) = acquired.refused.first() else {
-        return String::new();
-    };
-    let words = match (&first.holder, first.code) {
-        (Some(entry), _) => held_in_words(first.path.as_str(), entry),
-        (None, _) => format!("`{}` cannot be locked", first.path),
-    };
-    match acquired.refused.len() {
-        1 => words,
-        n => format!("{words}; and {} more", n - 1),
-    }
-}
-
-/// A moment in words, to the minute.
-pub(crate) fn minutes(at: DateTime<Utc>) -> String {
-    at.format("%Y-%m-%d %H:%M UTC").to_string()
-}
-
-/// Who holds a path, since when, until when, why.
-pub(crate) fn held_in_words(path: &str, entry: &Entry) -> String {
-    let Some(lock) = entry.lock() else {
-        return format!("`{path}` is blocked by an unreadable lock");
-    };
-    let through =
-        if lock.path.as_str() == path || lock.path.key() == crate::path::Key::of(path.as_bytes()) {
-            String::new()
-        } else {
-            format!(" (through `{}`)", lock.path)
-        };
-    let until = lock
-        .expires_at()
-        .map_or("it is unlocked".to_owned(), minutes);
-    let reason = lock
-        .reason
-        .as_deref()
-        .map_or(String::new(), |reason| format!(", \"{reason}\""));
-    format!(
-        "`{path}` is locked{through} by {}, since {}, until {until}{reason}",
-        lock.owner,
-        minutes(lock.acquired_at)
-    )
 }
 
 /// Renew a lease
@@ -335,7 +289,7 @@ pub(crate) async fn renew(
     let lock = lock.ok_or_else(|| no_lease(&lease))?;
     let me = visit.as_holder_of(&lock);
     if !me.owns(&lock) {
-        return Err(Problem::of(Code::Forbidden, held_by(&lock)));
+        return Err(Problem::of(Code::Forbidden, words::held_by(&lock)));
     }
     let ttl = ttl_of(request.ttl.as_deref(), &terms)?;
     let ask = Ask::renew(me.clone(), vec![Renewal::of(&lock)], ttl);
@@ -343,14 +297,6 @@ pub(crate) async fn renew(
     let lock = renewed.renewed.first().ok_or_else(|| no_lease(&lease))?;
     let viewpoint = viewpoint(&me, &terms);
     Ok(Json(viewpoint.lock(lock)).into_response())
-}
-
-fn held_by(lock: &Lock) -> String {
-    let place = match &lock.owner.workspace {
-        Some(_) => format!(" on {}", lock.owner.host),
-        None => String::new(),
-    };
-    format!("`{}` is locked by {}{place}", lock.path, lock.owner)
 }
 
 /// Give a lock back
@@ -399,7 +345,7 @@ impl Visit {
     ) -> Result<Entry, Problem> {
         let is_others = !is_or_below(&lock.owner.id, &self.caller.id);
         if is_others && insist == Insist::Yes && reason.is_none() {
-            let detail = format!("{}; taking it away needs a reason", held_by(lock));
+            let detail = format!("{}; taking it away needs a reason", words::held_by(lock));
             return Err(Problem::bad_usage(detail));
         }
         let ask = Ask::release(
@@ -419,14 +365,14 @@ impl Visit {
                 Ok(entry)
             }
             Released::Lost(_) | Released::NotMine(None) => Err(no_lease(lock.lease.as_str())),
-            Released::InProgress(_) => Err(Problem::of(Code::Held, held_by(lock))),
+            Released::InProgress(_) => Err(Problem::of(Code::Held, words::held_by(lock))),
             Released::NotMine(Some(_)) | Released::Forbidden(_) => {
                 let hint = if is_others {
                     "ask the holder, or an admin"
                 } else {
                     "it is yours in another working tree: give it back there, or ask for `force`"
                 };
-                Err(Problem::of(Code::Forbidden, held_by(lock)).with_hint(hint))
+                Err(Problem::of(Code::Forbidden, words::held_by(lock)).with_hint(hint))
             }
         }
     }

@@ -7,6 +7,7 @@ pub(crate) mod read;
 mod refusals;
 pub(crate) mod schema;
 pub(crate) mod sessions;
+pub(crate) mod words;
 
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;

@@ -1,0 +1,61 @@
+//! Refusals in words: who holds what, since when, until when, why.
+
+use chrono::{DateTime, Utc};
+
+use crate::lease::Acquired;
+use crate::lock::Lock;
+use crate::path::Key;
+use crate::view::Entry;
+
+/// The first refusal, and how many more there are.
+pub(super) fn refused(acquired: &Acquired) -> String {
+    let Some(first) = acquired.refused.first() else {
+        return String::new();
+    };
+    let words = match (&first.holder, first.code) {
+        (Some(entry), _) => held(first.path.as_str(), entry),
+        (None, _) => format!("`{}` cannot be locked", first.path),
+    };
+    match acquired.refused.len() {
+        1 => words,
+        n => format!("{words}; and {} more", n - 1),
+    }
+}
+
+/// A moment in words, to the minute.
+pub(crate) fn minutes(at: DateTime<Utc>) -> String {
+    at.format("%Y-%m-%d %H:%M UTC").to_string()
+}
+
+/// Who holds a path, since when, until when, why.
+pub(crate) fn held(path: &str, entry: &Entry) -> String {
+    let Some(lock) = entry.lock() else {
+        return format!("`{path}` is blocked by an unreadable lock");
+    };
+    let through = if lock.path.as_str() == path || lock.path.key() == Key::of(path.as_bytes()) {
+        String::new()
+    } else {
+        format!(" (through `{}`)", lock.path)
+    };
+    let until = lock
+        .expires_at()
+        .map_or("it is unlocked".to_owned(), minutes);
+    let reason = lock
+        .reason
+        .as_deref()
+        .map_or(String::new(), |reason| format!(", \"{reason}\""));
+    format!(
+        "`{path}` is locked{through} by {}, since {}, until {until}{reason}",
+        lock.owner,
+        minutes(lock.acquired_at)
+    )
+}
+
+/// Who holds a lock, and where.
+pub(super) fn held_by(lock: &Lock) -> String {
+    let place = match &lock.owner.workspace {
+        Some(_) => format!(" on {}", lock.owner.host),
+        None => String::new(),
+    };
+    format!("`{}` is locked by {}{place}", lock.path, lock.owner)
+}
