@@ -1,6 +1,7 @@
 //! Benchmarks of `git latch serve`, on loopback, load and server on the same processors.
 //!
-//! `cargo bench --bench server`; `ONLY=reads,pairs` runs some of them, `SECONDS=600` makes the pairs last that long.
+//! `cargo bench --bench server`; `ONLY=reads,pairs` runs some of them (the names are in `main`), `SECONDS=600` makes
+//! the pairs last that long.
 //! Reads are asked by `wrk`, pairs and streams from here; beside the pairs stands Redis (`SET NX PX`, compare-and-delete by
 //! script, every write synced), where it is installed.
 
@@ -35,10 +36,12 @@ const MANY: usize = 100_000;
 
 fn main() {
     let wanted = std::env::var("ONLY").unwrap_or_default();
-    let all: [(&str, fn()); 6] = [
+    let all: [(&str, fn()); 8] = [
         ("start", start),
         ("reads", reads),
-        ("pairs", pairs),
+        ("pairs", || pairs("no other lock", 0)),
+        ("pairs-among", || pairs("100,000 others", MANY)),
+        ("redis", redis),
         ("streams", streams),
         ("connections", connections),
         ("lfs", lfs),
@@ -322,34 +325,35 @@ fn at_once(seconds: u64, work: impl Fn(usize, Instant) -> Vec<Duration> + Sync) 
     (pairs, times[times.len() * 99 / 100])
 }
 
-fn pairs() {
-    let seconds = std::env::var("SECONDS")
-        .ok()
-        .and_then(|s| s.parse().ok())
-        .unwrap_or(20);
-    for (what, locks) in [("no other lock", 0), ("100,000 others", MANY)] {
-        let bare = Bare::new(locks);
-        let server = Server::of(&bare);
-        let before = bare.bytes();
-        let (pairs, p99, failed) = pairs_of(&server, seconds);
-        let figures = format!("{pairs:.0} /s, p99 {:.0} ms", p99.as_secs_f64() * 1e3);
-        say(
-            &format!("acquire + release, {what}, {seconds} s, {failed} failed"),
-            &figures,
-            "> 500, < 100 ms",
-        );
-        let grown = (bare.bytes() - before) / 1_000_000;
-        say(
-            "  the repository has grown by",
-            &format!("{grown} MB"),
-            "bounded",
-        );
-    }
-    redis(seconds.min(20));
+fn pairs(what: &str, locks: usize) {
+    let seconds = seconds();
+    let bare = Bare::new(locks);
+    let server = Server::of(&bare);
+    let before = bare.bytes();
+    let (pairs, p99, failed) = pairs_of(&server, seconds);
+    let figures = format!("{pairs:.0} /s, p99 {:.0} ms", p99.as_secs_f64() * 1e3);
+    say(
+        &format!("acquire + release, {what}, {seconds} s, {failed} failed"),
+        &figures,
+        "> 500, < 100 ms",
+    );
+    let grown = bare.bytes().saturating_sub(before) / 1_000_000;
+    say(
+        "  the repository has grown by",
+        &format!("{grown} MB"),
+        "bounded",
+    );
+}
+
+/// How long pairs are made.
+fn seconds() -> u64 {
+    let told = std::env::var("SECONDS").ok();
+    told.and_then(|s| s.parse().ok()).unwrap_or(20)
 }
 
 /// The same of Redis: the limit of what a server of locks can do.
-fn redis(seconds: u64) {
+fn redis() {
+    let seconds = seconds().min(20);
     let home = tempfile::tempdir().unwrap();
     let socket = home.path().join("redis");
     let begun = Command::new("redis-server")
