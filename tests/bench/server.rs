@@ -23,11 +23,12 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::buffer::spare_capacity;
+use rustix::event::epoll;
 use support::{LATCH, Repo, bobs, elapsed, elsewhere, feed};
 use tempfile::TempDir;
 
@@ -439,42 +440,44 @@ fn streams() {
     const READERS: usize = 5_000;
     let bare = Bare::new(0);
     let server = Server::of(&bare);
-    let opened = Barrier::new(READERS + 1);
-    let (sender, told) = std::sync::mpsc::channel();
-    thread::scope(|scope| {
-        for _ in 0..READERS {
-            let (server, opened, sender) = (&server, &opened, sender.clone());
-            let reader = thread::Builder::new().stack_size(64 << 10);
-            reader
-                .spawn_scoped(scope, move || {
-                    let mut stream = stream(server);
-                    opened.wait();
-                    wait_for(&mut stream, "event: locked");
-                    sender.send(Instant::now()).unwrap();
-                })
-                .unwrap();
+    let all: Vec<BufReader<TcpStream>> = (0..READERS).map(|_| stream(&server)).collect();
+    let memory = format!("{} MB", server.memory());
+    say("memory with 5,000 streams of events", &memory, "< 300 MB");
+    // One thread that looks at all: five thousand would be measured by their own turns on the processors.
+    let poll = epoll::create(epoll::CreateFlags::CLOEXEC).unwrap();
+    for (n, stream) in all.iter().enumerate() {
+        let n = epoll::EventData::new_u64(u64::try_from(n).unwrap());
+        epoll::add(&poll, stream.get_ref(), n, epoll::EventFlags::IN).unwrap();
+    }
+    let reading = thread::spawn(move || {
+        let (mut open, mut ready) = (READERS, Vec::with_capacity(1024));
+        while open > 0 {
+            epoll::wait(&poll, spare_capacity(&mut ready), None).unwrap();
+            for event in ready.drain(..) {
+                let stream = &all[usize::try_from(event.data.u64()).unwrap()];
+                let mut bytes = [0; 4096];
+                let read = stream.get_ref().read(&mut bytes).unwrap();
+                let text = String::from_utf8_lossy(&bytes[..read]);
+                assert!(text.contains("event: locked"), "{text}");
+                epoll::delete(&poll, stream.get_ref()).unwrap();
+                open -= 1;
+            }
         }
-        opened.wait();
-        let memory = format!("{} MB", server.memory());
-        say("memory with 5,000 streams of events", &memory, "< 300 MB");
-        let began = Instant::now();
-        let (status, _) = server.client().api("POST", "locks", "{\"paths\":[\"x\"]}");
-        assert_eq!(status, 201);
-        let answered = began.elapsed();
-        let last = told
-            .iter()
-            .take(READERS)
-            .max()
-            .unwrap()
-            .duration_since(began);
-        let millis = |time: Duration| time.as_secs_f64() * 1e3;
-        let figure = format!("{:.0} ms ({:.0})", millis(last), millis(answered));
-        say(
-            "from the request until the last of 5,000 has read (until its answer)",
-            &figure,
-            "< 200 ms",
-        );
+        Instant::now()
     });
+    let mut client = server.client();
+    let began = Instant::now();
+    let (status, _) = client.api("POST", "locks", "{\"paths\":[\"x\"]}");
+    assert_eq!(status, 201);
+    let answered = began.elapsed();
+    let last = reading.join().unwrap().duration_since(began);
+    let millis = |time: Duration| time.as_secs_f64() * 1e3;
+    let figure = format!("{:.0} ms ({:.0})", millis(last), millis(answered));
+    say(
+        "from the request until the last of 5,000 has read (until its answer)",
+        &figure,
+        "< 200 ms",
+    );
 }
 
 fn connections() {
