@@ -19,7 +19,7 @@ use self::client::{Client, Refused, Sent, Which};
 use self::verify::verify;
 use super::api::words;
 use super::api::{cursor_of, key_of, parse, path, target};
-use super::app::{Shared, Visit};
+use super::app::{Shared, Visit, viewpoint};
 use super::problem::Problem;
 use super::users::Role;
 use crate::error::Code;
@@ -118,7 +118,7 @@ async fn create(Client(visit): Client, Sent(body): Sent) -> Result<Response, Ref
         several: Several::Together,
     };
     let me = visit.me(PLACE);
-    let ask = Ask::lock(me, taking, false);
+    let ask = Ask::lock(me.clone(), taking, false);
     let (_, acquired) = visit.repo.change(ask).await?;
     if let Some(taken) = acquired.locked.first() {
         let lock = &taken.lock;
@@ -143,7 +143,7 @@ async fn create(Client(visit): Client, Sent(body): Sent) -> Result<Response, Ref
     let Some(holder) = holder else {
         return Err(Problem::of(Code::Held, "it cannot be locked").into());
     };
-    let message = words::held(&request.path, holder);
+    let message = words::held(&request.path, holder, &viewpoint(&me, &policy.terms));
     Ok(answer(
         StatusCode::CONFLICT,
         json!({"lock": shown_entry(holder), "message": message}),

@@ -115,6 +115,26 @@ fn a_copied_lease_disables_nobody() {
     assert_eq!(ada.listed(""), ["aaa"]);
 }
 
+#[test]
+fn who_is_blocked_by_what_nobody_can_read_is_told_until_when_and_what_to_do() {
+    let sandbox = Sandbox::new();
+    let server = served(&sandbox);
+    let ada = server.by("ada");
+    ada.takes("notes.txt");
+    push_forged(&sandbox, "this is no lock\n");
+    eventually("the server has seen it", || ada.listed("").len() == 2);
+    let refused = ada.lock(&["aaa"]).is_problem(409, "held");
+    let detail = refused["detail"].as_str().unwrap();
+    assert!(detail.starts_with("`aaa` is blocked until 20"), "{detail}");
+    assert!(detail.contains("`git latch unlock --force`"), "{detail}");
+    let refused = ada.lfs("POST", "locks", &json!({"path": "aaa"})).is(409);
+    assert_eq!(refused["message"], detail);
+    let max = crate::support::clones::clone(&sandbox, "max");
+    max.ok(&["unlock", "--force", "aaa"]);
+    eventually("it is free", || ada.listed("") == ["notes.txt"]);
+    ada.takes("aaa");
+}
+
 /// Writes the lock of `aaa` into the lock ref, as whoever may push can.
 fn push_forged(sandbox: &Sandbox, text: &str) {
     let bare = bare(sandbox);

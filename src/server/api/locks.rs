@@ -248,7 +248,7 @@ fn answer(acquired: &Acquired, viewpoint: &Viewpoint<'_>) -> Result<Response, Pr
         } else {
             Code::Held
         };
-        let problem = Problem::of(code, words::refused(acquired));
+        let problem = Problem::of(code, words::refused(acquired, viewpoint));
         return Err(problem.with("refused", refused));
     }
     let is_news = acquired

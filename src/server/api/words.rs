@@ -5,15 +5,16 @@ use chrono::{DateTime, Utc};
 use crate::lease::Acquired;
 use crate::lock::Lock;
 use crate::path::Key;
-use crate::view::Entry;
+use crate::report::Viewpoint;
+use crate::view::{Content, Entry};
 
 /// The first refusal, and how many more there are.
-pub(super) fn refused(acquired: &Acquired) -> String {
+pub(super) fn refused(acquired: &Acquired, viewpoint: &Viewpoint<'_>) -> String {
     let Some(first) = acquired.refused.first() else {
         return String::new();
     };
     let words = match (&first.holder, first.code) {
-        (Some(entry), _) => held(first.path.as_str(), entry),
+        (Some(entry), _) => held(first.path.as_str(), entry, viewpoint),
         (None, _) => format!("`{}` cannot be locked", first.path),
     };
     match acquired.refused.len() {
@@ -28,9 +29,16 @@ pub(crate) fn minutes(at: DateTime<Utc>) -> String {
 }
 
 /// Who holds a path, since when, until when, why.
-pub(crate) fn held(path: &str, entry: &Entry) -> String {
-    let Some(lock) = entry.lock() else {
-        return format!("`{path}` is blocked by an unreadable lock");
+pub(crate) fn held(path: &str, entry: &Entry, viewpoint: &Viewpoint<'_>) -> String {
+    let lock = match &entry.content {
+        Content::Lock { lock, .. } => lock,
+        Content::Unreadable { problem } => {
+            let end = entry.ends_at(viewpoint.now, viewpoint.terms);
+            let until = end.map_or(String::new(), |end| format!(" until {}", minutes(end)));
+            return format!(
+                "`{path}` is blocked{until} by an unreadable lock ({problem}); `git latch unlock --force` in a clone removes it"
+            );
+        }
     };
     let through = if lock.path.as_str() == path || lock.path.key() == Key::of(path.as_bytes()) {
         String::new()
