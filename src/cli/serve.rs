@@ -40,17 +40,12 @@ pub(super) struct Arguments {
     /// Tell people apart by this file, which `git latch user` writes
     #[arg(long, value_name = "FILE")]
     users: Option<PathBuf>,
-    /// Believe a proxy at this address, or network, who somebody is. Can be repeated
+    /// Believe a proxy at this address, or network, where a request comes from (`X-Forwarded-For`). Can be repeated
     #[arg(long, value_name = "ADDRESS", requires = "users")]
     trust_proxy: Vec<Network>,
-    /// The header in which it says so
-    #[arg(
-        long,
-        value_name = "NAME",
-        default_value = "X-Forwarded-User",
-        requires = "trust_proxy"
-    )]
-    proxy_header: String,
+    /// Believe it as well who somebody is: by this header, such as `X-Forwarded-User`, which it must not let clients send
+    #[arg(long, value_name = "NAME", requires = "trust_proxy")]
+    proxy_header: Option<String>,
     /// Lead Git LFS clients there for contents; `{repo}` in it is the repository's name
     #[arg(long, value_name = "URL")]
     lfs_upstream: Option<String>,
@@ -131,11 +126,13 @@ impl Arguments {
     /// Who is let in: the users of a file, or whoever reaches this machine's own address, as the one who starts it.
     fn door(&self, context: &Context) -> Result<Door> {
         if let Some(users) = &self.users {
-            let header = self.proxy_header.parse().map_err(|_| Error::BadUsage {
-                problem: format!("`{}` is no name of a header", self.proxy_header),
-                hint: None,
-            })?;
-            return Door::guarded(users.clone(), self.trust_proxy.clone(), header);
+            let header = self.proxy_header.as_deref().map(|name| {
+                name.parse().map_err(|_| Error::BadUsage {
+                    problem: format!("`{name}` is no name of a header"),
+                    hint: Some("such as X-Forwarded-User".into()),
+                })
+            });
+            return Door::guarded(users.clone(), self.trust_proxy.clone(), header.transpose()?);
         }
         let config = Config::read(&Git::new(&context.directory, false))?;
         let owner = identity::owner(&context.environment, &config, None)?;

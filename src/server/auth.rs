@@ -76,12 +76,16 @@ impl Door {
         Door(Kind::Open(Box::new(caller)))
     }
 
-    /// The users of a file. Requests that come from `proxies` may name the user in `header`; from anywhere else the
-    /// header means nothing.
+    /// The users of a file. Requests that come from `proxies` may name the user in `header`, if there is one; from
+    /// anywhere else the header means nothing.
     ///
     /// # Errors
     /// [`Error::Io`] or [`Error::BadUsers`]; where the file breaks later, the users read last stay in force.
-    pub fn guarded(file: PathBuf, proxies: Vec<Network>, header: HeaderName) -> Result<Self> {
+    pub fn guarded(
+        file: PathBuf,
+        proxies: Vec<Network>,
+        header: Option<HeaderName>,
+    ) -> Result<Self> {
         Self::looking_every(LOOK, file, proxies, header)
     }
 
@@ -89,7 +93,7 @@ impl Door {
         every: Duration,
         file: PathBuf,
         proxies: Vec<Network>,
-        header: HeaderName,
+        header: Option<HeaderName>,
     ) -> Result<Self> {
         Ok(Door(Kind::Guarded(Arc::new(Guarded {
             users: Arc::new(Current::open(file, every)?),
@@ -135,7 +139,8 @@ impl Door {
 struct Guarded {
     users: Arc<Current>,
     proxies: Vec<Network>,
-    header: HeaderName,
+    /// In which a proxy names the user. Without it none may: nothing would keep clients from sending one through it.
+    header: Option<HeaderName>,
     /// The hash that passwords of unknown names are checked against, so that this takes as long.
     nobodys: PasswordHash,
     attempts: Mutex<Attempts>,
@@ -167,7 +172,8 @@ impl Guarded {
     async fn admit(self: &Arc<Self>, peer: IpAddr, headers: &HeaderMap) -> Result<Caller, Denied> {
         let users = self.users.users().await.map_err(Denied::Unavailable)?;
         let is_proxied = self.is_proxy(peer);
-        if is_proxied && let Some(named) = credentials::named(headers, &self.header) {
+        let header = self.header.as_ref().filter(|_| is_proxied);
+        if let Some(named) = header.and_then(|header| credentials::named(headers, header)) {
             let name = named.map_err(|Malformed| Denied::Wrong)?;
             let user = users.get(name).ok_or(Denied::Wrong)?;
             return Ok(Caller::of(name, user, true));

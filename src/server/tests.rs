@@ -250,7 +250,7 @@ fn only_a_guarded_server_asks_who_one_is() {
     assert_eq!(document(&open()).get("security"), None);
     let users = tempfile::NamedTempFile::new().unwrap();
     let header = "x-forwarded-user".parse().unwrap();
-    let guarded = Door::guarded(users.path().to_owned(), Vec::new(), header).unwrap();
+    let guarded = Door::guarded(users.path().to_owned(), Vec::new(), Some(header)).unwrap();
     assert_eq!(
         document(&guarded)["security"],
         json!([{"basic": []}, {"bearer": []}])

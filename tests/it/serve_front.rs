@@ -237,7 +237,7 @@ fn behind_nginx_as_the_readme_has_it_everything_works() {
         return;
     }
     let server = served_with(&sandbox, |command| {
-        command.args(["--host", "latch.example.com"]);
+        command.args(["--host", "latch.example.com", "--trust-proxy", "127.0.0.1"]);
     });
     let nginx = Nginx::before(&sandbox, &server, "");
     let ada = || nginx.curl(&sandbox, "ada:secret-ada");
@@ -256,7 +256,12 @@ fn behind_nginx_as_the_readme_has_it_everything_works() {
     // The name was told to the server: another one is refused, whatever stands between.
     let elsewhere = locks.replace("latch.example.com", "evil.example.com");
     assert_eq!(json_of(ada().arg(&elsewhere))["status"], 421);
-    let wrong = json_of(nginx.curl(&sandbox, "ada:wrong").arg(&locks));
+    // That the proxy is believed where a request comes from does not make it say who somebody is.
+    let wrong = json_of(nginx.curl(&sandbox, "ada:wrong").args([
+        "--header",
+        "X-Forwarded-User: max",
+        &locks,
+    ]));
     assert_eq!(
         (&wrong["status"], &wrong["code"]),
         (&json!(401), &json!("no_identity"))

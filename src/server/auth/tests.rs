@@ -38,7 +38,7 @@ impl House {
         users.write(&file).unwrap();
         let proxies = vec!["10.0.0.0/8".parse().unwrap()];
         let header = HeaderName::from_static("x-forwarded-user");
-        let door = Door::looking_every(Duration::ZERO, file, proxies, header).unwrap();
+        let door = Door::looking_every(Duration::ZERO, file, proxies, Some(header)).unwrap();
         House { home, door, token }
     }
 
