@@ -50,6 +50,9 @@ pub struct TakenReport {
     #[serde(flatten)]
     lock: LockReport,
     outcome: &'static str,
+    /// The locks that went for it: also that of a directory around it, or of a file in it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    displaced: Vec<LockReport>,
 }
 
 /// A path that was refused.
@@ -140,6 +143,7 @@ impl Viewpoint<'_> {
         TakenReport {
             lock: self.lock(&taken.lock),
             outcome: Outcome::as_str(taken.outcome),
+            displaced: taken.displaced.iter().map(|e| self.entry(e)).collect(),
         }
     }
 

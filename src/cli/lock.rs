@@ -179,11 +179,14 @@ pub(super) fn line(viewpoint: &Viewpoint<'_>, taken: &Taken) -> String {
             )
         }
         Outcome::Stolen => {
-            let from: Vec<String> = taken
-                .displaced
-                .iter()
-                .map(|entry| words::holder(viewpoint, entry))
-                .collect();
+            let from = taken.displaced.iter().map(|entry| {
+                let holder = words::holder(viewpoint, entry);
+                if entry.claim.key == taken.lock.path.key() {
+                    return holder;
+                }
+                format!("{holder}, whose lock on {} is gone", words::path_of_entry(entry))
+            });
+            let from: Vec<String> = from.collect();
             format!(
                 "{} {path} from {}, {ends}",
                 styled(GOOD, "took over"),

@@ -176,7 +176,7 @@ fn a_lock_that_was_taken_says_besides_how() {
     let document = document(&open());
     let schemas = &document["components"]["schemas"];
     let (mut lock_has, mut always) = properties(&schemas["Lock"]);
-    lock_has.insert("outcome");
+    lock_has.extend(["outcome", "displaced"]);
     always.insert("outcome");
     assert_eq!(properties(&schemas["Taken"]), (lock_has, always));
     let taken = Taken {
@@ -185,8 +185,16 @@ fn a_lock_that_was_taken_says_besides_how() {
         displaced: Vec::new(),
     };
     let written = report(|viewpoint| viewpoint.taken(&taken));
-    let held = report(|viewpoint| viewpoint.entry(&held()));
-    assert_eq!(&keys(&written) - &keys(&held), ["outcome"].into());
+    let entry = report(|viewpoint| viewpoint.entry(&held()));
+    assert_eq!(&keys(&written) - &keys(&entry), ["outcome"].into());
+    let stolen = Taken {
+        outcome: Outcome::Stolen,
+        displaced: vec![held()],
+        ..taken
+    };
+    let written = report(|viewpoint| viewpoint.taken(&stolen));
+    let more = ["outcome", "displaced"].into();
+    assert_eq!(&keys(&written) - &keys(&entry), more);
 }
 
 #[test]

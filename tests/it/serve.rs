@@ -300,6 +300,13 @@ fn a_lock_is_stolen_by_an_admin_with_a_reason_in_one_step() {
     ada.post(&format!("locks/{lease}/renew"), &json!({}))
         .is_problem(404, "lost");
     ada.lock(&["hero.psd"]).is_problem(409, "held");
+    assert_eq!(paths(&stolen["displaced"]), ["hero.psd"]);
+    // What lies around it goes as well, and that is said.
+    ada.takes("scenes/");
+    let body = json!({"paths": ["scenes/town.tscn"], "steal": true, "reason": "fire"});
+    let stolen = max.post("locks", &body).is(201)["locked"][0].clone();
+    assert_eq!(paths(&stolen["displaced"]), ["scenes"]);
+    assert_eq!(ada.listed("owner=ada@example.com"), [""; 0]);
 }
 
 #[test]

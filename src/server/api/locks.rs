@@ -231,7 +231,8 @@ fn tell_stolen(visit: &Visit, acquired: &Acquired) {
         .filter(|t| t.outcome == Outcome::Stolen)
     {
         let (repo, by) = (visit.served().name(), &visit.caller.id);
-        tracing::info!(repo, path = %taken.lock.path, by, "stolen");
+        let displaced: Vec<String> = taken.displaced.iter().map(Entry::shown_path).collect();
+        tracing::info!(repo, path = %taken.lock.path, by, ?displaced, "stolen");
     }
 }
 

@@ -132,6 +132,9 @@ pub(crate) struct Taken {
     #[serde(flatten)]
     lock: Lock,
     outcome: Outcome,
+    /// Of a stolen one: the locks that went for it, also that of a directory around it.
+    #[schema(nullable = false)]
+    displaced: Option<Vec<Lock>>,
 }
 
 /// A path that was refused.
