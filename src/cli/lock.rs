@@ -184,7 +184,10 @@ pub(super) fn line(viewpoint: &Viewpoint<'_>, taken: &Taken) -> String {
                 if entry.claim.key == taken.lock.path.key() {
                     return holder;
                 }
-                format!("{holder}, whose lock on {} is gone", words::path_of_entry(entry))
+                format!(
+                    "{holder}, whose lock on {} is gone",
+                    words::path_of_entry(entry)
+                )
             });
             let from: Vec<String> = from.collect();
             format!(

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use git2::{Commit, Odb, Oid, Repository};
 
 use crate::error::{Error, Result};
+use crate::path::RepoPath;
 
 /// The objects of one bare repository.
 pub(crate) struct Objects {
@@ -100,6 +101,21 @@ impl Objects {
     pub(crate) fn head(&self) -> Option<String> {
         let head = self.repository.refname_to_id("HEAD").ok()?;
         Some(head.to_string())
+    }
+
+    /// Whether a path is a directory in a commit.
+    pub(crate) fn is_directory(&self, commit: &str, path: &RepoPath) -> Result<bool> {
+        if path.is_root() {
+            return Ok(true);
+        }
+        let commit = self.repository.find_commit(self.oid(commit)?);
+        let tree = commit.and_then(|commit| commit.tree());
+        let tree = tree.map_err(|e| self.corrupt(&e))?;
+        match tree.get_path(Path::new(path.as_str())) {
+            Ok(entry) => Ok(entry.kind() == Some(git2::ObjectType::Tree)),
+            Err(e) if e.code() == git2::ErrorCode::NotFound => Ok(false),
+            Err(e) => Err(self.corrupt(&e)),
+        }
     }
 
     /// The commit of an id.

@@ -1,5 +1,6 @@
 //! Where a served repository's locks lie: in the repository itself, or on a git remote.
 
+use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::Path;
 use std::sync::Arc;
@@ -26,6 +27,8 @@ use crate::view::{Entry, Terms};
 const REMOTE_HEAD: &str = "refs/latch/head";
 /// From how many locks on a second thread pays for itself.
 const WORTH_A_THREAD: usize = 5_000;
+/// Of how many paths it is remembered whether they are directories.
+const KNOWN: usize = 10_000;
 /// How long fetching a remote's `HEAD` may take.
 const LONGEST_FETCH: Duration = Duration::from_secs(60);
 
@@ -35,10 +38,19 @@ pub(super) struct Backend {
     locks: Locks,
     /// The files that there are.
     listed: Mutex<Listed>,
+    /// What was looked up in the tree of `HEAD`.
+    looked_up: Mutex<Option<LookedUp>>,
     /// Held by the one server that looks after the disk.
     duty: Mutex<Option<Guard>>,
     /// Whether other servers serve the repository, as far as this machine can tell.
     presence: Option<Mutex<Presence>>,
+}
+
+/// A commit, and which paths are directories in it, as far as somebody asked.
+struct LookedUp {
+    head: String,
+    objects: Objects,
+    known: HashMap<RepoPath, bool>,
 }
 
 /// A commit, and its files.
@@ -95,6 +107,7 @@ impl Backend {
             repo,
             locks: Locks::Here(Arc::new(store)),
             listed: Mutex::default(),
+            looked_up: Mutex::default(),
             duty: Mutex::new(duty),
             presence: Some(Mutex::new(presence)),
         };
@@ -130,6 +143,7 @@ impl Backend {
             repo,
             locks: Locks::There(Box::new(RwLock::new(store))),
             listed: Mutex::default(),
+            looked_up: Mutex::default(),
             duty: Mutex::default(),
             presence: None,
         };
@@ -312,6 +326,32 @@ impl Backend {
             Some((String::from_utf8(name[1..].to_vec()).ok()?, kind))
         });
         Ok(named.collect())
+    }
+
+    /// Whether a path is a directory.
+    pub(super) fn is_directory(&self, path: &RepoPath) -> Result<bool> {
+        let Some(head) = self.head()? else {
+            return Ok(false);
+        };
+        let mut looked_up = self.looked_up.lock();
+        if looked_up.as_ref().is_none_or(|before| before.head != head) {
+            *looked_up = Some(LookedUp {
+                objects: Objects::open(self.repo.common_dir())?,
+                known: HashMap::new(),
+                head,
+            });
+        }
+        let Some(tree) = &mut *looked_up else {
+            return Ok(false);
+        };
+        if let Some(known) = tree.known.get(path) {
+            return Ok(*known);
+        }
+        let is_directory = tree.objects.is_directory(&tree.head, path)?;
+        if tree.known.len() < KNOWN {
+            tree.known.insert(path.clone(), is_directory);
+        }
+        Ok(is_directory)
     }
 
     /// The files that a lock covers: by key, as locks do.

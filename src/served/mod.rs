@@ -286,6 +286,14 @@ impl Served {
         self.backend.names_in(directory)
     }
 
+    /// Whether a path is a directory of the commit that `HEAD` names.
+    ///
+    /// # Errors
+    /// Where the repository cannot be read.
+    pub fn is_directory(&self, path: &RepoPath) -> Result<bool> {
+        self.backend.is_directory(path)
+    }
+
     /// The tracked files that a lock covers, by the commit that `HEAD` names.
     ///
     /// # Errors

@@ -108,7 +108,7 @@ async fn create(Client(visit): Client, Sent(body): Sent) -> Result<Response, Ref
     visit.renew_due();
     let policy = visit.served().policy();
     let lease = LeaseId::generate(SystemClock.now());
-    let wanted = vec![Wanted { path, kind, lease }];
+    let wanted = visit.as_tracked(vec![Wanted { path, kind, lease }]).await?;
     visit.check_count(&wanted)?;
     let taking = Taking {
         wanted,

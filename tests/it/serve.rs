@@ -97,6 +97,33 @@ fn what_another_holds_is_refused_with_the_holder_and_nothing_is_taken() {
 }
 
 #[test]
+fn a_directory_of_the_branch_is_meant_with_all_that_is_below_it() {
+    let sandbox = Sandbox::new();
+    let server = served(&sandbox);
+    let (ada, bob) = (server.by("ada"), server.by("bob"));
+    let taken = ada.lock(&["scenes", "hero.psd"]).is(201);
+    assert_eq!(taken["locked"][0]["kind"], "directory");
+    assert_eq!(taken["locked"][1]["kind"], "file");
+    bob.lock(&["scenes/town.tscn"]).is_problem(409, "held");
+    ada.delete(&format!(
+        "locks/{}",
+        taken["locked"][0]["lease"].as_str().unwrap()
+    ))
+    .is(200);
+    bob.lfs("POST", "locks", &json!({"path": "scenes"})).is(201);
+    ada.lock(&["scenes/cave.tscn"]).is_problem(409, "held");
+    // It becomes one with a push.
+    let seed = sandbox.tree("repo");
+    seed.write("hero/of/the/day", "");
+    seed.git(&["add", "."]);
+    seed.git(&["commit", "-qm", "hero"]);
+    let remote = sandbox.path().join("remote.git");
+    seed.git(&["push", "-q", remote.to_str().unwrap(), "main"]);
+    let taken = ada.lock(&["hero/of"]).is(201);
+    assert_eq!(taken["locked"][0]["kind"], "directory");
+}
+
+#[test]
 fn directories_and_spellings_conflict_as_everywhere() {
     let sandbox = Sandbox::new();
     let server = served(&sandbox);
@@ -121,7 +148,7 @@ fn directories_and_spellings_conflict_as_everywhere() {
     );
     // Her own may nest; one key has one lock.
     ada.lock(&["scenes/town.tscn"]).is(201);
-    ada.lock(&["scenes"]).is_problem(409, "held");
+    ada.lock(&["Scenes"]).is_problem(409, "held");
     bob.lock(&["art/strasse.psd"]).is(201);
 }
 

@@ -15,9 +15,10 @@ use super::super::users::Role;
 use super::read::no_lease;
 use super::refusals::{BodyRefusals, HeldRefusals, ParameterRefusals, Refusals};
 use super::{Asked, Body, Named, schema, target, words};
-use crate::error::Code;
+use crate::error::{Code, Error};
 use crate::lease::{Acquired, Insist, Outcome, Released, Renewal, Several, Steal, Wanted};
 use crate::lock::{LeaseId, Lock, check_reason, is_or_below};
+use crate::path::Kind;
 use crate::report::Viewpoint;
 use crate::served::{Ask, Taking, is_session, me};
 use crate::time::{Clock as _, Length, SystemClock, Ttl};
@@ -151,6 +152,21 @@ impl Visit {
         me
     }
 
+    /// The same paths; what is a directory in the served branch is meant with all that is below it, also without a `/`.
+    pub(crate) async fn as_tracked(&self, mut wanted: Vec<Wanted>) -> Result<Vec<Wanted>, Problem> {
+        let served = self.repo.served.clone();
+        let looking = tokio::task::spawn_blocking(move || {
+            for wanted in &mut wanted {
+                if wanted.kind == Kind::File && served.is_directory(&wanted.path)? {
+                    wanted.kind = Kind::Directory;
+                }
+            }
+            Ok::<_, Error>(wanted)
+        });
+        let looked = looking.await;
+        Ok(looked.map_err(|_| Problem::of(Code::Io, "the served branch could not be read"))??)
+    }
+
     /// Refuses more locks than one person may have. What they have already is not one more.
     pub(crate) fn check_count(&self, wanted: &[Wanted]) -> Result<(), Problem> {
         let (most, person) = (self.app.locks_each, &self.caller.id);
@@ -204,7 +220,7 @@ pub(crate) async fn lock(
     } else {
         terms.ttl
     };
-    let wanted = wanted(&request.paths)?;
+    let wanted = visit.as_tracked(wanted(&request.paths)?).await?;
     visit.check_count(&wanted)?;
     let taking = Taking {
         wanted,
