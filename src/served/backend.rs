@@ -17,8 +17,8 @@ use crate::lock::Owner;
 use crate::path::{Claim, Key, Kind, Place, RepoPath};
 use crate::policy::Policy;
 use crate::repo::{Differing, Node, Objects, Repo, Revision};
-use crate::store::shared::Pooled;
 use crate::store::shared::tree::{self, Known};
+use crate::store::shared::{Pooled, Stamp};
 use crate::store::{HostedStore, LockStore, SharedStore, Sharing, files};
 use crate::time::Clock;
 use crate::view::{Entry, Terms};
@@ -220,6 +220,14 @@ impl Backend {
                 let store = store.read();
                 store.synced_at()
             }
+        }
+    }
+
+    /// What the lock ref's file looks like, where it lies here.
+    pub(super) fn stamp(&self) -> Option<Stamp> {
+        match &self.locks {
+            Locks::Here(store) => store.stamp(),
+            Locks::There(_) => None,
         }
     }
 

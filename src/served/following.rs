@@ -14,15 +14,30 @@ use crate::time::Clock;
 use crate::view::{Entry, Terms};
 
 impl Served {
-    pub(super) fn follow_if_possible(&self, clock: &dyn Clock) {
+    /// The same; where that fails, what was known stays.
+    pub(crate) fn follow_if_possible(&self, clock: &dyn Clock) {
         if let Err(error) = self.follow(clock) {
             tracing::warn!(repo = self.name, %error, "the lock ref cannot be followed");
         }
     }
 
+    /// Whether the ref was moved and what is in memory has not followed yet: costs no more than looking at a file.
+    #[must_use]
+    pub fn is_behind(&self) -> bool {
+        self.backend.stamp() != *self.seen.lock()
+    }
+
     /// Brings what is in memory up to date with the ref, as far as this machine has it, and tells what happened.
     pub(crate) fn follow(&self, clock: &dyn Clock) -> Result<()> {
         let _following = self.following.lock();
+        let stamp = self.backend.stamp();
+        let followed = self.catch_up(clock);
+        // Also where that failed: it is tried again now and then, and not by everybody who reads.
+        *self.seen.lock() = stamp;
+        followed
+    }
+
+    fn catch_up(&self, clock: &dyn Clock) -> Result<()> {
         let now = clock.now();
         let known = self.table(|table| table.tip().cloned());
         let seen = self.backend.tip()?;

@@ -48,6 +48,7 @@ use crate::lease::Renewal;
 use crate::lock::Owner;
 use crate::path::{Claim, Key, Kind, RepoPath};
 use crate::policy::Policy;
+use crate::store::shared::Stamp;
 use crate::store::shared::history;
 use crate::time::Clock;
 use crate::view::{Content, Entry, Me, Terms};
@@ -88,6 +89,8 @@ pub struct Served {
     table: RwLock<Table>,
     /// Held while the table follows the ref.
     following: Mutex<()>,
+    /// What the ref's file looked like before it was followed last.
+    seen: Mutex<Option<Stamp>>,
     confirmed_at: Mutex<DateTime<Utc>>,
     recent: Mutex<VecDeque<Arc<Told>>>,
     queue: Queue,
@@ -160,6 +163,7 @@ impl Served {
             backend,
             server,
             following: Mutex::default(),
+            seen: Mutex::default(),
             confirmed_at: Mutex::new(clock.now()),
             recent: Mutex::default(),
             queue: Queue::default(),

@@ -116,6 +116,17 @@ impl Visit {
         Ok(done?)
     }
 
+    /// Waits until what is in memory is not older than the ref is now.
+    pub(crate) async fn catch_up(&self) {
+        if self.served().is_behind() {
+            let served = self.repo.served.clone();
+            let following =
+                tokio::task::spawn_blocking(move || served.follow_if_possible(&SystemClock));
+            // Where it cannot follow, there is what was known last, and its age.
+            let _ = following.await;
+        }
+    }
+
     /// Looks at the ref once more, before a no is given on what may be old.
     pub(crate) async fn refresh(&self) -> Result<(), Problem> {
         self.read(|served| served.refresh(&SystemClock)).await

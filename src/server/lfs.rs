@@ -166,6 +166,7 @@ fn page_of(limit: Option<u64>) -> usize {
 }
 
 async fn list(Client(visit): Client, Which(which): Which) -> Result<Response, Refused> {
+    visit.catch_up().await;
     let now = SystemClock.now();
     let named = |text: Option<String>| text.filter(|text| !text.is_empty());
     if let Some(id) = named(which.id) {

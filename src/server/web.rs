@@ -184,6 +184,7 @@ async fn repository(
     let under = directory(view.under.as_deref())?;
     let below = under.clone();
     let tracked = visit.read(move |served| served.names_in(&below)).await?;
+    visit.catch_up().await;
     let (served, now) = (visit.served(), SystemClock.now());
     let is_mine = view
         .mine

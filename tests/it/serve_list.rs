@@ -1,6 +1,6 @@
 //! `git latch serve`: which locks are listed, page by page, and whether anything has changed.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::clones::clone;
 use crate::support::server::{Client, paths, served, served_with};
@@ -11,6 +11,22 @@ fn some(ada: &Client, bob: &Client) {
     ada.lock(&["a/one.psd", "a/two.psd", "a!", "Ab.psd", "c/d/e.psd"])
         .is(201);
     bob.lock(&["b/"]).is(201);
+}
+
+#[test]
+fn what_a_clone_has_locked_is_listed_from_that_moment_on() {
+    let sandbox = Sandbox::new();
+    let server = served(&sandbox);
+    let bob = server.by("bob");
+    let ada = clone(&sandbox, "ada");
+    for n in 0..20 {
+        let path = format!("new/{n}");
+        ada.ok(&["lock", "--new", &path]);
+        assert_eq!(bob.listed(&format!("path={path}")), [path.as_str()]);
+        ada.ok(&["unlock", &path]);
+        let told = bob.lfs("GET", &format!("locks?path={path}"), &Value::Null);
+        assert_eq!(told.is(200)["locks"].as_array().unwrap().len(), 0);
+    }
 }
 
 #[test]

@@ -97,6 +97,7 @@ pub(crate) async fn list(
     Asked(which): Asked<Which>,
 ) -> Result<Response, Problem> {
     let query = which.query(&visit.caller.id)?;
+    visit.catch_up().await;
     let served = visit.served();
     let (seq, end) = served.tag_at(SystemClock.now());
     let end = end.map_or(0, |end| end.timestamp_millis());
@@ -150,6 +151,7 @@ pub(crate) async fn list(
     )
 )]
 pub(crate) async fn one(visit: Visit, Named(lease): Named) -> Result<Response, Problem> {
+    visit.catch_up().await;
     let entry = visit
         .served()
         .lease(&lease, SystemClock.now())

@@ -30,6 +30,7 @@ pub(super) async fn verify(Client(visit): Client, Sent(body): Sent) -> Result<Re
     if request.cursor.as_deref().is_none_or(str::is_empty) {
         visit.renew_due();
     }
+    visit.catch_up().await;
     let limit = page_of(request.limit);
     let cursor = request
         .cursor

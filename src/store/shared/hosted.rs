@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use chrono::{DateTime, Utc};
 use parking_lot::{Mutex, RwLock};
@@ -37,6 +37,10 @@ struct Pool {
     idle: Vec<Objects>,
     generation: u64,
 }
+
+/// When the ref's file was written, and which file it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stamp(SystemTime, u64);
 
 /// The objects of the repository, for as long as they are needed.
 #[derive(Debug)]
@@ -192,6 +196,17 @@ impl HostedStore {
                 "put it back with `git update-ref`, or start the server again to accept it".into(),
             ),
         }
+    }
+
+    /// What the ref's file looks like, without reading it: it is another one after every move of the ref. `None` where
+    /// there is none, as after `git pack-refs`.
+    pub(crate) fn stamp(&self) -> Option<Stamp> {
+        let meta = std::fs::metadata(self.repository.join(&self.reference)).ok()?;
+        #[cfg(unix)]
+        let file = std::os::unix::fs::MetadataExt::ino(&meta);
+        #[cfg(not(unix))]
+        let file = 0;
+        Some(Stamp(meta.modified().ok()?, file))
     }
 
     /// Notes when a lock whose heartbeat lies in the future was first seen: that is what it counts from.
