@@ -240,6 +240,16 @@ fn canonical(path: &Path) -> Result<PathBuf> {
 
 fn not_a_repository(directory: &Path, error: Error) -> Error {
     match error {
+        Error::Git { problem, .. } if problem.contains("dubious ownership") => Error::Unsupported {
+            problem: format!(
+                "the repository `{}` belongs to another user, and git does not use such",
+                directory.display()
+            ),
+            hint: Some(format!(
+                "if you trust it: git config --global --add safe.directory '{}'",
+                directory.display()
+            )),
+        },
         Error::Git { problem, .. } => Error::NotARepository {
             path: directory.to_owned(),
             detail: problem,

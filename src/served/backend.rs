@@ -287,6 +287,14 @@ impl Backend {
         Ok(news)
     }
 
+    /// Whether the repository is still where it was.
+    pub(super) fn is_there(&self) -> Result<()> {
+        let head = self.repo.common_dir().join("HEAD");
+        std::fs::symlink_metadata(&head)
+            .map(drop)
+            .map_err(Error::io("find", &head))
+    }
+
     /// The commit that `HEAD` names, cheaply; on a remote as it was fetched last.
     pub(super) fn head(&self) -> Result<Option<String>> {
         match &self.locks {

@@ -1,6 +1,6 @@
 //! What has to be done now and then for a repository that is served, and what of it is due.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -48,9 +48,14 @@ struct Done {
     disk: Option<Instant>,
     /// Until when the disk is left alone.
     pause: Option<Instant>,
-    /// What cannot be done, and when that was said last.
-    failing: HashMap<&'static str, Instant>,
+    /// What cannot be done at the moment, and when that was said last.
+    failing: BTreeMap<&'static str, Instant>,
 }
+
+/// Looking after the disk: what fails there keeps nobody from locking.
+const DISK_STEP: &str = "look after the disk";
+/// Looking whether the repository is where it was.
+const THERE: &str = "find the repository";
 
 /// Whether something is due again; it counts as done then.
 fn is_due_again(last: &mut Option<Instant>, every: Duration) -> bool {
@@ -83,6 +88,10 @@ impl Served {
         if self.backend.is_remote() && due(|d| &mut d.fetched_head, FETCH_HEAD) {
             self.step("fetch HEAD", self.backend.fetch_head());
         }
+        self.step(THERE, self.backend.is_there());
+        if self.is_away() {
+            return;
+        }
         self.step("read the policy", self.reread_policy());
         self.step("follow the lock ref", self.follow(clock));
         if due(|d| &mut d.sessions, SESSIONS.min(sweep)) {
@@ -101,7 +110,7 @@ impl Served {
             if result.is_err() {
                 self.tending.done.lock().pause = Some(Instant::now() + PAUSE);
             }
-            self.step("look after the disk", result);
+            self.step(DISK_STEP, result);
         }
     }
 
@@ -114,9 +123,23 @@ impl Served {
         };
         let last = done.failing.get(what);
         if last.is_none_or(|last| last.elapsed() >= AGAIN) {
-            done.failing.insert(what, Instant::now());
             tracing::warn!(repo = self.name(), what, %error, "not done");
+            done.failing.insert(what, Instant::now());
         }
+    }
+
+    /// What cannot be done at the moment that those who ask depend on.
+    #[must_use]
+    pub fn failing(&self) -> Vec<&'static str> {
+        let done = self.tending.done.lock();
+        let failing = done.failing.keys().copied();
+        failing.filter(|what| *what != DISK_STEP).collect()
+    }
+
+    /// Whether the repository is not where it was.
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        self.tending.done.lock().failing.contains_key(THERE)
     }
 
     /// Takes the policy of a new `HEAD`; keeps the last one where the new one is broken.

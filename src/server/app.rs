@@ -211,6 +211,11 @@ impl App {
             return Err(Problem::of(Code::Forbidden, detail));
         };
         let repo = self.repos.find(name).await?;
+        if repo.served.is_away() {
+            let shown = crate::path::quoted(name.as_bytes());
+            let detail = format!("the repository {shown} is away at the moment");
+            return Err(Problem::of(Code::Unreachable, detail));
+        }
         Ok(Visit {
             is_relayed: caller.is_proxied || is_relayed(&parts.headers),
             app: self.clone(),

@@ -106,6 +106,17 @@ impl Door {
         }))))
     }
 
+    /// Whether those who are known can be read.
+    ///
+    /// # Errors
+    /// Why not: nobody is let in then.
+    pub async fn users(&self) -> Result<(), Arc<Error>> {
+        match &self.0 {
+            Kind::Open(_) => Ok(()),
+            Kind::Guarded(guarded) => guarded.users.users().await.map(drop),
+        }
+    }
+
     /// Whether nobody is asked who they are.
     #[must_use]
     pub fn is_open(&self) -> bool {

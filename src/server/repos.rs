@@ -1,6 +1,6 @@
 //! The repositories that are served: found by their names, opened when they are first asked for.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
@@ -121,6 +121,8 @@ pub(crate) struct Repos {
     only: Option<String>,
     server: Author,
     opened: Mutex<HashMap<String, Arc<OnceCell<Arc<Hosted>>>>>,
+    /// Those that could not be opened when somebody asked for them last.
+    broken: Mutex<BTreeSet<String>>,
 }
 
 impl Repos {
@@ -146,6 +148,7 @@ impl Repos {
             only,
             server,
             opened: Mutex::default(),
+            broken: Mutex::default(),
         })
     }
 
@@ -178,18 +181,35 @@ impl Repos {
             return Ok(hosted.clone());
         }
         self.check_root()?;
-        let place = self.place(name).ok_or_else(absent)?;
+        let Some(place) = self.place(name) else {
+            self.broken.lock().remove(name);
+            return Err(absent());
+        };
         let cell = cell.unwrap_or_else(|| {
             let mut opened = self.opened.lock();
             opened.entry(name.to_owned()).or_default().clone()
         });
         let opened = cell.get_or_try_init(|| apart(name.to_owned(), place, self.server.clone()));
-        let opened = opened.await.map_err(|error| {
-            tracing::error!(repo = name, %error, "a repository cannot be served");
-            // Whatever it is, the client has done nothing wrong.
-            Problem::of(Code::Unreachable, Problem::from(&error).detail)
-        });
-        opened.cloned()
+        let opened = opened.await;
+        let mut broken = self.broken.lock();
+        match opened {
+            Ok(hosted) => {
+                broken.remove(name);
+                Ok(hosted.clone())
+            }
+            Err(error) => {
+                tracing::error!(repo = name, %error, "a repository cannot be served");
+                let problem = cannot_be_served(&error);
+                broken.insert(name.to_owned());
+                Err(problem)
+            }
+        }
+    }
+
+    /// Those that could not be opened when somebody asked for them last.
+    pub(crate) fn broken(&self) -> Vec<String> {
+        let broken = self.broken.lock();
+        broken.clone().into_iter().collect()
     }
 
     /// A root that is away, as a mount may be, is an outage: none of its repositories is gone.
@@ -255,6 +275,21 @@ impl Repos {
             .into_iter()
             .map(|name| (name.clone(), count(&name)))
             .collect()
+    }
+}
+
+/// Whatever it is, the client has done nothing wrong.
+fn cannot_be_served(error: &Error) -> Problem {
+    let away = axum::http::StatusCode::SERVICE_UNAVAILABLE;
+    let detail = Problem::from(error).detail;
+    match error {
+        Error::BadPolicy { .. } => Problem::new(
+            away,
+            Code::BadPolicy,
+            format!("the policy of the served branch is broken: {detail}"),
+        )
+        .with_hint("push a commit to that branch that mends the line, or takes it out"),
+        _ => Problem::of(Code::Unreachable, detail).with_hint("its admin has to look after it"),
     }
 }
 

@@ -1,7 +1,6 @@
 //! What browsers are shown, and what looks after the server: pages, health, numbers, the API's document.
 
 use std::fmt::Write as _;
-use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, Path, Query, Request, State};
 use axum::http::request::Parts;
@@ -125,29 +124,34 @@ async fn repositories(State(app): State<Shared>, request: Request) -> Result<Htm
     Ok(Html(page::repositories(&names, person)))
 }
 
-/// Whether repositories can be read.
+/// Whether the users, and the repositories that somebody has asked for, can be read and tended.
 async fn ready(State(app): State<Shared>) -> Response {
     if *app.ending.borrow() {
         return (StatusCode::SERVICE_UNAVAILABLE, "ending\n").into_response();
     }
+    let mut wrong = Vec::new();
+    // In few words: anybody may ask. The log has the rest.
+    if app.door.users().await.is_err() {
+        wrong.push("the users cannot be read".to_owned());
+    }
+    for name in app.repos.broken() {
+        if app.repos.find(&name).await.is_err() {
+            wrong.push(format!("{name}: cannot be served"));
+        }
+    }
     let now = SystemClock.now();
-    let is_behind = |hosted: &Arc<super::repos::Hosted>| {
-        now - hosted.served.as_of() > chrono::TimeDelta::seconds(60)
-    };
-    let behind: Vec<String> = app
-        .repos
-        .open()
-        .iter()
-        .filter(|h| is_behind(h))
-        .map(|h| h.served.name().to_owned())
-        .collect();
-    if behind.is_empty() {
+    for hosted in app.repos.open() {
+        let name = hosted.served.name();
+        let failing = hosted.served.failing();
+        wrong.extend(failing.iter().map(|what| format!("{name}: cannot {what}")));
+        if now - hosted.served.as_of() > chrono::TimeDelta::seconds(60) {
+            wrong.push(format!("{name}: what is known is over a minute old"));
+        }
+    }
+    if wrong.is_empty() {
         return "ready\n".into_response();
     }
-    let text = format!(
-        "the lock ref of these cannot be read: {}\n",
-        behind.join(", ")
-    );
+    let text = wrong.join("\n") + "\n";
     (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
 }
 

@@ -387,3 +387,45 @@ fn a_remote_that_is_away_is_told_and_the_last_view_stays() {
     let outside: &Path = &sandbox.path().join("cache");
     assert!(outside.is_dir());
 }
+
+#[test]
+fn what_cannot_be_served_is_not_ready_and_says_why_until_it_can() {
+    let sandbox = Sandbox::new();
+    remote(&sandbox);
+    users(&sandbox);
+    let root = sandbox.path().join("root");
+    std::fs::create_dir(&root).unwrap();
+    let (game, aside) = (root.join("game.git"), root.join(".aside"));
+    std::fs::rename(bare(&sandbox).path, &game).unwrap();
+    let seed = sandbox.tree("repo");
+    let push = |policy: &str| {
+        seed.write(".latch.toml", policy);
+        seed.git(&["add", "."]);
+        seed.git(&["commit", "-qm", "policy"]);
+        seed.git(&["push", "-q", game.to_str().unwrap(), "HEAD:main"]);
+    };
+    push("[force]\nwhat = 1\n");
+    let mut command = serving(&sandbox, &["--root", "root"]);
+    let server = Server::start(&mut command);
+    let ada = server.by("ada").of("game");
+    let ready = || ada.ask("GET", "/readyz", &[], b"").status();
+    assert_eq!(ready(), 200, "nobody has asked for anything yet");
+    let refused = ada.lock(&["hero.psd"]).is_problem(503, "bad_policy");
+    let detail = refused["detail"].as_str().unwrap();
+    assert!(detail.contains(".latch.toml:2: "), "{detail}");
+    assert_eq!(ready(), 503);
+    push("");
+    assert_eq!(ready(), 200);
+    ada.takes("hero.psd");
+    push("[force]\nwhat = 1\n");
+    eventually("the broken policy is seen", || ready() == 503);
+    assert_eq!(ada.listed(""), ["hero.psd"]);
+    push("");
+    eventually("it is mended", || ready() == 200);
+    std::fs::rename(&game, &aside).unwrap();
+    eventually("it is away", || ready() == 503);
+    ada.get("locks").is_problem(503, "unreachable");
+    std::fs::rename(&aside, &game).unwrap();
+    eventually("it is back", || ready() == 200);
+    assert_eq!(ada.listed(""), ["hero.psd"]);
+}
