@@ -68,8 +68,15 @@ pub fn renew(view: &View, me: &Me, leases: &[Renewal], ttl: Option<Ttl>) -> (Vec
 /// An unreadable lock is no rival: while mine lived nobody could take the path, so it is damage, not a successor.
 #[must_use]
 pub fn rival<'a>(view: &'a View, me: &Me, claim: &'a Claim) -> Option<&'a Entry> {
+    // What is mine in no workspace is mine in all of them: a workspace of mine may have locked something in it.
+    let mut on_it = view.covering(&claim.key).filter(|e| e.claim == *claim);
+    let is_everywhere = on_it.any(|e| {
+        e.lock()
+            .is_some_and(|l| me.owns(l) && l.owner.workspace.is_none())
+    });
     view.overlapping(claim).find(|e| {
-        e.lock().is_some_and(|lock| !me.owns(lock)) && view.standing(e) != Standing::Expired
+        let is_mine = |lock: &Lock| me.owns(lock) || is_everywhere && lock.owner.id == me.owner.id;
+        e.lock().is_some_and(|lock| !is_mine(lock)) && view.standing(e) != Standing::Expired
     })
 }
 

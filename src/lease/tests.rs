@@ -268,6 +268,27 @@ fn the_same_person_elsewhere_is_another_holder_whom_she_may_replace_without_a_wo
 }
 
 #[test]
+fn what_is_mine_everywhere_is_renewed_beside_what_a_workspace_of_mine_has_in_it() {
+    let everywhere = |path: &str| {
+        let mut lock = lock("ada", path);
+        lock.owner.workspace = None;
+        lock
+    };
+    let wide = everywhere("e/");
+    let entries = [entry(wide.clone(), Liveness::Unbound), held("ada", "e/f")];
+    let mut person = me("ada");
+    person.owner.workspace = None;
+    let view = view(500, &entries);
+    let (_, answer) = renew(&view, &person, &[Renewal::of(&wide)], None);
+    assert_eq!((answer.renewed.len(), answer.lost.len()), (1, 0));
+    // Another person's is none of mine.
+    let entries = [entry(wide.clone(), Liveness::Unbound), held("bob", "e/f")];
+    let view = self::view(500, &entries);
+    let (_, answer) = renew(&view, &person, &[Renewal::of(&wide)], None);
+    assert_eq!((answer.renewed.len(), answer.lost.len()), (0, 1));
+}
+
+#[test]
 fn stealing_from_another_person_wants_a_reason_and_the_policys_leave() {
     let view = view(10, &[held("ada", "a"), unreadable("u", 0)]);
     let bob = me("bob");

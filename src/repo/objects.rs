@@ -133,6 +133,17 @@ impl Objects {
         Ok(commit == other || below.map_err(|e| self.corrupt(&e))?)
     }
 
+    /// Whether a commit goes on from somewhere before another one: they have a history in common, and the other one is
+    /// not in it. Of a history that was dropped nobody can tell.
+    pub(crate) fn has_left(&self, other: &str, commit: &str) -> Result<bool> {
+        let (other, commit) = (self.oid(other)?, self.oid(commit)?);
+        match self.repository.merge_base(other, commit) {
+            Ok(base) => Ok(base != other),
+            Err(e) if e.code() == git2::ErrorCode::NotFound => Ok(false),
+            Err(e) => Err(self.corrupt(&e)),
+        }
+    }
+
     /// The commits of a history, newest first along the first parents, at most `limit`.
     pub(crate) fn history(&self, tip: &Revision, limit: usize) -> Result<Vec<Past>> {
         self.history_to(tip, limit, |_| false)

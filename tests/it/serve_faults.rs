@@ -232,6 +232,14 @@ fn a_ref_that_vanished_or_went_back_changes_nothing_until_it_is_put_back() {
         bob.lock(&["notes.txt"]).is_problem(409, "held");
     }
     bob.takes("other.psd");
+    // Also where somebody who has not seen more went on from there: its number is the largest.
+    let tip = bare.git(&["rev-parse", REF]);
+    bare.git(&["update-ref", REF, &before]);
+    clone(&sandbox, "eve").ok(&["lock", "--new", "elsewhere"]);
+    bob.lock(&["notes.txt"]).is_problem(503, "refused");
+    assert_eq!(bob.listed("").len(), 3);
+    bare.git(&["update-ref", REF, tip.trim()]);
+    bob.lock(&["notes.txt"]).is_problem(409, "held");
 }
 
 #[test]

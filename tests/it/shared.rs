@@ -150,6 +150,10 @@ fn a_ref_that_vanishes_or_goes_back_leaves_the_old_view_in_force() {
     bare.git(&["update-ref", "refs/latch/locks", "refs/latch/locks~1"]);
     bob.latch(&["sync"]).ended(4).said("went back");
     bob.latch(&["lock", "notes.txt"]).ended(4);
+    // Also where somebody who has not seen more went on from there: its number is the largest.
+    clone(&sandbox, "eve").ok(&["lock", "--new", "elsewhere"]);
+    bob.latch(&["sync"]).ended(4).said("went back");
+    bob.latch(&["lock", "--new", "other"]).ended(4);
     assert_eq!(bob.locks().len(), 2);
     bare.git(&["update-ref", "-d", "refs/latch/locks"]);
     bob.latch(&["sync"]).ended(4).said("vanished");

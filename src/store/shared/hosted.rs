@@ -175,6 +175,10 @@ impl HostedStore {
             (Some((_, last)), Some(_)) if seq <= *last => {
                 return Err(self.went_back("went back"));
             }
+            // Put back, and changed since: the number alone does not show it.
+            (Some((commit, _)), Some(tip)) if objects.has_left(commit, &tip.commit)? => {
+                return Err(self.went_back("went back"));
+            }
             (_, Some(tip)) => self.accept(&tip.commit, seq),
             (None, None) => {}
         }

@@ -219,6 +219,10 @@ impl SharedStore {
                 Err(self.went_back("its lock ref has a number that no change can have"))
             }
             (Some(seen), Some(fetched)) if seen.commit == fetched.commit => Ok(Some(seen)),
+            // Put back, and changed since: the number alone does not show it.
+            (Some(seen), Some(fetched)) if objects.has_left(&seen.commit, &fetched.commit)? => {
+                Err(self.went_back("its lock ref went back"))
+            }
             (seen, Some(fetched)) if seq_of(&fetched) > seen.as_ref().map_or(0, seq_of) => {
                 Self::advance(objects, &fetched.commit)?;
                 self.tidy(seen.as_ref(), &fetched);
