@@ -332,6 +332,41 @@ impl Running {
     }
 }
 
+impl Running {
+    /// Whether any line of its output is such a one; reads no further than to that.
+    pub(crate) fn any_line(mut self, mut is_such: impl FnMut(&[u8]) -> bool) -> Result<bool> {
+        use io::BufRead as _;
+
+        let stderr = collect(self.child.stderr.take());
+        let stdout = self
+            .child
+            .stdout
+            .take()
+            .expect("standard output was asked for");
+        let mut lines = io::BufReader::with_capacity(1 << 16, stdout);
+        let mut line = Vec::new();
+        let failed = |e| not_started(&self.arguments, &e);
+        while lines.read_until(b'\n', &mut line).map_err(failed)? > 0 {
+            if is_such(line.trim_ascii_end()) {
+                end_git(&mut self.child);
+                return Ok(true);
+            }
+            line.clear();
+        }
+        let status = self.child.wait().map_err(failed)?;
+        if status.success() {
+            return Ok(false);
+        }
+        let (stdout, stderr) = (Vec::new(), stderr.join().unwrap_or_default());
+        let output = Output {
+            status,
+            stdout,
+            stderr,
+        };
+        Err(failure(&self.arguments, &output))
+    }
+}
+
 /// What git was asked to do, without what goes on for pages.
 fn shown<S: AsRef<OsStr>>(arguments: &[S]) -> String {
     let words: Vec<_> = arguments

@@ -12,6 +12,9 @@ use crate::error::{Error, Result};
 /// What a pack consists of.
 const PARTS: [&str; 3] = ["pack", "rev", "idx"];
 
+/// What we write into the file that tells git to keep a pack.
+const MARK: &str = "git-latch\n";
+
 /// The packs of one bare repository, and a directory of ours on the same file system to make new ones in.
 #[derive(Clone, Debug)]
 pub(crate) struct PackDirectory {
@@ -62,7 +65,7 @@ impl PackDirectory {
         let name = format!("pack-{}", indexer.commit().map_err(wrong)?);
         // Nothing leads to these objects yet: a `git repack` that runs now must not take them for garbage.
         let keep = self.part(&name, "keep");
-        fs::write(&keep, "git-latch\n").map_err(Error::io("write", &keep))?;
+        fs::write(&keep, MARK).map_err(Error::io("write", &keep))?;
         self.publish(&name)?;
         Ok((written, name))
     }
@@ -102,6 +105,41 @@ impl PackDirectory {
         }
     }
 
+    /// Whether a pack can be read: its index comes last, and goes first.
+    pub(crate) fn is_whole(&self, name: &str) -> bool {
+        self.part(name, "idx").exists()
+    }
+
+    /// Whether git is told to leave a pack alone.
+    pub(crate) fn is_kept(&self, name: &str) -> bool {
+        self.part(name, "keep").exists()
+    }
+
+    /// The objects in a pack.
+    pub(crate) fn objects_in(&self, name: &str) -> Result<Vec<Oid>> {
+        let index = self.part(name, "idx");
+        let bytes = fs::read(&index).map_err(Error::io("read", &index))?;
+        ids_in(&bytes).ok_or_else(|| Error::Corrupt {
+            path: index,
+            problem: "it is no index of a pack".into(),
+        })
+    }
+
+    /// Removes what a process that died has left: marks of ours that tell git to keep a pack, and halves of packs.
+    pub(crate) fn tidy_up(&self) -> Result<()> {
+        let packs = self.repository.join("objects").join("pack");
+        for file in files_in(&packs)? {
+            let is_mark = file.extension().is_some_and(|e| e == "keep");
+            if is_mark && fs::read(&file).is_ok_and(|text| text == MARK.as_bytes()) {
+                fs::remove_file(&file).map_err(Error::io("remove", &file))?;
+            }
+        }
+        for file in files_in(&self.scratch)? {
+            fs::remove_file(&file).map_err(Error::io("remove", &file))?;
+        }
+        Ok(())
+    }
+
     /// Whether an index over several packs names what we would remove.
     pub(crate) fn is_indexed_together(&self) -> bool {
         let directory = self.repository.join("objects").join("pack");
@@ -123,6 +161,27 @@ impl PackDirectory {
         }
         Ok(())
     }
+}
+
+/// The files in a directory.
+fn files_in(directory: &Path) -> Result<Vec<PathBuf>> {
+    let inside = fs::read_dir(directory).map_err(Error::io("read", directory))?;
+    let files = inside.flatten().map(|file| file.path());
+    Ok(files.filter(|path| path.is_file()).collect())
+}
+
+/// The ids in an index, version 2 (gitformat-pack(5)): a mark, the version, 256 counts of which the last is the number of
+/// all, then the ids.
+fn ids_in(index: &[u8]) -> Option<Vec<Oid>> {
+    const COUNTS: usize = 8;
+    const IDS: usize = COUNTS + 256 * 4;
+    const ID: usize = 20;
+    if !index.starts_with(b"\xfftOc\0\0\0\x02") {
+        return None;
+    }
+    let count = u32::from_be_bytes(index.get(IDS - 4..IDS)?.try_into().ok()?);
+    let ids = index.get(IDS..IDS + usize::try_from(count).ok()? * ID)?;
+    ids.chunks(ID).map(|id| Oid::from_bytes(id).ok()).collect()
 }
 
 impl Objects {

@@ -36,6 +36,8 @@ const AT_ONCE: usize = 1_000;
 #[derive(Debug, Default)]
 pub(super) struct Tending {
     done: Mutex<Done>,
+    /// Held while the disk is looked after.
+    disk: Mutex<()>,
 }
 
 #[derive(Debug, Default)]
@@ -106,12 +108,31 @@ impl Served {
         let is_ready = |done: &Done| done.pause.is_none_or(|until| Instant::now() >= until);
         let is_ready = is_ready(&self.tending.done.lock());
         if self.backend.is_on_duty() && is_ready && due(|d| &mut d.disk, DISK) {
-            let result = self.backend.look_after(clock);
-            if result.is_err() {
-                self.tending.done.lock().pause = Some(Instant::now() + PAUSE);
-            }
-            self.step(DISK_STEP, result);
+            self.look_after_the_disk(clock);
         }
+    }
+
+    /// In a thread of its own: looking what may be removed takes its time in a large repository, and sessions do not wait.
+    fn look_after_the_disk(self: &Arc<Self>, clock: &'static dyn Clock) {
+        let served = self.clone();
+        let work = move || {
+            let Some(_alone) = served.tending.disk.try_lock() else {
+                return;
+            };
+            let result = served.backend.look_after(clock);
+            if result.is_err() {
+                served.tending.done.lock().pause = Some(Instant::now() + PAUSE);
+            }
+            served.step(DISK_STEP, result);
+        };
+        let thread = std::thread::Builder::new().stack_size(super::STACK);
+        self.step(
+            "start a thread",
+            thread
+                .spawn(work)
+                .map(drop)
+                .map_err(Error::io("start a thread for", self.name())),
+        );
     }
 
     /// Says what could not be done: once, and again every minute for as long as it cannot.

@@ -35,12 +35,27 @@ fn a_repack_while_a_change_is_written_takes_nothing_away() {
 #[test]
 fn a_lock_file_that_a_dead_git_has_left_stops_nobody_for_long() {
     let sandbox = Sandbox::new();
-    let server = served(&sandbox);
+    let server = served_with(&sandbox, |command| {
+        command.env("GIT_LATCH_LEFT_MS", "300");
+        command.env("GIT_LATCH_PATIENCE_MS", "1000");
+    });
     server.by("ada").takes("hero.psd");
     let left = bare(&sandbox).path.join("refs/latch/locks.lock");
-    let file = fs::File::create(&left).unwrap();
-    let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(120);
-    file.set_modified(long_ago).unwrap();
+    fs::write(&left, "").unwrap();
+    // While a git is at work there it may be that one's, however long it sleeps.
+    let mut working = bare(&sandbox).command("git");
+    let mut working = working
+        .args(["cat-file", "--batch"])
+        .stdin(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let refused = server.by("ada").lock(&["notes.txt"]);
+    let refused = refused.is_problem(503, "busy");
+    let detail = refused["detail"].as_str().unwrap();
+    assert!(detail.contains("a git that died"), "{detail}");
+    assert!(left.exists());
+    drop(working.stdin.take());
+    working.wait().unwrap();
     server.by("ada").takes("notes.txt");
     assert!(!left.exists());
 }

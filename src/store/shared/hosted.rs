@@ -4,19 +4,20 @@
 //! on: beside pushes into the repository, and beside other servers. The hooks of the repository do not run.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use chrono::{DateTime, Utc};
 use parking_lot::{Mutex, RwLock};
 
 use super::commit::{self, Draft, seq_of};
+use super::left::Left;
 use super::packs::{self, Packs};
 use super::tree::{self, Known};
 use crate::error::{Error, Result};
 use crate::event::Author;
+use crate::fault;
 use crate::lock::MAX_SEQ;
 use crate::path::Place;
 use crate::repo::{Moved, Objects, Repo, Revision, Writer};
@@ -26,8 +27,6 @@ use crate::view::{Terms, View};
 
 /// How long a change is tried again after others were faster.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// After how long a lock file of the ref belongs to nobody that lives.
-const STALE: Duration = Duration::from_secs(30);
 /// How many opened repositories are kept.
 const IDLE: usize = 4;
 
@@ -38,9 +37,20 @@ struct Pool {
     generation: u64,
 }
 
-/// When the ref's file was written, and which file it is.
+/// When a file was written, and which file it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stamp(SystemTime, u64);
+
+impl Stamp {
+    pub(super) fn of(path: &Path) -> Option<Self> {
+        let meta = std::fs::metadata(path).ok()?;
+        #[cfg(unix)]
+        let file = std::os::unix::fs::MetadataExt::ino(&meta);
+        #[cfg(not(unix))]
+        let file = 0;
+        Some(Stamp(meta.modified().ok()?, file))
+    }
+}
 
 /// The objects of the repository, for as long as they are needed.
 #[derive(Debug)]
@@ -83,8 +93,7 @@ pub struct HostedStore {
     writing: Mutex<()>,
     /// The tip accepted last: its number never goes back.
     accepted: RwLock<Option<(String, u64)>>,
-    /// Up to which length of the history it is not tried again to drop it: another ref keeps it.
-    kept_until: AtomicU64,
+    left: Left,
     /// When locks with a heartbeat in the future were first seen.
     ahead: RwLock<HashMap<Place, DateTime<Utc>>>,
 }
@@ -116,7 +125,7 @@ impl HostedStore {
             terms: RwLock::new(terms),
             author,
             accepted: RwLock::default(),
-            kept_until: AtomicU64::default(),
+            left: Left::default(),
             ahead: RwLock::default(),
         })
     }
@@ -150,7 +159,7 @@ impl HostedStore {
 
     /// Tidies up after a server that died. Only where no other one serves the repository.
     pub(crate) fn tidy_up(&self) -> Result<()> {
-        self.packs.let_all_go()
+        self.packs.tidy_up()
     }
 
     /// Has everybody open the repository anew: who has an old pack open keeps its bytes on the disk.
@@ -205,12 +214,7 @@ impl HostedStore {
     /// What the ref's file looks like, without reading it: it is another one after every move of the ref. `None` where
     /// there is none, as after `git pack-refs`.
     pub(crate) fn stamp(&self) -> Option<Stamp> {
-        let meta = std::fs::metadata(self.repository.join(&self.reference)).ok()?;
-        #[cfg(unix)]
-        let file = std::os::unix::fs::MetadataExt::ino(&meta);
-        #[cfg(not(unix))]
-        let file = 0;
-        Some(Stamp(meta.modified().ok()?, file))
+        Stamp::of(&self.repository.join(&self.reference))
     }
 
     /// Notes when a lock whose heartbeat lies in the future was first seen: that is what it counts from.
@@ -246,31 +250,20 @@ impl HostedStore {
             return Ok(());
         };
         let packs = self.packs.all()?;
-        let depth = commit::depth_of(&tip);
-        let is_long = depth >= commit::LONG || packs::are_large(&packs);
-        let is_due = is_long && depth >= self.kept_until.load(Ordering::Relaxed);
-        if is_due && self.forget(&objects, &tip, clock)? || self.packs.roll_up(packs)? {
+        let is_long = commit::depth_of(&tip) >= commit::LONG || packs::are_large(&packs);
+        if is_long && self.forget(&objects, clock)? || self.packs.roll_up(packs)? {
             self.reopen();
         }
-        Ok(())
+        self.packs.bury()
     }
 
-    /// Drops the history and its packs, unless another ref keeps them; says whether it did.
-    fn forget(&self, objects: &Objects, tip: &Revision, clock: &dyn Clock) -> Result<bool> {
-        let past = objects.history(tip, usize::MAX)?;
-        let first = past
-            .last()
-            .map_or(tip.commit.as_str(), |first| &first.commit);
-        if self.packs.is_kept_elsewhere(first)? {
-            let until = commit::depth_of(tip).saturating_add(commit::TRIED_AGAIN);
-            self.kept_until.store(until, Ordering::Relaxed);
-            return Ok(false);
-        }
+    /// Drops the history, and its packs after a while; says whether it did.
+    fn forget(&self, objects: &Objects, clock: &dyn Clock) -> Result<bool> {
         let older = self.packs.all()?;
         let Some(root) = self.drop_history(objects, clock)? else {
             return Ok(false);
         };
-        self.packs.keep_only(&root, &older, first)?;
+        self.packs.keep_only(&root, &older)?;
         Ok(true)
     }
 
@@ -289,14 +282,9 @@ impl HostedStore {
         Ok((moved? == Moved::Yes).then_some(root))
     }
 
-    /// Removes git's lock file of the ref where its maker must have died: a ref is locked for milliseconds.
-    fn remove_stale_lock(&self) {
-        let lock = self.repository.join(format!("{}.lock", self.reference));
-        let age = std::fs::metadata(&lock).and_then(|meta| meta.modified());
-        if age.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > STALE)) {
-            let removed = std::fs::remove_file(&lock);
-            tracing::warn!(lock = %lock.display(), ?removed, "a lock file that a dead git has left");
-        }
+    /// Git's lock file of the ref.
+    fn ref_lock(&self) -> PathBuf {
+        self.repository.join(format!("{}.lock", self.reference))
     }
 
     fn move_ref(&self, old: Option<&Revision>, new: &str, seq: u64) -> Result<Moved> {
@@ -308,16 +296,17 @@ impl HostedStore {
             match moved {
                 Moved::Yes => self.accept(new, seq),
                 // Whoever has the ref locked is about to move it, or has died.
-                Moved::Locked if began.elapsed() < PATIENCE => {
-                    self.remove_stale_lock();
+                Moved::Locked
+                    if began.elapsed() < fault::limit("GIT_LATCH_PATIENCE_MS", PATIENCE) =>
+                {
+                    self.left.look(&self.ref_lock(), &self.repository);
                     std::thread::sleep(Duration::from_millis(10));
                     continue;
                 }
                 Moved::Locked => {
-                    let lock = format!("{}.lock", self.reference);
                     return Err(Error::Busy {
-                        holder: "git, or what a git that died has left".into(),
-                        guard: self.repository.join(lock),
+                        holder: "git, or what a git that died has left (remove it if no git is at work there)".into(),
+                        guard: self.ref_lock(),
                     });
                 }
                 Moved::No => {}
@@ -358,11 +347,11 @@ impl LockStore for HostedStore {
                 notes: &decision.notes,
             };
             let (commit, pack) = self.packs.write(&objects, |to| draft.write(to))?;
-            crate::fault::point("hosted-packed");
+            fault::point("hosted-packed");
             let moved = self.move_ref(tip.as_ref(), &commit, view.next_seq());
             self.packs.let_go(&pack);
             if let Moved::Yes = moved? {
-                crate::fault::point("hosted-moved");
+                fault::point("hosted-moved");
                 return Ok(view.next_seq());
             }
             if began.elapsed() > PATIENCE {
@@ -437,25 +426,66 @@ mod tests {
         assert_eq!(packs(&store), 2);
     }
 
+    /// Makes it long ago that something was dropped.
+    fn age(store: &HostedStore) {
+        let list = store.directory.join("packs.dropped");
+        let list = fs::File::options().append(true).open(list).unwrap();
+        let long_ago = SystemTime::now() - Duration::from_secs(3600);
+        list.set_modified(long_ago).unwrap();
+    }
+
+    /// The packs of the repository, listed or not.
+    fn all_packs(store: &HostedStore) -> usize {
+        let files = fs::read_dir(store.repository.join("objects/pack")).unwrap();
+        let is_pack = |file: &fs::DirEntry| file.path().extension().is_some_and(|e| e == "pack");
+        files.flatten().filter(is_pack).count()
+    }
+
     #[test]
-    fn a_history_that_another_ref_keeps_stays_and_its_packs_are_put_together() {
+    fn what_another_ref_leads_to_stays_and_what_none_leads_to_goes() {
         let scratch = Scratch::new();
         let store = hosted(&scratch);
         grow(&store, 1, 0);
-        let copy = store.repository.join("refs/heads/copy");
-        fs::write(&copy, format!("{}\n", tip(&store).commit)).unwrap();
+        let older = tip(&store);
         for n in 2..40 {
-            grow(&store, n, commit::LONG + n);
+            grow(&store, n, n);
         }
-        assert_eq!(packs(&store), 39);
-        store.look_after(&SystemClock).unwrap();
-        assert_eq!((seq_of(&tip(&store)), packs(&store)), (39, 1));
-        // Nothing keeps it any more: it goes when it is due again.
-        fs::remove_file(&copy).unwrap();
-        store.look_after(&SystemClock).unwrap();
-        assert_eq!(seq_of(&tip(&store)), 39);
-        grow(&store, 40, commit::LONG + 39 + commit::TRIED_AGAIN);
+        let copied = tip(&store);
+        grow(&store, 40, commit::LONG);
+        let point = |name: &str, oid: &str| {
+            fs::write(
+                store.repository.join("refs/heads").join(name),
+                format!("{oid}\n"),
+            )
+            .unwrap();
+        };
+        // The middle of the history; and a tag on a tree of it, which no commit of it is in.
+        point("copy", &copied.commit);
+        fs::write(
+            store.repository.join("refs/tags/tree"),
+            format!("{}\n", older.tree),
+        )
+        .unwrap();
         store.look_after(&SystemClock).unwrap();
         assert_eq!(commit::depth_of(&tip(&store)), 0);
+        age(&store);
+        store.look_after(&SystemClock).unwrap();
+        let readable = |oid: &str| {
+            let objects = Objects::open(&store.repository).unwrap();
+            objects.commit(oid).is_ok()
+        };
+        assert!(readable(&copied.commit) && readable(&older.commit));
+        // What comes after is nobody's.
+        let kept = all_packs(&store);
+        grow(&store, seq_of(&tip(&store)) + 1, commit::LONG);
+        let dropped = tip(&store);
+        store.look_after(&SystemClock).unwrap();
+        assert!(readable(&dropped.commit), "others may be reading it");
+        age(&store);
+        store.look_after(&SystemClock).unwrap();
+        assert!(!readable(&dropped.commit));
+        assert!(readable(&copied.commit));
+        assert_eq!(all_packs(&store), kept);
+        scratch.git(&["-C", store.repository.to_str().unwrap(), "fsck", "--strict"]);
     }
 }

@@ -15,6 +15,7 @@ mod copy;
 mod crowd;
 pub(crate) mod history;
 mod hosted;
+mod left;
 mod packs;
 mod received;
 mod rejection;

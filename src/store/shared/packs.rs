@@ -4,12 +4,13 @@
 //! Where git found an object in one of them that somebody pushed, it has touched the pack (as it does so that its own
 //! collection of garbage spares it): such a pack stays for ever.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use git2::Oid;
 use parking_lot::Mutex;
 
 use crate::error::{Error, Result};
@@ -20,11 +21,10 @@ use crate::repo::{Objects, PackDirectory, Repo, Writer};
 const MANY: usize = 16;
 /// From how many bytes on the history is dropped.
 const LARGE: u64 = 256 << 20;
+/// How many lines of packs that are gone a list may have.
+const MANY_GONE: usize = 200;
 /// How long what nobody can reach any more stays for those who read it at the moment.
-const GRACE: Duration = Duration::from_secs(60);
-
-/// In the list of what was dropped: the first commit of the history that went.
-const FIRST: &str = "first ";
+const GRACE: Duration = Duration::from_secs(300);
 
 /// The packs of ours in one repository.
 #[derive(Debug)]
@@ -67,7 +67,12 @@ impl Packs {
         write: impl FnOnce(&Writer<'_>) -> Result<T>,
     ) -> Result<(T, String)> {
         let (written, name) = self.directory.write(objects, write)?;
-        self.note(&self.list, std::slice::from_ref(&name))?;
+        if let Err(error) = self.note(&self.list, std::slice::from_ref(&name)) {
+            // Nothing leads to it, and nobody would ever look after it.
+            self.let_go(&name);
+            self.directory.remove(&name)?;
+            return Err(error);
+        }
         Ok((written, name))
     }
 
@@ -78,12 +83,9 @@ impl Packs {
         }
     }
 
-    /// Lets go what a server that died has left behind.
-    pub(super) fn let_all_go(&self) -> Result<()> {
-        for pack in self.all()? {
-            self.directory.let_go(&pack.name)?;
-        }
-        Ok(())
+    /// Tidies up after a server that died, where no other one is at work.
+    pub(super) fn tidy_up(&self) -> Result<()> {
+        self.directory.tidy_up()
     }
 
     /// Adds lines to a list as they are.
@@ -107,27 +109,52 @@ impl Packs {
 
     /// The packs of a list that are as they were written.
     fn listed(&self, list: &Path) -> Result<Vec<Pack>> {
-        let text = match fs::read_to_string(list) {
+        let text = match fs::read(list) {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
             text => text.map_err(Error::io("read", list))?,
         };
+        let text = String::from_utf8_lossy(&text);
         let mut seen = BTreeSet::new();
-        let packs = text.lines().filter_map(|line| {
-            let (name, written) = line.split_once(' ')?;
+        let mut packs = Vec::new();
+        for line in text.lines() {
+            let Some((name, written)) = line.split_once(' ') else {
+                continue;
+            };
             let is_ours = is_name(name) && seen.insert(name.to_owned());
-            let meta = fs::metadata(self.directory.file(name)).ok()?;
-            (is_ours && nanos(&meta).to_string() == written).then(|| Pack {
+            let meta = fs::metadata(self.directory.file(name)).ok();
+            let Some(meta) = meta.filter(|meta| is_ours && nanos(meta).to_string() == written)
+            else {
+                continue;
+            };
+            if !self.directory.is_whole(name) {
+                // Whoever removed it died over that.
+                self.directory.remove(name)?;
+                continue;
+            }
+            packs.push(Pack {
                 name: name.to_owned(),
                 bytes: meta.len(),
                 line: line.to_owned(),
-            })
-        });
-        Ok(packs.collect())
+            });
+        }
+        if text.lines().count() > packs.len() + MANY_GONE {
+            let there: BTreeSet<&str> = packs.iter().map(|pack| pack.name.as_str()).collect();
+            self.relist(
+                list,
+                &seen
+                    .iter()
+                    .map(String::as_str)
+                    .filter(|n| !there.contains(n))
+                    .collect(),
+            )?;
+        }
+        Ok(packs)
     }
 
     fn relist(&self, list: &Path, gone: &BTreeSet<&str>) -> Result<()> {
         let _guard = self.writing.lock();
-        let text = fs::read_to_string(list).map_err(Error::io("read", list))?;
+        let text = fs::read(list).map_err(Error::io("read", list))?;
+        let text = String::from_utf8_lossy(&text);
         let is_kept = |line: &&str| line.split(' ').next().is_some_and(|n| !gone.contains(n));
         let kept: String = text
             .lines()
@@ -150,7 +177,8 @@ impl Packs {
         if self.directory.is_indexed_together() {
             return Ok(false);
         }
-        self.bury()?;
+        // What another server has just written, and nothing leads to yet.
+        packs.retain(|pack| !self.directory.is_kept(&pack.name));
         packs.sort_by_key(|pack| pack.bytes);
         let mut sum = 0;
         let mut count = 0;
@@ -174,13 +202,12 @@ impl Packs {
     }
 
     /// Packs what can be reached from a commit, and lets the packs of before go, if nobody touches them.
-    pub(super) fn keep_only(&self, commit: &str, older: &[Pack], first: &str) -> Result<()> {
+    pub(super) fn keep_only(&self, commit: &str, older: &[Pack]) -> Result<()> {
         let packed = self.pack(&["--revs"], format!("{commit}\n"))?;
         self.note(&self.list, std::slice::from_ref(&packed))?;
         let older: Vec<&Pack> = older.iter().filter(|pack| pack.name != packed).collect();
         // With the times at which they were written: who has touched one since has found something in it.
         let lines: String = older.iter().flat_map(|p| [p.line.as_str(), "\n"]).collect();
-        let lines = format!("{FIRST}{first}\n{lines}");
         // What waits already must not wait longer for what comes.
         let list = if self.dropped.exists() {
             self.next()
@@ -192,39 +219,46 @@ impl Packs {
         self.relist(&self.list, &names)
     }
 
-    /// Whether another ref of the repository leads to a commit: a copy that somebody has made of the lock ref.
-    pub(super) fn is_kept_elsewhere(&self, commit: &str) -> Result<bool> {
+    /// Whether another ref of the repository leads to something in one of these packs: a copy that somebody has made of
+    /// the lock ref, of a part of its history, or of a tree.
+    fn are_needed(&self, packs: &[Pack]) -> Result<bool> {
+        let mut inside = HashSet::new();
+        for pack in packs {
+            let listed = self.directory.objects_in(&pack.name)?;
+            inside.extend(listed);
+        }
         let git_dir = format!("--git-dir={}", self.directory.repository().display());
-        let told = self.git.output(&[
+        let exclude = format!("--exclude={}", self.reference);
+        let walk = [
             git_dir.as_str(),
-            "for-each-ref",
-            "--format=%(refname)",
-            "--contains",
-            commit,
-        ])?;
-        let told = String::from_utf8_lossy(&told).into_owned();
-        Ok(told.lines().any(|name| name != self.reference))
+            "rev-list",
+            "--objects",
+            "--no-object-names",
+            // Where the repository is broken already, it is not made worse.
+            "--missing=allow-any",
+            &exclude,
+            "--all",
+        ];
+        self.git.start(&walk)?.any_line(|line| {
+            let hex = str::from_utf8(line).ok();
+            hex.and_then(|hex| hex.parse().ok())
+                .is_some_and(|oid: Oid| inside.contains(&oid))
+        })
     }
 
-    /// Removes what was dropped a while ago and what nobody has touched since.
-    fn bury(&self) -> Result<()> {
+    /// Removes what was dropped a while ago, what nobody has touched since and no other ref leads to. What is needed stays
+    /// for ever, as if git had written it.
+    pub(super) fn bury(&self) -> Result<()> {
         let age = fs::metadata(&self.dropped).and_then(|meta| meta.modified());
         let is_old = |at: SystemTime| at.elapsed().is_ok_and(|age| age > GRACE);
-        if !age.is_ok_and(is_old) {
+        if !age.is_ok_and(is_old) || self.directory.is_indexed_together() {
             return Ok(());
         }
-        let text = fs::read_to_string(&self.dropped).map_err(Error::io("read", &self.dropped))?;
-        let mut firsts = text.lines().filter_map(|line| line.strip_prefix(FIRST));
-        let is_needed = |first| self.is_kept_elsewhere(first);
-        let is_needed =
-            firsts.try_fold(false, |any, first| Ok::<_, Error>(any || is_needed(first)?))?;
-        let packs = if is_needed {
-            Vec::new()
-        } else {
-            self.listed(&self.dropped)?
-        };
-        for pack in &packs {
-            self.directory.remove(&pack.name)?;
+        let packs = self.listed(&self.dropped)?;
+        if !packs.is_empty() && !self.are_needed(&packs)? {
+            for pack in &packs {
+                self.directory.remove(&pack.name)?;
+            }
         }
         match fs::rename(self.next(), &self.dropped) {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
@@ -354,6 +388,45 @@ mod tests {
     }
 
     #[test]
+    fn half_a_pack_and_a_strange_list_stop_nothing() {
+        let scratch = Scratch::new();
+        let (packs, objects) = packs(&scratch);
+        for n in 0..=MANY {
+            commit(&packs, &objects, &n.to_string());
+        }
+        // As a process leaves it that dies while it removes one.
+        let half = packs.directory.file(&packs.all().unwrap()[3].name);
+        fs::remove_file(half.with_extension("idx")).unwrap();
+        let mut list = OpenOptions::new().append(true).open(&packs.list).unwrap();
+        list.write_all(b"pack-\xff 1\n\n").unwrap();
+        assert!(packs.roll_up(packs.all().unwrap()).unwrap());
+        assert!(!half.exists());
+        assert_eq!((there(&packs), packs.all().unwrap().len()), (1, 1));
+    }
+
+    #[test]
+    fn what_a_server_that_died_has_left_is_removed() {
+        let scratch = Scratch::new();
+        let (packs, objects) = packs(&scratch);
+        let put = [(b"a.lock".to_vec(), b"one".to_vec())];
+        let written = packs.write(&objects, |to| to.write_tree(None, &put, &[]));
+        let mark = packs
+            .directory
+            .file(&written.unwrap().1)
+            .with_extension("keep");
+        let foreign = mark.with_file_name("pack-of-the-admin.keep");
+        fs::write(&foreign, "do not touch").unwrap();
+        let half = packs.directory.scratch().join("tmp_pack_x");
+        fs::write(&half, "").unwrap();
+        assert!(mark.exists());
+        packs.tidy_up().unwrap();
+        assert_eq!(
+            (mark.exists(), half.exists(), foreign.exists()),
+            (false, false, true)
+        );
+    }
+
+    #[test]
     fn what_was_dropped_goes_unless_git_has_touched_it() {
         let scratch = Scratch::new();
         let (packs, objects) = packs(&scratch);
@@ -363,7 +436,7 @@ mod tests {
         );
         let older = packs.all().unwrap();
         let kept = commit(&packs, &objects, "three");
-        packs.keep_only(&kept, &older, &gone).unwrap();
+        packs.keep_only(&kept, &older).unwrap();
         let touched = fs::File::open(packs.directory.file(&older[1].name)).unwrap();
         touched.set_modified(SystemTime::now()).unwrap();
         packs.bury().unwrap();
