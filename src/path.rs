@@ -108,12 +108,21 @@ fn problem_with(path: &str) -> Option<&'static str> {
     if path.chars().any(char::is_control) {
         return Some("it has control characters");
     }
+    if path.starts_with('/') {
+        return Some("it begins with a slash: paths are from the repository's root");
+    }
+    let last = path.matches('/').count();
     path.split('/')
         .enumerate()
         .find_map(|(depth, component)| match component {
             "" => Some("it has an empty component"),
             "." | ".." => Some("it has a component `.` or `..`"),
-            c if c.eq_ignore_ascii_case(".git") => Some("it lies inside `.git`"),
+            c if begins_like_git(c) && is_git_directory(c) => {
+                Some("it lies inside `.git`, or what a file system takes for it")
+            }
+            c if depth < last && begins_like_git(c) && is_git_file(c) => {
+                Some("a file of git's own is no directory")
+            }
             c if depth == 0 && c.eq_ignore_ascii_case(".locks") => {
                 Some("`.locks` is the lock directory")
             }
@@ -121,6 +130,41 @@ fn problem_with(path: &str) -> Option<&'static str> {
                 Some("a component of it is too long for a lock file's name of 255 bytes")
             }
             _ => None,
+        })
+}
+
+/// Whether it is worth while to look closer: most names are not.
+fn begins_like_git(component: &str) -> bool {
+    matches!(
+        component.as_bytes().first(),
+        Some(b'.' | b'g' | b'G' | 0x80..)
+    )
+}
+
+/// A component as the file systems of Windows and macOS may read it: without what they ignore.
+fn as_read_elsewhere(component: &str) -> String {
+    let is_ignored = |c: char| matches!(c, '\u{200c}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{206a}'..='\u{206f}' | '\u{feff}');
+    let seen: String = component.chars().filter(|c| !is_ignored(*c)).collect();
+    let name = seen.split([':', '\\']).next().unwrap_or_default();
+    name.trim_end_matches([' ', '.']).to_ascii_lowercase()
+}
+
+/// What git neither adds nor checks out (`core.protectNTFS`, `core.protectHFS`): a lock ref with such a name in its trees
+/// could not be fetched with `fetch.fsckObjects`.
+fn is_git_directory(component: &str) -> bool {
+    matches!(as_read_elsewhere(component).as_str(), ".git" | "git~1")
+}
+
+/// What git wants to be a file, also by the short names that Windows makes (git-fsck(1): `gitmodulesBlob`,
+/// `gitattributesBlob`).
+fn is_git_file(component: &str) -> bool {
+    let name = as_read_elsewhere(component);
+    let short = name.split_once('~').map(|(name, _)| name);
+    matches!(name.as_str(), ".gitmodules" | ".gitattributes")
+        || short.is_some_and(|short| {
+            ["gitmod", "gi7eb", "gitatt", "gi7d2"]
+                .iter()
+                .any(|s| short.starts_with(s))
         })
 }
 
@@ -236,7 +280,8 @@ impl Claim {
         self.key == *key || (self.kind == Kind::Directory && self.key.is_above(key))
     }
 
-    /// Where the lock of this claim lies; `None` where its name would be too long for a file system.
+    /// Where the lock of this claim lies; `None` where its name would be too long for a file system, or a file of git's own
+    /// would have to be a directory.
     #[must_use]
     pub fn place(&self) -> Option<Place> {
         let mut place = directory_of(&self.key, self.kind);
@@ -248,7 +293,10 @@ impl Claim {
         let fits = place
             .split(|b| *b == b'/')
             .all(|c| c.len() <= MAX_COMPONENT);
-        fits.then_some(Place(place))
+        let name = self.key.0.rsplit(|b| *b == b'/').next();
+        let is_file = self.kind == Kind::Directory
+            && name.is_some_and(|name| str::from_utf8(name).is_ok_and(is_git_file));
+        (fits && !is_file).then_some(Place(place))
     }
 }
 
@@ -429,6 +477,44 @@ mod tests {
             .place()
             .unwrap();
         String::from_utf8(place.as_bytes().to_vec()).unwrap()
+    }
+
+    #[test]
+    fn what_file_systems_take_for_gits_own_is_refused() {
+        for path in [
+            ".git/x",
+            "a/.GIT",
+            "a/.git /x",
+            "a/.git./x",
+            "git~1",
+            "d/GIT~1/x",
+            "d/.g\u{200c}it/x",
+            ".git::$INDEX_ALLOCATION/x",
+            ".gitmodules/x",
+            "d/.gitattributes/x",
+            "GITMOD~1/x",
+            "gi7eba~9/x",
+        ] {
+            assert!(RepoPath::new(path).is_err(), "{path}");
+        }
+        for path in [
+            ".gitmodules",
+            "d/.gitattributes",
+            ".github/x",
+            ".git-blame/x",
+            "git/x",
+            "gitmodern/x",
+            ".gitignore",
+        ] {
+            assert!(
+                Claim::new(&RepoPath::new(path).unwrap(), Kind::File)
+                    .place()
+                    .is_some(),
+                "{path}"
+            );
+        }
+        let modules = RepoPath::new(".gitmodules").unwrap();
+        assert_eq!(Claim::new(&modules, Kind::Directory).place(), None);
     }
 
     #[test]

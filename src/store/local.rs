@@ -392,7 +392,7 @@ impl LocalStore {
 fn place_of(lock: &Lock) -> Result<Place> {
     lock.claim()
         .place()
-        .ok_or_else(|| Error::bad_path(lock.path.as_str(), "its lock's name would be too long"))
+        .ok_or_else(|| Error::bad_path(lock.path.as_str(), "a file of git's own is no directory"))
 }
 
 /// Syncs many files; several at once share the disk's commits.

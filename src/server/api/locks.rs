@@ -18,7 +18,7 @@ use super::{Asked, Body, Named, schema, target, words};
 use crate::error::{Code, Error};
 use crate::lease::{Acquired, Insist, Outcome, Released, Renewal, Several, Steal, Wanted};
 use crate::lock::{LeaseId, Lock, check_reason, is_or_below};
-use crate::path::Kind;
+use crate::path::{Claim, Kind};
 use crate::report::Viewpoint;
 use crate::served::{Ask, Taking, is_session, me};
 use crate::time::{Clock as _, Length, SystemClock, Ttl};
@@ -157,7 +157,8 @@ impl Visit {
         let served = self.repo.served.clone();
         let looking = tokio::task::spawn_blocking(move || {
             for wanted in &mut wanted {
-                if wanted.kind == Kind::File && served.is_directory(&wanted.path)? {
+                let whole = Claim::new(&wanted.path, Kind::Directory);
+                if whole.place().is_some() && served.is_directory(&wanted.path)? {
                     wanted.kind = Kind::Directory;
                 }
             }

@@ -24,7 +24,7 @@ use utoipa_axum::routes;
 use super::app::Shared;
 use super::problem::Problem;
 use crate::error::Code;
-use crate::path::{Key, Kind, RepoPath};
+use crate::path::{Claim, Key, Kind, RepoPath};
 
 /// The routes below `/api/v1/repos/{repo}/-`.
 pub(crate) fn router() -> OpenApiRouter<Shared> {
@@ -129,6 +129,10 @@ pub(crate) fn target(path: &str) -> Result<(RepoPath, Kind), Problem> {
     } else {
         kind
     };
+    if Claim::new(&path, kind).place().is_none() {
+        let detail = format!("`{path}` cannot be locked: a file of git's own is no directory");
+        return Err(Problem::of(Code::BadPath, detail));
+    }
     Ok((path, kind))
 }
 

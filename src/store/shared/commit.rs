@@ -91,7 +91,7 @@ impl Draft<'_> {
             match change {
                 Change::Acquire(lock) | Change::Renew(lock) => {
                     let place = lock.claim().place().ok_or_else(|| {
-                        Error::bad_path(lock.path.as_str(), "its lock's name would be too long")
+                        Error::bad_path(lock.path.as_str(), "a file of git's own is no directory")
                     })?;
                     put.push((place.as_bytes().to_vec(), lock.to_toml().into_bytes()));
                 }

@@ -27,8 +27,18 @@ use crate::view::{Terms, View};
 
 /// How long a change is tried again after others were faster.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// For how long changes may follow each other without a pause, and how long that is then.
+const WITHOUT_PAUSE: Duration = Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_millis(60);
 /// How many opened repositories are kept.
 const IDLE: usize = 4;
+
+/// When the last change ended, and the last pause.
+#[derive(Debug)]
+struct Pace {
+    last: Instant,
+    pause: Instant,
+}
 
 /// Opened repositories that nobody uses at the moment.
 #[derive(Debug, Default)]
@@ -89,6 +99,7 @@ pub struct HostedStore {
     author: Author,
     packs: Packs,
     pool: Arc<Mutex<Pool>>,
+    pace: Mutex<Pace>,
     /// Held while this process moves the ref.
     writing: Mutex<()>,
     /// The tip accepted last: its number never goes back.
@@ -119,6 +130,10 @@ impl HostedStore {
             packs: Packs::new(repo, reference, &directory, &scratch),
             pool: Arc::default(),
             writing: Mutex::default(),
+            pace: Mutex::new(Pace {
+                last: Instant::now(),
+                pause: Instant::now(),
+            }),
             repository,
             directory,
             reference: reference.to_owned(),
@@ -287,6 +302,69 @@ impl HostedStore {
         self.repository.join(format!("{}.lock", self.reference))
     }
 
+    /// Clones that push need the ref to stay as they saw it for the length of a push. A server that changes it without a
+    /// pause would never let one of them by: so it makes one, a moment of each second.
+    fn let_others_by(&self) {
+        let mut pace = self.pace.lock();
+        let now = Instant::now();
+        if now.duration_since(pace.last) > PAUSE {
+            pace.pause = now;
+        } else if now.duration_since(pace.pause) > WITHOUT_PAUSE {
+            std::thread::sleep(PAUSE);
+            pace.pause = Instant::now();
+        }
+    }
+
+    /// Decides and moves the ref, again where somebody else was faster.
+    fn change(&self, scope: &Scope, clock: &dyn Clock, decide: &mut Decide<'_>) -> Result<u64> {
+        let began = Instant::now();
+        let mut is_anew = false;
+        loop {
+            let objects = self.objects()?;
+            let read = || {
+                let tip = self.tip(&objects)?;
+                let view = self.view_of(&objects, tip.as_ref(), scope, clock.now())?;
+                Ok((tip, view))
+            };
+            let (tip, view) = match read() {
+                // Where git moves objects from pack to pack, who has the old ones open does not find them for a moment.
+                Err(Error::Corrupt { .. }) if !is_anew => {
+                    is_anew = true;
+                    drop(objects);
+                    self.reopen();
+                    continue;
+                }
+                read => read?,
+            };
+            let decision = decide(&view)?;
+            if decision.changes.is_empty() {
+                return Ok(view.seq);
+            }
+            let draft = Draft {
+                tip: tip.as_ref(),
+                view: &view,
+                changes: &decision.changes,
+                author: self.author.clone(),
+                on_behalf: &decision.on_behalf,
+                notes: &decision.notes,
+            };
+            let (commit, pack) = self.packs.write(&objects, |to| draft.write(to))?;
+            fault::point("hosted-packed");
+            let moved = self.move_ref(tip.as_ref(), &commit, view.next_seq());
+            self.packs.let_go(&pack);
+            if let Moved::Yes = moved? {
+                fault::point("hosted-moved");
+                return Ok(view.next_seq());
+            }
+            if began.elapsed() > PATIENCE {
+                return Err(Error::Contended {
+                    remote: self.repository.display().to_string(),
+                });
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
     fn move_ref(&self, old: Option<&Revision>, new: &str, seq: u64) -> Result<Moved> {
         let began = Instant::now();
         let objects = self.objects()?;
@@ -328,39 +406,11 @@ impl LockStore for HostedStore {
     }
 
     fn transact(&self, scope: &Scope, clock: &dyn Clock, decide: &mut Decide<'_>) -> Result<u64> {
-        let began = Instant::now();
         let _writing = self.writing.lock();
-        loop {
-            let objects = self.objects()?;
-            let tip = self.tip(&objects)?;
-            let view = self.view_of(&objects, tip.as_ref(), scope, clock.now())?;
-            let decision = decide(&view)?;
-            if decision.changes.is_empty() {
-                return Ok(view.seq);
-            }
-            let draft = Draft {
-                tip: tip.as_ref(),
-                view: &view,
-                changes: &decision.changes,
-                author: self.author.clone(),
-                on_behalf: &decision.on_behalf,
-                notes: &decision.notes,
-            };
-            let (commit, pack) = self.packs.write(&objects, |to| draft.write(to))?;
-            fault::point("hosted-packed");
-            let moved = self.move_ref(tip.as_ref(), &commit, view.next_seq());
-            self.packs.let_go(&pack);
-            if let Moved::Yes = moved? {
-                fault::point("hosted-moved");
-                return Ok(view.next_seq());
-            }
-            if began.elapsed() > PATIENCE {
-                return Err(Error::Contended {
-                    remote: self.repository.display().to_string(),
-                });
-            }
-            std::thread::sleep(Duration::from_millis(2));
-        }
+        self.let_others_by();
+        let changed = self.change(scope, clock, decide);
+        self.pace.lock().last = Instant::now();
+        changed
     }
 }
 
