@@ -27,9 +27,12 @@ use crate::view::{Terms, View};
 
 /// How long a change is tried again after others were faster.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// For how long changes may follow each other without a pause, and how long that is then.
+/// For how long changes may follow each other without a pause.
 const WITHOUT_PAUSE: Duration = Duration::from_secs(1);
+/// How long a pause is; and where others than this process have changed the ref lately, how long then, and how lately.
 const PAUSE: Duration = Duration::from_millis(60);
+const LONG_PAUSE: Duration = Duration::from_millis(200);
+const LATELY: Duration = Duration::from_secs(600);
 /// How many opened repositories are kept.
 const IDLE: usize = 4;
 
@@ -38,6 +41,10 @@ const IDLE: usize = 4;
 struct Pace {
     last: Instant,
     pause: Instant,
+    /// What this process writes, or has written last.
+    own: Option<String>,
+    /// When somebody else was seen to have changed the ref.
+    others: Option<Instant>,
 }
 
 /// Opened repositories that nobody uses at the moment.
@@ -133,6 +140,8 @@ impl HostedStore {
             pace: Mutex::new(Pace {
                 last: Instant::now(),
                 pause: Instant::now(),
+                own: None,
+                others: None,
             }),
             repository,
             directory,
@@ -203,7 +212,14 @@ impl HostedStore {
             (Some((commit, _)), Some(tip)) if objects.has_left(commit, &tip.commit)? => {
                 return Err(self.went_back("went back"));
             }
-            (_, Some(tip)) => self.accept(&tip.commit, seq),
+            (_, Some(tip)) => {
+                let mut pace = self.pace.lock();
+                if accepted.is_some() && pace.own.as_ref() != Some(&tip.commit) {
+                    pace.others = Some(Instant::now());
+                }
+                drop(pace);
+                self.accept(&tip.commit, seq);
+            }
             (None, None) => {}
         }
         Ok(tip)
@@ -305,13 +321,17 @@ impl HostedStore {
     /// Clones that push need the ref to stay as they saw it for the length of a push. A server that changes it without a
     /// pause would never let one of them by: so it makes one, a moment of each second.
     fn let_others_by(&self) {
-        let mut pace = self.pace.lock();
-        let now = Instant::now();
-        if now.duration_since(pace.last) > PAUSE {
-            pace.pause = now;
-        } else if now.duration_since(pace.pause) > WITHOUT_PAUSE {
-            std::thread::sleep(PAUSE);
-            pace.pause = Instant::now();
+        let (last, since, others) = {
+            let pace = self.pace.lock();
+            (pace.last, pace.pause, pace.others)
+        };
+        let is_shared = others.is_some_and(|at| at.elapsed() < LATELY);
+        let pause = if is_shared { LONG_PAUSE } else { PAUSE };
+        if last.elapsed() > pause {
+            self.pace.lock().pause = Instant::now();
+        } else if since.elapsed() > WITHOUT_PAUSE {
+            std::thread::sleep(pause);
+            self.pace.lock().pause = Instant::now();
         }
     }
 
@@ -369,6 +389,7 @@ impl HostedStore {
         let began = Instant::now();
         let objects = self.objects()?;
         let old = old.map(|tip| tip.commit.as_str());
+        self.pace.lock().own = Some(new.to_owned());
         loop {
             let moved = objects.exchange(&self.reference, old, new)?;
             match moved {
