@@ -32,10 +32,10 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "DIR", requires = "remote")]
     cache: Option<PathBuf>,
     /// Where to listen; port 0 is any
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7420")]
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7420", value_parser = address)]
     listen: SocketAddr,
     /// A name by which clients reach the server; addresses and `localhost` need none. Can be repeated
-    #[arg(long = "host", value_name = "NAME")]
+    #[arg(long = "host", value_name = "NAME", value_parser = host)]
     hosts: Vec<String>,
     /// Tell people apart by this file, which `git latch user` writes
     #[arg(long, value_name = "FILE")]
@@ -59,11 +59,29 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "FILE")]
     access_log: Option<PathBuf>,
     /// How many connections there may be at a time
-    #[arg(long, value_name = "N", default_value_t = server::CONNECTIONS)]
+    #[arg(long, value_name = "N", default_value_t = server::CONNECTIONS, value_parser = at_least_one)]
     max_connections: usize,
     /// How many locks one person may have in one repository
-    #[arg(long, value_name = "N", default_value_t = server::LOCKS_EACH)]
+    #[arg(long, value_name = "N", default_value_t = server::LOCKS_EACH, value_parser = at_least_one)]
     max_locks: usize,
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let example = || "it is no ADDRESS:PORT, such as 127.0.0.1:7420, 0.0.0.0:7420 or [::1]:7420";
+    text.parse().map_err(|_| example().to_owned())
+}
+
+fn host(name: &str) -> Result<String, String> {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    if name.is_empty() || !name.chars().all(is_name) {
+        return Err("it is no bare name, such as latch.example.com".into());
+    }
+    Ok(name.to_owned())
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|n| *n > 0);
+    number.ok_or_else(|| "it is no number above 0".into())
 }
 
 impl Arguments {
@@ -126,6 +144,15 @@ impl Arguments {
     /// Who is let in: the users of a file, or whoever reaches this machine's own address, as the one who starts it.
     fn door(&self, context: &Context) -> Result<Door> {
         if let Some(users) = &self.users {
+            if !context.directory.join(users).exists() {
+                return Err(Error::BadUsage {
+                    problem: format!("there is no file of users `{}`", users.display()),
+                    hint: Some(format!(
+                        "git latch user add NAME --role admin --users {}",
+                        users.display()
+                    )),
+                });
+            }
             let header = self.proxy_header.as_deref().map(|name| {
                 name.parse().map_err(|_| Error::BadUsage {
                     problem: format!("`{name}` is no name of a header"),

@@ -63,7 +63,7 @@ struct Add {
     /// Let no password in: the user comes through a proxy, or with a token
     #[arg(long, conflicts_with = "keep_password")]
     no_password: bool,
-    /// Leave a user's password as it is
+    /// Leave a user's password as it is; so it is with `--repo` for a user who is known
     #[arg(long)]
     keep_password: bool,
     #[command(flatten)]
@@ -120,8 +120,8 @@ impl Arguments {
 
 impl Add {
     fn run(&self, context: &Context) -> Result<Answer> {
-        self.check()?;
-        let password = self.password()?;
+        let is_known = self.check()?;
+        let password = self.password(is_known)?;
         // Only now: typing a password takes its time, and others change the file meanwhile.
         let mut users = self.file.read_or_new()?;
         let mut user = users.get(&self.name).cloned().unwrap_or_default();
@@ -132,8 +132,8 @@ impl Add {
         Ok(done(context, outcome, &self.name, &user, None))
     }
 
-    /// Refuses what can be seen to be wrong before somebody types a password.
-    fn check(&self) -> Result<()> {
+    /// Refuses what can be seen to be wrong before somebody types a password; says whether the user is known.
+    fn check(&self) -> Result<bool> {
         if self.role == Access::None && self.repo.is_none() {
             return Err(Error::BadUsage {
                 problem: "the role `none` is for one repository".into(),
@@ -145,13 +145,17 @@ impl Add {
         if self.keep_password && user.is_none() {
             return Err(self.file.nobody(&self.name));
         }
+        let is_known = user.is_some();
         let mut user = user.unwrap_or_default();
         self.apply_to(&mut user, Password::Keep);
-        users.put(&self.name, user).map(drop)
+        users.put(&self.name, user)?;
+        Ok(is_known)
     }
 
-    fn password(&self) -> Result<Password> {
-        if self.keep_password {
+    fn password(&self, is_known: bool) -> Result<Password> {
+        // A role in one more repository is no new password.
+        let is_about_a_role = is_known && self.repo.is_some();
+        if self.keep_password || is_about_a_role && !self.no_password {
             return Ok(Password::Keep);
         }
         if self.no_password {

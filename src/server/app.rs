@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use tokio::sync::{Semaphore, watch};
 
+use super::access::Asker;
 use super::auth::{Caller, Denied, Door};
 use super::metrics::Metrics;
 use super::problem::Problem;
@@ -173,6 +174,9 @@ impl App {
     /// Who asks.
     pub(crate) async fn admit(&self, parts: &Parts) -> Result<Caller, Problem> {
         let admitted = self.door.admit(peer_of(parts), &parts.headers).await;
+        if let (Ok(caller), Some(asker)) = (&admitted, parts.extensions.get::<Asker>()) {
+            asker.is(&caller.id);
+        }
         admitted.map_err(|denied| {
             self.metrics.denied();
             match denied {

@@ -62,6 +62,9 @@ pub(super) fn tls(cert: &Path, key: &Path) -> Result<TlsAcceptor> {
     let certs: Result<Vec<CertificateDer<'static>>, _> =
         CertificateDer::pem_file_iter(cert).and_then(Iterator::collect);
     let certs = certs.map_err(|e| bad("certificate", cert, e.to_string()))?;
+    if certs.is_empty() {
+        return Err(bad("certificate", cert, "there is none in it".into()));
+    }
     let secret = PrivateKeyDer::from_pem_file(key).map_err(|e| bad("key", key, e.to_string()))?;
     let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
     let config = ServerConfig::builder_with_provider(provider)
@@ -70,7 +73,15 @@ pub(super) fn tls(cert: &Path, key: &Path) -> Result<TlsAcceptor> {
     let mut config = config
         .with_no_client_auth()
         .with_single_cert(certs, secret)
-        .map_err(|e| bad("certificate", cert, e.to_string()))?;
+        .map_err(|e| {
+            let is_anothers = matches!(&e, tokio_rustls::rustls::Error::InconsistentKeys(_));
+            let problem = if is_anothers {
+                format!("`{}` is not its key", key.display())
+            } else {
+                e.to_string()
+            };
+            bad("certificate", cert, problem)
+        })?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(TlsAcceptor::from(Arc::new(config)))
 }

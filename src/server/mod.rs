@@ -48,7 +48,7 @@ use utoipa_axum::router::OpenApiRouter;
 pub use app::LOCKS_EACH;
 pub use repos::Source;
 
-use access::AccessLog;
+use access::{AccessLog, Asker};
 use app::{App, Shared};
 use auth::Door;
 use listen::Listen;
@@ -144,9 +144,14 @@ async fn serve(options: Options, ready: impl FnOnce(&str)) -> Result<()> {
         .map(AccessLog::open)
         .transpose()?;
     let listener = TcpListener::bind(options.listen).await.map_err(|error| {
+        let hint = match error.kind() {
+            std::io::ErrorKind::AddrNotAvailable => "that is no address of this machine",
+            std::io::ErrorKind::PermissionDenied => "ports below 1024 are not for everybody",
+            _ => "another server may be there: `--listen ADDRESS:PORT` takes another, port 0 any",
+        };
         Error::bad_usage(
             format!("cannot listen on {}: {error}", options.listen),
-            "another server may be there: `--listen ADDRESS:PORT` takes another, port 0 any",
+            hint,
         )
     })?;
     let address = listener
@@ -166,6 +171,7 @@ async fn serve(options: Options, ready: impl FnOnce(&str)) -> Result<()> {
     app.repos.open_the_only().await?;
     // Heard from now on, before anybody knows that the server runs.
     let told_to_end = told_to_end();
+    reopen_when_told(log.clone());
     tokio::spawn(async move {
         told_to_end.await;
         // Whoever listened is gone then.
@@ -296,10 +302,12 @@ async fn unknown_methods(request: Request, next: Next) -> Response {
 /// Counts a request, and writes it down.
 async fn observe(
     State((app, log)): State<(Shared, Option<AccessLog>)>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
     let began = Instant::now();
+    let asker = Asker::default();
+    request.extensions_mut().insert(asker.clone());
     let method = request.method().clone();
     let told = log.as_ref().map(|_| {
         let peer = request
@@ -322,6 +330,7 @@ async fn observe(
         log.say(json!({
             "at": crate::time::rfc3339(chrono::Utc::now()),
             "client": client,
+            "user": asker.name(),
             "method": method.as_str(),
             "target": target,
             "status": response.status().as_u16(),
@@ -329,6 +338,26 @@ async fn observe(
         }));
     }
     response
+}
+
+/// SIGHUP: the access log was moved away.
+fn reopen_when_told(log: Option<AccessLog>) {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let Ok(mut told) = signal(SignalKind::hangup()) else {
+            return;
+        };
+        tokio::spawn(async move {
+            while told.recv().await.is_some() {
+                if let Some(log) = &log {
+                    log.reopen();
+                }
+            }
+        });
+    }
+    #[cfg(not(unix))]
+    drop(log);
 }
 
 /// Waits for the word to end.

@@ -138,7 +138,12 @@ impl Repos {
                 None
             }
             Source::Repo(path) => {
-                let path = path.canonicalize().map_err(Error::io("find", path))?;
+                let path = path.canonicalize().map_err(|error| {
+                    Error::bad_usage(
+                        format!("there is no repository `{}`: {error}", path.display()),
+                        "name a bare repository: --repo DIR",
+                    )
+                })?;
                 Some(name_of(&path.to_string_lossy()))
             }
             Source::Remote { url, .. } => Some(name_of(url)),

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::support::clones::remote;
-use crate::support::server::{Client, Server, basic, served, serving, user, users};
+use crate::support::server::{Client, Server, basic, served, served_with, serving, user, users};
 use crate::support::{LATCH, Run, Sandbox, eventually};
 
 /// Bare repositories below `root`: `game`, `team/art`, `team/secret`; served to the users.
@@ -275,9 +275,9 @@ fn what_would_let_everybody_in_is_not_served() {
         "--listen",
         "127.0.0.1:0",
     ])
-    .ended(5);
+    .ended(2);
     serve(&["--repo", "nothing.git", "--listen", "127.0.0.1:0"])
-        .ended(5)
+        .ended(2)
         .said("nothing.git");
     serve(&["--root", "nothing", "--listen", "127.0.0.1:0"])
         .ended(2)
@@ -308,4 +308,64 @@ fn without_users_whoever_reaches_the_machine_is_who_started_it() {
     assert_eq!(taken["locked"][0]["owner"]["id"], "ada@example.com");
     assert_eq!(taken["locked"][0]["owner"]["name"], "Ada");
     assert_eq!(anybody.listed("mine=true"), ["hero.psd"]);
+}
+
+#[test]
+fn the_access_log_says_who_asked_and_goes_on_in_a_new_file_when_it_was_moved() {
+    let sandbox = Sandbox::new();
+    let server = served_with(&sandbox, |command| {
+        command.args(["--access-log", "access"]);
+    });
+    let (file, moved) = (
+        sandbox.path().join("access"),
+        sandbox.path().join("access.1"),
+    );
+    let lines = |file: &std::path::Path| {
+        let text = std::fs::read_to_string(file).unwrap_or_default();
+        let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
+        lines.collect::<Vec<serde_json::Value>>()
+    };
+    server.by("ada").takes("hero.psd");
+    server.anybody().get("locks").is(401);
+    eventually("both are written", || lines(&file).len() == 2);
+    let users: Vec<_> = lines(&file)
+        .iter()
+        .map(|line| line["user"].clone())
+        .collect();
+    assert_eq!(users, [json!("ada@example.com"), json!(null)]);
+    std::fs::rename(&file, &moved).unwrap();
+    server.process.signal(rustix::process::Signal::HUP);
+    eventually("there is a new file", || file.exists());
+    server.by("bob").get("locks").is(200);
+    eventually("it is written", || lines(&file).len() == 1);
+    assert_eq!(lines(&moved).len(), 2);
+    assert_eq!(server.end(), 0);
+}
+
+#[test]
+fn a_refusal_says_what_whoever_asked_can_do() {
+    let sandbox = Sandbox::new();
+    let server = served(&sandbox);
+    let (ada, bob, max) = (server.by("ada"), server.by("bob"), server.by("max"));
+    let lock = format!("locks/{}", ada.takes("hero.psd"));
+    let hint = |refused: serde_json::Value| refused["hint"].as_str().unwrap().to_owned();
+    let refused = bob.delete(&lock).is_problem(403, "forbidden");
+    assert_eq!(hint(refused), "ask the holder, or an admin");
+    let refused = max.delete(&lock).is_problem(403, "forbidden");
+    assert!(hint(refused).contains("force=true&reason=WHY"));
+    let refused = max.lock(&["hero.psd"]).is_problem(409, "held");
+    assert!(hint(refused).contains("\"steal\": true"));
+    let session = ada.session();
+    ada.post(
+        "locks",
+        &json!({"paths": ["notes.txt"], "session": session}),
+    )
+    .is(201);
+    let refused = ada.lock(&["notes.txt"]).is_problem(409, "held");
+    let detail = refused["detail"].as_str().unwrap();
+    assert!(
+        detail.starts_with("`notes.txt` is locked by you, on editor"),
+        "{detail}"
+    );
+    assert!(hint(refused.clone()).contains("yours elsewhere"));
 }

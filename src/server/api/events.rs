@@ -70,7 +70,9 @@ pub(crate) async fn stream(
         reader.owner.workspace = Some(id.clone());
     }
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok());
-    let last: Option<u64> = last.and_then(|id| id.trim().parse().ok());
+    let last = last.map(str::trim).filter(|id| !id.is_empty());
+    // What is no number is none that anybody remembers.
+    let last: Option<u64> = last.map(|id| id.parse().unwrap_or(0));
     // Before what was missed is looked up: what happens meanwhile is in both, and told once.
     let news = visit.repo.listen();
     let (told, mut waiting, first) = if let Some(last) = last {

@@ -9,7 +9,7 @@ use utoipa::IntoParams;
 use super::super::app::{Visit, viewpoint};
 use super::super::problem::Problem;
 use super::refusals::{ParameterRefusals, Refusals};
-use super::{Asked, limit, path, schema};
+use super::{Asked, begun, limit, path, schema};
 use crate::error::Result;
 use crate::path::RepoPath;
 use crate::served::{Page, Served};
@@ -50,7 +50,7 @@ pub(crate) struct Which {
 pub(crate) async fn list(visit: Visit, Asked(which): Asked<Which>) -> Result<Response, Problem> {
     let limit = limit(which.limit, USUAL, MOST)?;
     let path = which.path.as_deref().map(path).transpose()?;
-    let page = page(&visit, path, which.cursor.as_deref(), limit).await?;
+    let page = page(&visit, path, begun(which.cursor.as_deref()), limit).await?;
     let (me, terms) = (visit.me(""), visit.served().terms());
     let viewpoint = viewpoint(&me, &terms);
     let events: Vec<_> = page

@@ -16,7 +16,7 @@ use super::read::no_lease;
 use super::refusals::{BodyRefusals, HeldRefusals, ParameterRefusals, Refusals};
 use super::{Asked, Body, Named, schema, target, words};
 use crate::error::{Code, Error};
-use crate::lease::{Acquired, Insist, Outcome, Released, Renewal, Several, Steal, Wanted};
+use crate::lease::{Acquired, Insist, Outcome, Refusal, Released, Renewal, Several, Steal, Wanted};
 use crate::lock::{LeaseId, Lock, check_reason, is_or_below};
 use crate::path::{Claim, Kind};
 use crate::report::Viewpoint;
@@ -168,6 +168,17 @@ impl Visit {
         Ok(looked.map_err(|_| Problem::of(Code::Io, "the served branch could not be read"))??)
     }
 
+    /// What helps who is refused another's lock.
+    fn how_to_force(&self) -> &'static str {
+        match (self.role >= Role::Admin, self.may_force()) {
+            (false, _) => "ask the holder, or an admin",
+            (true, true) => {
+                "you may take it away: by force, with a reason (`force=true&reason=WHY`, or `\"steal\": true`; `git lfs unlock --force`)"
+            }
+            (true, false) => "ask the holder: the policy's `[force] who` does not name you",
+        }
+    }
+
     /// Refuses more locks than one person may have. What they have already is not one more.
     pub(crate) fn check_count(&self, wanted: &[Wanted]) -> Result<(), Problem> {
         let (most, person) = (self.app.locks_each, &self.caller.id);
@@ -238,7 +249,16 @@ pub(crate) async fn lock(
     let (_, acquired) = visit.repo.change(ask).await?;
     let viewpoint = viewpoint(&me, &terms);
     tell_stolen(&visit, &acquired);
-    answer(&acquired, &viewpoint)
+    let of_mine = |refusal: &Refusal| {
+        let holder = refusal.holder.as_ref().and_then(Entry::lock);
+        holder.is_some_and(|lock| lock.owner.id == me.owner.id)
+    };
+    let hint = if acquired.refused.iter().all(of_mine) {
+        "it is yours elsewhere: give it back there, or `\"steal\": true` takes it over"
+    } else {
+        visit.how_to_force()
+    };
+    answer(&acquired, &viewpoint).map_err(|problem| problem.with_hint(hint))
 }
 
 fn tell_stolen(visit: &Visit, acquired: &Acquired) {
@@ -364,7 +384,7 @@ impl Visit {
         let is_others = !is_or_below(&lock.owner.id, &self.caller.id);
         if is_others && insist == Insist::Yes && reason.is_none() {
             let detail = format!("{}; taking it away needs a reason", words::held_by(lock));
-            return Err(Problem::bad_usage(detail));
+            return Err(Problem::bad_usage(detail).with_hint("say it: `reason=WHY`"));
         }
         let ask = Ask::release(
             me.clone(),
@@ -386,7 +406,7 @@ impl Visit {
             Released::InProgress(_) => Err(Problem::of(Code::Held, words::held_by(lock))),
             Released::NotMine(Some(_)) | Released::Forbidden(_) => {
                 let hint = if is_others {
-                    "ask the holder, or an admin"
+                    self.how_to_force()
                 } else {
                     "it is yours in another working tree: give it back there, or ask for `force`"
                 };

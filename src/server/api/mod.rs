@@ -148,6 +148,11 @@ pub(crate) fn cursor_of(key: &Key) -> String {
     format!("k{}", URL_SAFE_NO_PAD.encode(key.as_bytes()))
 }
 
+/// A cursor, unless it is empty: that is where the first page begins.
+pub(crate) fn begun(cursor: Option<&str>) -> Option<&str> {
+    cursor.filter(|cursor| !cursor.is_empty())
+}
+
 pub(crate) fn key_of(cursor: &str) -> Result<Key, Problem> {
     let bytes = cursor
         .strip_prefix('k')

@@ -10,7 +10,7 @@ use super::super::app::{Visit, viewpoint};
 use super::super::problem::Problem;
 use super::refusals::{ParameterRefusals, Refusals};
 use super::schema;
-use super::{Asked, Named, cursor_of, key_of, limit, path};
+use super::{Asked, Named, begun, cursor_of, key_of, limit, path};
 use crate::report::Viewpoint;
 use crate::served::Query;
 use crate::time::{Clock as _, SystemClock, rfc3339};
@@ -70,7 +70,7 @@ impl Which {
             owner: self.owner.clone(),
             person: (self.mine == Some(true)).then(|| person.to_owned()),
             search: None,
-            after: self.cursor.as_deref().map(key_of).transpose()?,
+            after: begun(self.cursor.as_deref()).map(key_of).transpose()?,
             limit: Some(limit(self.limit, USUAL, MOST)?),
         })
     }

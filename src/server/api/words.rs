@@ -52,9 +52,13 @@ pub(crate) fn held(path: &str, entry: &Entry, viewpoint: &Viewpoint<'_>) -> Stri
         .reason
         .as_deref()
         .map_or(String::new(), |reason| format!(", \"{reason}\""));
+    let holder = if lock.owner.id == viewpoint.me.owner.id {
+        format!("you, on {}", lock.owner.host)
+    } else {
+        lock.owner.to_string()
+    };
     format!(
-        "`{path}` is locked{through} by {}, since {}, until {until}{reason}",
-        lock.owner,
+        "`{path}` is locked{through} by {holder}, since {}, until {until}{reason}",
         minutes(lock.acquired_at)
     )
 }
