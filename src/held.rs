@@ -360,6 +360,16 @@ fn fate(held: &Held, view: &View, me: &Me) -> Fate {
     if !held.confirmed && own.is_none() {
         return Fate::Never;
     }
+    // Taken over by oneself, in no workspace, as over HTTP: it is not lost.
+    let is_mine_everywhere = |e: &&Entry| {
+        e.claim == claim
+            && me.has(e)
+            && e.lock().is_some_and(|lock| lock.owner.workspace.is_none())
+            && view.standing(e) == Standing::Live
+    };
+    if own.is_none() && view.covering(&claim.key).any(|e| is_mine_everywhere(&e)) {
+        return Fate::Never;
+    }
     let by = rival(view, me, &claim).cloned();
     let parse = |text: &String| {
         DateTime::parse_from_rfc3339(text)

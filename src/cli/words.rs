@@ -216,10 +216,12 @@ pub(crate) fn loss(viewpoint: &Viewpoint<'_>, loss: &Loss) -> String {
         (Cause::Expired, None) => format!("your lock on {name} expired {when}; nobody has it now"),
         (Cause::Stolen, None) => format!("{name} was taken over {when}; nobody has it now"),
         (Cause::Removed, Some(by)) => {
-            format!("your lock on {name} was removed {when}; now it is locked by {by}")
+            format!("your lock on {name} is gone, noticed {when}; now it is locked by {by}")
         }
         (Cause::Removed, None) => {
-            format!("your lock on {name} was removed {when}; nobody has it now")
+            format!(
+                "your lock on {name} is gone, noticed {when}; nobody has it, as far as is known here"
+            )
         }
     }
 }

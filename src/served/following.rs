@@ -193,6 +193,11 @@ fn events_between(
         return history::all(objects, tip, REPLAYED, terms);
     };
     let since = history::since(objects, commit, tip, REPLAYED, terms)?;
+    // Who has been told a larger number than there will be for long would hear of nothing any more.
+    let last = crate::store::shared::seq_of(tip);
+    if since.iter().flatten().any(|event| event.seq > last) {
+        return Ok(None);
+    }
     // A history that was dropped changes nothing.
     Ok(since.or_else(|| (*tree == tip.tree).then(Vec::new)))
 }

@@ -1,5 +1,6 @@
 //! `git latch serve` beside git's own upkeep, other servers, and what the dead leave behind.
 
+use std::fmt::Write as _;
 use std::fs;
 
 use serde_json::json;
@@ -150,23 +151,55 @@ fn who_is_blocked_by_what_nobody_can_read_is_told_until_when_and_what_to_do() {
     ada.takes("aaa");
 }
 
+#[test]
+fn numbers_that_go_up_and_down_in_one_push_make_nobody_deaf() {
+    let sandbox = Sandbox::new();
+    let server = served(&sandbox);
+    let ada = server.by("ada");
+    ada.takes("notes.txt");
+    let mut events = ada.events("", None);
+    let far = 9_000_000_000_000_000;
+    let lock = bare(&sandbox).git(&["show", "refs/latch/locks:notes.txt.lock"]);
+    let lock = lock.replace("notes.txt", "aaa");
+    push_numbered(&sandbox, &[(far, &lock), (seq_of(&sandbox) + 1, &lock)]);
+    assert_eq!(events.next().unwrap().event, "reset");
+    ada.takes("hero.psd");
+    assert_eq!(events.next().unwrap().data["path"], "hero.psd");
+}
+
+/// The number of the lock ref's tip.
+fn seq_of(sandbox: &Sandbox) -> u64 {
+    let tip = bare(sandbox).git(&["cat-file", "-p", "refs/latch/locks"]);
+    let seq = tip
+        .lines()
+        .find_map(|line| line.strip_prefix("Latch-Seq: "));
+    seq.unwrap().parse().unwrap()
+}
+
 /// Writes the lock of `aaa` into the lock ref, as whoever may push can.
 fn push_forged(sandbox: &Sandbox, text: &str) {
+    push_numbered(sandbox, &[(seq_of(sandbox) + 1, text)]);
+}
+
+/// Writes it several times, in one push.
+fn push_numbered(sandbox: &Sandbox, changes: &[(u64, &str)]) {
     let bare = bare(sandbox);
-    let tip = bare.git(&["cat-file", "-p", "refs/latch/locks"]);
-    let message = tip.split_once("\n\n").unwrap().1;
-    let seq: u64 = message
-        .lines()
-        .find_map(|line| line.strip_prefix("Latch-Seq: "))
-        .unwrap()
-        .parse()
+    let mut input = String::new();
+    for (n, (seq, text)) in changes.iter().enumerate() {
+        let message = format!("forged\n\nLatch-Seq: {seq}\n");
+        let from = if n == 0 {
+            "from refs/latch/locks^0\n"
+        } else {
+            ""
+        };
+        write!(
+            input,
+            "commit refs/latch/locks\ncommitter M <m@x> 1795000000 +0000\ndata {}\n{message}\n{from}M 100644 inline aaa.lock\ndata {}\n{text}\n",
+            message.len(),
+            text.len()
+        )
         .unwrap();
-    let message = format!("forged\n\nLatch-Seq: {}\n", seq + 1);
-    let input = format!(
-        "commit refs/latch/locks\ncommitter M <m@x> 1795000000 +0000\ndata {}\n{message}\nfrom refs/latch/locks^0\nM 100644 inline aaa.lock\ndata {}\n{text}\n",
-        message.len(),
-        text.len()
-    );
+    }
     let mut import = bare.command("git");
     import.args(["fast-import", "--quiet"]);
     crate::support::Run::fed(&mut import, input.as_bytes()).ended(0);
