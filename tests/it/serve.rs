@@ -364,6 +364,24 @@ fn the_policy_of_the_served_branch_says_who_may_force() {
 }
 
 #[test]
+fn what_one_takes_over_from_oneself_is_not_lost() {
+    let sandbox = Sandbox::new();
+    let server = served(&sandbox);
+    let clone = clone(&sandbox, "ada");
+    clone.ok(&["lock", "hero.psd", "notes.txt"]);
+    let take = json!({"paths": ["hero.psd"], "steal": true});
+    let taken = server.by("ada").post("locks", &take).is(201);
+    assert_eq!(paths(&taken["locked"][0]["displaced"]), ["hero.psd"]);
+    let by_bob = json!({"paths": ["notes.txt"], "steal": true, "reason": "due"});
+    server.by("max").post("locks", &by_bob).is(201);
+    clone.ok(&["sync"]);
+    let status = clone.latch(&["status"]);
+    let told = format!("{}{}", status.stdout, status.stderr);
+    assert!(told.contains("notes.txt was taken over"), "{told}");
+    assert_eq!(told.matches("hero.psd").count(), 1, "{told}");
+}
+
+#[test]
 fn a_lock_of_a_clone_is_its_owners_to_take_away_by_force_without_a_role() {
     let sandbox = Sandbox::new();
     let server = served(&sandbox);
