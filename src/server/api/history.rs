@@ -33,7 +33,7 @@ pub(crate) struct Which {
     #[param(minimum = 1)]
     limit: Option<usize>,
     /// Where the last page ended
-    #[param(pattern = r"^[0-9a-f]{40}\.[0-9]{1,9}$")]
+    #[param(pattern = r"^([0-9a-f]{40}\.[0-9]{1,9})?$")]
     cursor: Option<String>,
 }
 

@@ -53,7 +53,7 @@ pub(crate) struct Which {
     #[param(minimum = 1)]
     limit: Option<usize>,
     /// Where the last page ended
-    #[param(pattern = r"^k[A-Za-z0-9_-]*$")]
+    #[param(pattern = r"^(k[A-Za-z0-9_-]*)?$")]
     cursor: Option<String>,
 }
 
