@@ -47,8 +47,11 @@ impl PackDirectory {
     }
 
     fn part(&self, name: &str, part: &str) -> PathBuf {
-        let directory = self.repository.join("objects").join("pack");
-        directory.join(format!("{name}.{part}"))
+        self.packs().join(format!("{name}.{part}"))
+    }
+
+    fn packs(&self) -> PathBuf {
+        self.repository.join("objects").join("pack")
     }
 
     /// Writes objects as one synced pack; gives its name. What exists is read from `objects`.
@@ -88,7 +91,7 @@ impl PackDirectory {
                 moved => moved.map_err(Error::io("write", &place))?,
             }
         }
-        let directory = self.repository.join("objects").join("pack");
+        let directory = self.packs();
         File::open(&directory)
             .and_then(|directory| directory.sync_all())
             .map_err(Error::io("sync", &directory))
@@ -96,13 +99,7 @@ impl PackDirectory {
 
     /// Lets git do with a pack what it does with all others: a ref leads to it now, or never will.
     pub(crate) fn let_go(&self, name: &str) -> Result<()> {
-        let keep = self.part(name, "keep");
-        match fs::remove_file(&keep) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                Err(Error::io("remove", &keep)(e))
-            }
-            _ => Ok(()),
-        }
+        remove(&self.part(name, "keep"))
     }
 
     /// Whether a pack can be read: its index comes last, and goes first.
@@ -127,8 +124,7 @@ impl PackDirectory {
 
     /// Removes what a process that died has left: marks of ours that tell git to keep a pack, and halves of packs.
     pub(crate) fn tidy_up(&self) -> Result<()> {
-        let packs = self.repository.join("objects").join("pack");
-        for file in files_in(&packs)? {
+        for file in files_in(&self.packs())? {
             let is_mark = file.extension().is_some_and(|e| e == "keep");
             if is_mark && fs::read(&file).is_ok_and(|text| text == MARK.as_bytes()) {
                 fs::remove_file(&file).map_err(Error::io("remove", &file))?;
@@ -142,7 +138,7 @@ impl PackDirectory {
 
     /// Whether an index over several packs names what we would remove.
     pub(crate) fn is_indexed_together(&self) -> bool {
-        let directory = self.repository.join("objects").join("pack");
+        let directory = self.packs();
         ["multi-pack-index", "multi-pack-index.d"]
             .iter()
             .any(|name| directory.join(name).exists())
@@ -151,15 +147,17 @@ impl PackDirectory {
     /// Removes a pack; the index first, so that nobody looks for what goes.
     pub(crate) fn remove(&self, name: &str) -> Result<()> {
         for part in PARTS.iter().rev() {
-            let place = self.part(name, part);
-            match fs::remove_file(&place) {
-                Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(Error::io("remove", &place)(e));
-                }
-                _ => {}
-            }
+            remove(&self.part(name, part))?;
         }
         Ok(())
+    }
+}
+
+/// Removes a file, if it is there.
+fn remove(file: &Path) -> Result<()> {
+    match fs::remove_file(file) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", file)(e)),
+        _ => Ok(()),
     }
 }
 

@@ -227,7 +227,7 @@ impl Packs {
             let listed = self.directory.objects_in(&pack.name)?;
             inside.extend(listed);
         }
-        let git_dir = format!("--git-dir={}", self.directory.repository().display());
+        let git_dir = self.git_dir();
         let exclude = format!("--exclude={}", self.reference);
         let walk = [
             git_dir.as_str(),
@@ -283,9 +283,14 @@ impl Packs {
         self.relist(&self.list, names)
     }
 
+    /// Git's option that names the repository.
+    fn git_dir(&self) -> String {
+        format!("--git-dir={}", self.directory.repository().display())
+    }
+
     /// Has git write one pack; gives its name.
     fn pack(&self, how: &[&str], input: String) -> Result<String> {
-        let git_dir = format!("--git-dir={}", self.directory.repository().display());
+        let git_dir = self.git_dir();
         let base = self.directory.scratch().join("pack");
         let base = base.to_string_lossy();
         let begin = [
