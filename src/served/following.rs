@@ -14,13 +14,6 @@ use crate::time::Clock;
 use crate::view::{Entry, Terms};
 
 impl Served {
-    /// The same; where that fails, what was known stays.
-    pub(crate) fn follow_if_possible(&self, clock: &dyn Clock) {
-        if let Err(error) = self.follow(clock) {
-            tracing::warn!(repo = self.name, %error, "the lock ref cannot be followed");
-        }
-    }
-
     /// Whether the ref was moved and what is in memory has not followed yet: costs no more than looking at a file.
     #[must_use]
     pub fn is_behind(&self) -> bool {
@@ -35,6 +28,13 @@ impl Served {
         // Also where that failed: it is tried again now and then, and not by everybody who reads.
         *self.seen.lock() = stamp;
         followed
+    }
+
+    /// The same; where that fails, what was known stays.
+    pub(crate) fn follow_if_possible(&self, clock: &dyn Clock) {
+        if let Err(error) = self.follow(clock) {
+            tracing::warn!(repo = self.name, %error, "the lock ref cannot be followed");
+        }
     }
 
     fn catch_up(&self, clock: &dyn Clock) -> Result<()> {

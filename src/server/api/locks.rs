@@ -158,7 +158,8 @@ impl Visit {
         let looking = tokio::task::spawn_blocking(move || {
             for wanted in &mut wanted {
                 let whole = Claim::new(&wanted.path, Kind::Directory);
-                if whole.place().is_some() && served.is_directory(&wanted.path)? {
+                let may_be = wanted.kind == Kind::File && whole.place().is_some();
+                if may_be && served.is_directory(&wanted.path)? {
                     wanted.kind = Kind::Directory;
                 }
             }
