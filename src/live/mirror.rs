@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use crate::error::Result;
 use crate::path::{Place, path_to_bytes};
-use crate::store::{LocalStore, Stamp, stamps};
+use crate::store::files::Stamp;
+use crate::store::{LocalStore, stamps};
 use crate::watch::{Directories, Identity, Unwatched, identity};
 
 /// The watched directories of one lock directory.

@@ -48,7 +48,7 @@ use crate::lease::Renewal;
 use crate::lock::Owner;
 use crate::path::{Claim, Key, Kind, RepoPath};
 use crate::policy::Policy;
-use crate::store::shared::Stamp;
+use crate::store::files::Stamp;
 use crate::store::shared::history;
 use crate::time::Clock;
 use crate::view::{Content, Entry, Me, Terms};

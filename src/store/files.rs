@@ -6,6 +6,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use chrono::{DateTime, Utc};
 #[cfg(unix)]
@@ -145,6 +146,33 @@ fn odd(path: &Path, error: io::Error) -> Result<Option<Found>> {
         bytes: Err(what.into()),
         modified: crate::time::of_file(&meta),
     }))
+}
+
+/// What a file looks like from outside. A file that was published, or replaced, is a new one, with another stamp.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    modified: Option<SystemTime>,
+    length: u64,
+    inode: u64,
+}
+
+impl Stamp {
+    pub(crate) fn of(meta: &fs::Metadata) -> Self {
+        #[cfg(unix)]
+        let inode = std::os::unix::fs::MetadataExt::ino(meta);
+        #[cfg(not(unix))]
+        let inode = 0;
+        Stamp {
+            modified: meta.modified().ok(),
+            length: meta.len(),
+            inode,
+        }
+    }
+
+    /// Of the file that a path leads to; `None` where it cannot be looked at: reading it tells why.
+    pub(crate) fn at(path: &Path) -> Option<Self> {
+        fs::metadata(path).ok().map(|meta| Stamp::of(&meta))
+    }
 }
 
 /// Whether an error means that nothing is there: the three by which a missing mirror directory, a file in its place

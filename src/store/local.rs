@@ -14,14 +14,13 @@ use super::files;
 use super::journal::Journal;
 use super::mode::Sharing;
 use super::past::Record;
-use super::{Decide, LockStore, Scope, mount, scan};
+use super::{Decide, LockStore, Scope, mount, place_of, scan};
 use crate::error::{Error, Result};
 use crate::event::{Author, Event};
 use crate::fault;
 use crate::guard::Guard;
 use crate::lease::Change;
-use crate::lock::{Lock, Owner};
-use crate::path::Place;
+use crate::lock::Owner;
 use crate::time::Clock;
 use crate::view::{Entry, Terms, View};
 
@@ -387,12 +386,6 @@ impl LocalStore {
             }
         }
     }
-}
-
-fn place_of(lock: &Lock) -> Result<Place> {
-    lock.claim()
-        .place()
-        .ok_or_else(|| Error::bad_path(lock.path.as_str(), "a file of git's own is no directory"))
 }
 
 /// Syncs many files; several at once share the disk's commits.

@@ -12,18 +12,26 @@ pub mod shared;
 
 pub(crate) use mount::mount_of;
 use scan::entry_of;
-pub(crate) use scan::{Stamp, stamps};
+pub(crate) use scan::stamps;
 
 pub use local::LocalStore;
 pub use mode::Sharing;
 pub use shared::{HostedStore, ReceivedStore, SharedStore, Synced};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::event::Author;
 use crate::lease::Change;
+use crate::lock::Lock;
 use crate::path::{Claim, Place};
 use crate::time::Clock;
 use crate::view::View;
+
+/// Where a lock lies.
+fn place_of(lock: &Lock) -> Result<Place> {
+    lock.claim()
+        .place()
+        .ok_or_else(|| Error::bad_path(lock.path.as_str(), "a file of git's own is no directory"))
+}
 
 /// What of a store to read.
 #[derive(Clone, Debug)]

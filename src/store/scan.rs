@@ -4,11 +4,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::path::Path;
 use std::thread;
-use std::time::SystemTime;
 
 use chrono::{DateTime, Utc};
 
-use super::files;
+use super::files::{self, Stamp};
 use crate::error::{Error, Result};
 use crate::lock::Lock;
 use crate::path::{Claim, Key, Kind, Place, path_to_bytes};
@@ -159,29 +158,16 @@ pub(super) fn places(locks: &Path, places: &[Place]) -> Result<Vec<Entry>> {
     read_all(locks, places)
 }
 
-/// What a file looks like from outside: when it was written, how long it is, which inode. Published files are new files.
-pub(crate) type Stamp = (Option<SystemTime>, u64, u64);
-
 /// Every place of the lock directory, with what the file there looks like.
 pub(crate) fn stamps(locks: &Path) -> Result<BTreeMap<Place, Stamp>> {
     let mut found = BTreeMap::new();
     walk(locks, locks, &mut |place| {
         if let Ok(meta) = fs::symlink_metadata(locks.join(place.to_path())) {
-            found.insert(place, (meta.modified().ok(), meta.len(), inode(&meta)));
+            found.insert(place, Stamp::of(&meta));
         }
         true
     })?;
     Ok(found)
-}
-
-#[cfg(unix)]
-fn inode(meta: &fs::Metadata) -> u64 {
-    std::os::unix::fs::MetadataExt::ino(meta)
-}
-
-#[cfg(not(unix))]
-fn inode(_meta: &fs::Metadata) -> u64 {
-    0
 }
 
 /// Every entry of the lock directory.

@@ -3,38 +3,15 @@
 //!
 //! A file that becomes broken leaves those users in force that were read last; one that cannot be read lets nobody in.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
 
 use super::Users;
 use crate::error::{Error, Result};
-
-/// What tells one version of the file from another.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Stamp {
-    modified: SystemTime,
-    length: u64,
-    inode: u64,
-}
-
-impl Stamp {
-    /// `None` where the file cannot be looked at: reading it tells why.
-    fn of(file: &Path) -> Option<Self> {
-        let meta = std::fs::metadata(file).ok()?;
-        #[cfg(unix)]
-        let inode = std::os::unix::fs::MetadataExt::ino(&meta);
-        #[cfg(not(unix))]
-        let inode = 0;
-        Some(Stamp {
-            modified: meta.modified().ok()?,
-            length: meta.len(),
-            inode,
-        })
-    }
-}
+use crate::store::files::Stamp;
 
 /// A file of users that others change meanwhile.
 #[derive(Debug)]
@@ -61,7 +38,7 @@ impl Current {
     /// What [`Users::read`] says: nothing was in force before.
     pub(in crate::server) fn open(file: PathBuf, every: Duration) -> Result<Self> {
         // Before it is read: a change in between is seen at the next look.
-        let stamp = Stamp::of(&file);
+        let stamp = Stamp::at(&file);
         let known = Known {
             users: Arc::new(Users::read(&file)?),
             unreadable: None,
@@ -102,7 +79,7 @@ impl Current {
 
     /// Reads the file if it has changed.
     fn look(&self) {
-        let stamp = Stamp::of(&self.file);
+        let stamp = Stamp::at(&self.file);
         {
             let known = self.known();
             // Whether a file can be read is not in its stamp.

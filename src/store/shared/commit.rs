@@ -5,12 +5,12 @@ use std::fmt::Write as _;
 use std::str::FromStr;
 
 use super::SharedStore;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::event::{Author, Event, Happening};
 use crate::lease::Change;
 use crate::path::Place;
 use crate::repo::{Objects, Revision, Writer};
-use crate::store::Decision;
+use crate::store::{Decision, place_of};
 use crate::view::{Entry, View};
 
 /// The trailer of every commit: the number of the change.
@@ -90,9 +90,7 @@ impl Draft<'_> {
         for change in self.changes {
             match change {
                 Change::Acquire(lock) | Change::Renew(lock) => {
-                    let place = lock.claim().place().ok_or_else(|| {
-                        Error::bad_path(lock.path.as_str(), "a file of git's own is no directory")
-                    })?;
+                    let place = place_of(lock)?;
                     put.push((place.as_bytes().to_vec(), lock.to_toml().into_bytes()));
                 }
                 Change::Remove { place, .. } => take.push(place.as_bytes().to_vec()),

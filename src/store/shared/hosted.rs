@@ -4,9 +4,9 @@
 //! on: beside pushes into the repository, and beside other servers. The hooks of the repository do not run.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use parking_lot::{Mutex, RwLock};
@@ -21,7 +21,8 @@ use crate::fault;
 use crate::lock::MAX_SEQ;
 use crate::path::Place;
 use crate::repo::{Moved, Objects, Repo, Revision, Writer};
-use crate::store::{Decide, LockStore, Scope, Sharing, files};
+use crate::store::files::{self, Stamp};
+use crate::store::{Decide, LockStore, Scope, Sharing};
 use crate::time::Clock;
 use crate::view::{Terms, View};
 
@@ -52,21 +53,6 @@ struct Pace {
 struct Pool {
     idle: Vec<Objects>,
     generation: u64,
-}
-
-/// When a file was written, and which file it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Stamp(SystemTime, u64);
-
-impl Stamp {
-    pub(super) fn of(path: &Path) -> Option<Self> {
-        let meta = std::fs::metadata(path).ok()?;
-        #[cfg(unix)]
-        let file = std::os::unix::fs::MetadataExt::ino(&meta);
-        #[cfg(not(unix))]
-        let file = 0;
-        Some(Stamp(meta.modified().ok()?, file))
-    }
 }
 
 /// The objects of the repository, for as long as they are needed.
@@ -245,7 +231,7 @@ impl HostedStore {
     /// What the ref's file looks like, without reading it: it is another one after every move of the ref. `None` where
     /// there is none, as after `git pack-refs`.
     pub(crate) fn stamp(&self) -> Option<Stamp> {
-        Stamp::of(&self.repository.join(&self.reference))
+        Stamp::at(&self.repository.join(&self.reference))
     }
 
     /// Notes when a lock whose heartbeat lies in the future was first seen: that is what it counts from.
@@ -439,6 +425,7 @@ impl LockStore for HostedStore {
 mod tests {
     use std::fs;
     use std::path::Path;
+    use std::time::SystemTime;
 
     use super::*;
     use crate::scratch::Scratch;

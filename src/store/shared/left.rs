@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::hosted::Stamp;
 use crate::fault;
+use crate::store::files::Stamp;
 
 /// How long it has to be there.
 const LEFT: Duration = Duration::from_secs(600);
@@ -23,7 +23,7 @@ impl Left {
     /// Looks at the lock file of a ref in a repository, and removes it if it is left.
     pub(super) fn look(&self, lock: &Path, repository: &Path) {
         let mut met = self.0.lock();
-        let Some(stamp) = Stamp::of(lock) else {
+        let Some(stamp) = Stamp::at(lock) else {
             *met = None;
             return;
         };
@@ -36,7 +36,7 @@ impl Left {
             return;
         }
         // Once more: it may have been moved meanwhile, and another one made.
-        if Stamp::of(lock) == Some(stamp) {
+        if Stamp::at(lock) == Some(stamp) {
             let removed = std::fs::remove_file(lock);
             tracing::warn!(lock = %lock.display(), ?removed, "a lock file that a dead git has left");
             *met = None;

@@ -33,7 +33,7 @@ pub use self::branch::Branch;
 pub use self::clocks::ClockDifference;
 pub(crate) use self::commit::{LONG, is_for_others, seq_of};
 pub use self::hosted::HostedStore;
-pub(crate) use self::hosted::{Pooled, Stamp};
+pub(crate) use self::hosted::Pooled;
 pub use self::received::ReceivedStore;
 pub(crate) use self::rejection::words;
 use self::remote::{Presence, Pushed, Remote};
