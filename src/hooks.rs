@@ -6,6 +6,7 @@
 //! runs first; nothing of anybody else's is ever overwritten.
 
 mod legacy;
+mod needed;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -135,7 +136,10 @@ pub struct Hooks {
     is_global: bool,
     /// Holds files that the repository tracks.
     is_tracked: bool,
-    shipped: &'static [Shipped],
+    /// Those that have something to do here.
+    needed: Vec<&'static Shipped>,
+    /// Those that have not.
+    idle: Vec<&'static Shipped>,
 }
 
 impl Hooks {
@@ -149,13 +153,15 @@ impl Hooks {
         let scope = git.run(&["config", "--show-scope", "--get", "core.hooksPath"])?;
         let is_global =
             scope.stdout.starts_with(b"global\t") || scope.stdout.starts_with(b"system\t");
+        let (needed, idle) = match (repo.is_bare(), directory.join("pre-receive.d").is_dir()) {
+            (false, _) => by_need(repo)?,
+            (true, false) => (BARE.iter().collect(), Vec::new()),
+            (true, true) => (BARE_IN_DIRECTORY.iter().collect(), Vec::new()),
+        };
         Ok(Hooks {
             is_tracked: !repo.is_bare() && is_tracked(repo, root, &directory)?,
-            shipped: match (repo.is_bare(), directory.join("pre-receive.d").is_dir()) {
-                (false, _) => &WORKING,
-                (true, false) => &BARE,
-                (true, true) => &BARE_IN_DIRECTORY,
-            },
+            needed,
+            idle,
             directory,
             is_global,
         })
@@ -167,7 +173,8 @@ impl Hooks {
         &self.directory
     }
 
-    /// Installs every hook, to run `binary` where none is on the `PATH`. Safe to repeat.
+    /// Installs every hook that has something to do, to run `binary` where none is on the `PATH`, and removes those of
+    /// ours that have nothing to do any more. Safe to repeat.
     ///
     /// # Errors
     /// [`Error::Unsupported`] where the directory is that of all repositories and `global` does not accept it.
@@ -192,7 +199,15 @@ impl Hooks {
         if !self.is_tracked {
             files::create_directories(&self.directory, sharing)?;
         }
-        self.shipped.iter().map(install).collect()
+        let installed: Result<Vec<_>> = self.needed.iter().copied().map(install).collect();
+        let mut outcomes = installed?;
+        for hook in &self.idle {
+            let outcome = self.remove_one(hook)?;
+            if matches!(outcome, Outcome::Removed | Outcome::Restored) {
+                outcomes.push((hook.name, outcome));
+            }
+        }
+        Ok(outcomes)
     }
 
     fn install_one(&self, hook: &Shipped, binary: &Path, sharing: Sharing) -> Result<Outcome> {
@@ -238,26 +253,10 @@ impl Hooks {
 
     /// Removes ours, and brings back what was there before. What is not ours stays.
     pub fn uninstall(&self) -> Result<Vec<(&'static str, Outcome)>> {
-        let remove = |hook: &Shipped| {
-            let path = self.directory.join(hook.file);
-            let legacy = self.directory.join(format!("{}.legacy", hook.file));
-            let outcome = match self.state_of(hook)? {
-                State::Missing => Outcome::Absent,
-                State::Foreign | State::Called => Outcome::Foreign,
-                State::Right | State::Outdated | State::NotExecutable
-                    if fs::symlink_metadata(&legacy).is_ok() =>
-                {
-                    fs::rename(&legacy, &path).map_err(Error::io("restore", &path))?;
-                    Outcome::Restored
-                }
-                State::Right | State::Outdated | State::NotExecutable => {
-                    files::remove(&path)?;
-                    Outcome::Removed
-                }
-            };
-            Ok((hook.name, outcome))
-        };
-        let outcomes = self.shipped.iter().map(remove).collect();
+        let all = self.needed.iter().chain(&self.idle);
+        let outcomes = all
+            .map(|hook| Ok((hook.name, self.remove_one(hook)?)))
+            .collect();
         let called = self.directory.join(legacy::CALLED);
         match fs::remove_dir_all(&called) {
             Err(e) if !files::is_absent(&e) => Err(Error::io("remove", called)(e)),
@@ -265,10 +264,29 @@ impl Hooks {
         }
     }
 
-    /// How every hook stands.
+    fn remove_one(&self, hook: &Shipped) -> Result<Outcome> {
+        let path = self.directory.join(hook.file);
+        let legacy = self.directory.join(format!("{}.legacy", hook.file));
+        Ok(match self.state_of(hook)? {
+            State::Missing => Outcome::Absent,
+            State::Foreign | State::Called => Outcome::Foreign,
+            State::Right | State::Outdated | State::NotExecutable
+                if fs::symlink_metadata(&legacy).is_ok() =>
+            {
+                fs::rename(&legacy, &path).map_err(Error::io("restore", &path))?;
+                Outcome::Restored
+            }
+            State::Right | State::Outdated | State::NotExecutable => {
+                files::remove(&path)?;
+                Outcome::Removed
+            }
+        })
+    }
+
+    /// How every hook stands that has something to do.
     pub fn states(&self) -> Result<Vec<(&'static str, State)>> {
-        let state = |hook: &Shipped| Ok((hook.name, self.state_of(hook)?));
-        self.shipped.iter().map(state).collect()
+        let state = |hook: &&Shipped| Ok((hook.name, self.state_of(hook)?));
+        self.needed.iter().map(state).collect()
     }
 
     /// Whether a hook that was there before runs from `<name>.legacy`.
@@ -314,6 +332,20 @@ impl Hooks {
     fn shown(&self) -> String {
         quoted(self.directory.as_os_str().as_encoded_bytes())
     }
+}
+
+/// The hooks of a repository that somebody works in: those that have something to do, and the others.
+fn by_need(repo: &Repo) -> Result<(Vec<&'static Shipped>, Vec<&'static Shipped>)> {
+    let (mut needed, mut idle) = (Vec::new(), Vec::new());
+    for hook in &WORKING {
+        let group = if needed::is_needed(hook.name, repo)? {
+            &mut needed
+        } else {
+            &mut idle
+        };
+        group.push(hook);
+    }
+    Ok((needed, idle))
 }
 
 #[cfg(unix)]
