@@ -176,7 +176,7 @@ pub struct Taken {
 pub enum Why {
     /// Nothing.
     Rule,
-    /// The holder is another living process of mine.
+    /// The holder is another process of mine, which lives or cannot be seen from here.
     InProgress,
     /// My working tree has changes that are not committed.
     Uncommitted,
@@ -278,8 +278,7 @@ fn acquire_one(
     for entry in view.overlapping(&claim) {
         match view.standing(entry) {
             Standing::Expired => over.push(entry),
-            // Expired for its owner: a new lease takes its place.
-            Standing::Grace if request.me.has(entry) => over.push(entry),
+            // Another process of mine is another holder, with a clock of its own: its grace counts too.
             _ if request.me.is_in_progress(entry) => {
                 let refusal = Refusal {
                     why: Why::InProgress,
@@ -287,6 +286,8 @@ fn acquire_one(
                 };
                 return Ok(Err(Box::new(refusal)));
             }
+            // Expired for its owner: a new lease takes its place.
+            Standing::Grace if request.me.has(entry) => over.push(entry),
             _ if request.me.has(entry) && entry.claim == claim => mine = Some(entry),
             // My own may nest; a file and a directory of one key may not.
             _ if request.me.has(entry) && entry.claim.key != claim.key => {}

@@ -11,7 +11,7 @@ pub fn current() -> Process {
     let pid = std::process::id();
     #[cfg(target_os = "linux")]
     if let Some(here) = linux::Here::look()
-        && let Some(started) = linux::started_and_state(pid).map(|(started, _)| started)
+        && let Some((started, _)) = linux::started_and_state("self")
     {
         return Process {
             pid,
@@ -53,7 +53,8 @@ mod linux {
 
     use super::{Liveness, Process};
 
-    /// The boot and the pid namespace this process is in; `None` where `/proc` shows another namespace than ours.
+    /// The boot and the pid namespace this process is in. `/proc/self` is this process in every `/proc`, also in one of
+    /// another pid namespace, where its number is somebody else's.
     pub(super) struct Here {
         pub(super) boot: String,
         pub(super) pidns: u64,
@@ -92,20 +93,26 @@ mod linux {
         seconds * 100
     }
 
-    /// Field 22 (start time, in ticks since boot) and field 3 (state) of `/proc/PID/stat`, proc(5). The second field,
+    /// Field 22 (start time, in ticks since boot) and field 3 (state) of a process's `stat`, proc(5). The second field,
     /// the command's name, may hold anything: the fields are counted from the last parenthesis.
-    pub(super) fn started_and_state(pid: u32) -> Option<(u64, char)> {
-        let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    pub(super) fn started_and_state(process: &str) -> Option<(u64, char)> {
+        let stat = fs::read(format!("/proc/{process}/stat")).ok()?;
         let text = String::from_utf8_lossy(&stat);
         let mut fields = text.rsplit_once(')')?.1.split_whitespace();
         let state = fields.next()?.chars().next()?;
         Some((fields.nth(18)?.parse().ok()?, state))
     }
 
-    /// Whether `/proc` numbers processes as this pid namespace does: in a container it may be another one's.
+    /// Whether `/proc` numbers processes as this pid namespace does: after `unshare --pid`, say, it is another one's.
+    ///
+    /// `NSpid` has this process's number in the namespace of that `/proc` and in each one below it down to its own: only
+    /// where they are one and the same there is one number. That the link of `/proc/self` says our number proves less:
+    /// it may have the same one in both.
     fn proc_is_ours() -> bool {
-        fs::read_link("/proc/self")
-            .is_ok_and(|link| link.to_str() == Some(&std::process::id().to_string()))
+        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
+        let ours = std::process::id().to_string();
+        numbers.is_some_and(|numbers| numbers.split_whitespace().eq([ours.as_str()]))
     }
 
     pub(super) fn liveness(process: &Process) -> Liveness {
@@ -119,7 +126,7 @@ mod linux {
             return Liveness::Unknown;
         };
         let seen = if proc_is_ours() {
-            started_and_state(process.pid)
+            started_and_state(&process.pid.to_string())
         } else {
             None
         };
@@ -171,14 +178,14 @@ mod tests {
     #[test]
     fn a_zombie_is_dead() {
         let mut child = std::process::Command::new("true").spawn().unwrap();
-        let (started, _) = linux::started_and_state(child.id()).unwrap();
+        let (started, _) = linux::started_and_state(&child.id().to_string()).unwrap();
         let process = Process {
             pid: child.id(),
             started,
             ..current()
         };
         // Not reaped: it stays a zombie, which still answers to its number.
-        while linux::started_and_state(child.id()).unwrap().1 != 'Z' {
+        while linux::started_and_state(&child.id().to_string()).unwrap().1 != 'Z' {
             std::thread::yield_now();
         }
         assert_eq!(liveness(Some(&process)), Liveness::Dead);

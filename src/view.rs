@@ -110,6 +110,20 @@ impl Entry {
         )
     }
 
+    /// Whether it is bound to a process that may still run: one that is known to, or one that cannot be seen from here,
+    /// in another container, say. Unknown is not dead.
+    #[must_use]
+    pub fn may_be_running(&self) -> bool {
+        match &self.content {
+            Content::Lock { lock, life } => match life {
+                Liveness::Alive => true,
+                Liveness::Unknown => lock.process.is_some(),
+                Liveness::Unbound | Liveness::Dead => false,
+            },
+            Content::Unreadable { .. } => false,
+        }
+    }
+
     /// When it ends by time, for its owner; `None` for never.
     #[must_use]
     pub fn ends_at(&self, now: DateTime<Utc>, terms: &Terms) -> Option<DateTime<Utc>> {
@@ -314,12 +328,13 @@ impl Me {
         entry.lock().is_some_and(|lock| self.owns(lock))
     }
 
-    /// Whether a lock of mine is in the hands of another living process of mine.
+    /// Whether a lock of mine that is not over is in the hands of another process of mine: one that lives, or that nobody
+    /// here can prove dead.
     #[must_use]
     pub fn is_in_progress(&self, entry: &Entry) -> bool {
         let inside = entry
             .lock()
             .is_some_and(|lock| self.inside.iter().any(|l| l == lock.lease.as_str()));
-        self.has(entry) && entry.is_bound_to_living() && !inside
+        self.has(entry) && entry.may_be_running() && !inside
     }
 }

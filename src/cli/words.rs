@@ -44,9 +44,14 @@ pub(crate) fn holder(viewpoint: &Viewpoint<'_>, entry: &Entry) -> String {
         return "nobody knows".into();
     };
     let mine = viewpoint.me.owns(lock);
-    if mine && entry.is_bound_to_living() {
+    if mine && entry.may_be_running() {
         let process = lock.process.as_ref().map_or(0, |p| p.pid);
-        return format!("you, in process {process}");
+        let unseen = if entry.is_bound_to_living() {
+            ""
+        } else {
+            ", which cannot be seen from here"
+        };
+        return format!("you, in process {process}{unseen}");
     }
     if mine {
         return "you".into();

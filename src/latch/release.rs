@@ -21,7 +21,7 @@ use crate::view::{Entry, Me, View};
 pub enum What<'a> {
     /// The locks on these paths.
     Targets(&'a [Target]),
-    /// Every lock of mine, except those in the hands of another living process.
+    /// Every lock of mine, except those in the hands of another process.
     Mine,
     /// The lock of this lease.
     Lease(&'a str),

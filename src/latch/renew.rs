@@ -183,7 +183,9 @@ impl Latch {
 
     /// Every lease of mine, and those whose loss is news.
     fn leases_of_mine(&self, view: &View, me: &Me) -> Result<Vec<(RepoPath, Renewal)>> {
-        let is_live = |e: &&Entry| me.has(e) && view.standing(e) == Standing::Live;
+        // A process renews its own: whether it still does is all that tells others that it lives.
+        let is_live =
+            |e: &&Entry| me.has(e) && view.standing(e) == Standing::Live && !me.is_in_progress(e);
         let mine = view.entries().filter(is_live).filter_map(Entry::lock);
         let mut leases: Vec<(RepoPath, Renewal)> = mine
             .map(|lock| (lock.path.clone(), Renewal::of(lock)))

@@ -31,7 +31,7 @@ pub enum Released {
     Lost(Entry),
     /// It is not mine; whose it is, if it is anybody's.
     NotMine(Option<Entry>),
-    /// It is mine, in the hands of another living process.
+    /// It is mine, in the hands of another process, which lives or cannot be seen from here.
     InProgress(Entry),
     /// The policy does not let me remove it.
     Forbidden(Entry),
@@ -57,10 +57,12 @@ pub fn release(
         }]
     };
     if me.has(entry) {
-        if me.is_in_progress(entry) && insist == Insist::No {
+        let standing = view.standing(entry);
+        let counts = standing != Standing::Expired;
+        if counts && me.is_in_progress(entry) && insist == Insist::No {
             return (Vec::new(), Released::InProgress(entry.clone()));
         }
-        return match view.standing(entry) {
+        return match standing {
             Standing::Live => (removal(true), Released::Free(entry.clone())),
             Standing::Grace | Standing::Expired => (removal(false), Released::Lost(entry.clone())),
         };

@@ -2,7 +2,7 @@ use chrono::{DateTime, Utc};
 use proptest::prelude::*;
 
 use super::*;
-use crate::lock::{Liveness, Owner};
+use crate::lock::{Liveness, Owner, Process};
 use crate::time::Length;
 use crate::view::{Content, Terms};
 
@@ -248,6 +248,45 @@ fn another_living_process_of_mine_is_in_progress_unless_i_run_inside_it() {
     };
     let (_, answer) = acquire(&view, &request(&inside, &["a"], Steal::No)).unwrap();
     assert_eq!(answer.locked[0].outcome, Outcome::Renewed);
+}
+
+#[test]
+fn a_process_of_mine_that_nobody_can_see_is_in_progress_until_its_grace_is_over() {
+    let bound = Lock {
+        process: Some(Process {
+            pid: 7,
+            started: 0,
+            boot: String::new(),
+            pidns: 0,
+        }),
+        ..lock("ada", "a")
+    };
+    let entries = [entry(bound, Liveness::Unknown)];
+    for (now, expected) in [
+        (10, "in progress"),
+        (1059, "in progress"),
+        (1060, "acquired"),
+    ] {
+        assert_eq!(plain(&view(now, &entries), "ada", "a"), expected, "{now}");
+    }
+    let path = RepoPath::new("a").unwrap();
+    let came_to = |now, insist| {
+        let what = Release::Path(&path);
+        release(
+            &view(now, &entries),
+            &me("ada"),
+            &what,
+            insist,
+            &Force::Anyone,
+        )
+        .1
+    };
+    assert!(matches!(came_to(1059, Insist::No), Released::InProgress(_)));
+    assert!(matches!(came_to(10, Insist::Yes), Released::Free(_)));
+    assert!(matches!(came_to(1060, Insist::No), Released::Lost(_)));
+    // What is bound to nothing is mine, whatever the store says of processes.
+    let unbound = [entry(lock("ada", "a"), Liveness::Unknown)];
+    assert_eq!(plain(&view(10, &unbound), "ada", "a"), "renewed");
 }
 
 #[test]

@@ -24,6 +24,7 @@ mod lfs_protocol;
 mod library;
 mod links;
 mod list;
+mod liveness;
 mod lock;
 mod lockable;
 mod places;
