@@ -41,7 +41,7 @@ fn a_run_of_mine_in_another_pid_namespace_is_in_progress_and_keeps_its_lock() {
     if !can_unshare(&ada) {
         return;
     }
-    let (mut run, _) = run_apart(&ada, "echo begun; read line");
+    let (mut run, _) = run_apart(&ada, "echo begun; read line; exit 0");
     let before = ada.json(&["list"])["locks"].clone();
     for arguments in [
         &["run", "hero.psd", "--", "true"][..],
@@ -56,7 +56,7 @@ fn a_run_of_mine_in_another_pid_namespace_is_in_progress_and_keeps_its_lock() {
     ada.ok(&["renew"]);
     assert_eq!(ada.json(&["list"])["locks"], before);
     drop(run.stdin.take());
-    assert!(run.wait().unwrap().success());
+    Run::from(run.wait_with_output().unwrap()).ended(0);
     ada.ok(&["run", "hero.psd", "--", "true"]);
 }
 
