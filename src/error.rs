@@ -6,7 +6,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::path::quoted;
+use crate::path::{Here, quoted};
 
 /// The crate's result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -181,6 +181,22 @@ pub enum Error {
         /// What it is instead.
         problem: String,
     },
+    /// Locks are to be shared, and somebody else holds one of this machine: they would not know.
+    #[error("{}", self.told(Here::root()))]
+    HeldHere {
+        /// The path, from the root.
+        path: String,
+        /// The remote's name.
+        remote: String,
+    },
+    /// A lock of mine is to be shared, and somebody has its path there.
+    #[error("{}", self.told(Here::root()))]
+    HeldThere {
+        /// The path, from the root.
+        path: String,
+        /// The remote's name.
+        remote: String,
+    },
     /// There is no lock of that lease.
     #[error("no lock has the lease {}", quoted(lease.as_bytes()))]
     NoSuchLease {
@@ -311,6 +327,35 @@ impl Error {
         }
     }
 
+    /// What went wrong; paths of the repository are called as they are from there.
+    #[must_use]
+    pub fn told(&self, here: &Here) -> String {
+        let path = |path: &String| here.path(path.as_bytes());
+        match self {
+            Error::HeldHere { path: held, remote } => format!(
+                "locks are to be shared through `{remote}`, but {} is still locked by somebody else on this machine alone",
+                path(held)
+            ),
+            Error::HeldThere { path: held, remote } => format!(
+                "your lock on {} cannot move to `{remote}`: somebody has it there",
+                path(held)
+            ),
+            other => other.to_string(),
+        }
+    }
+
+    /// The next step as a command that works there, where there is one to name.
+    #[must_use]
+    pub fn advice(&self, here: &Here) -> Option<String> {
+        match self {
+            Error::HeldThere { path, .. } => Some(format!(
+                "take `[share] remote` out of the policy, and give it back: git latch unlock {}",
+                here.path(path.as_bytes())
+            )),
+            other => other.hint(),
+        }
+    }
+
     /// The word for scripts.
     #[must_use]
     pub fn code(&self) -> Code {
@@ -320,7 +365,10 @@ impl Error {
             Error::BadPolicy { .. } => Code::BadPolicy,
             Error::NoIdentity => Code::NoIdentity,
             Error::NotARepository { .. } => Code::NotARepository,
-            Error::Unsupported { .. } | Error::InTheWay { .. } => Code::Unsupported,
+            Error::Unsupported { .. }
+            | Error::InTheWay { .. }
+            | Error::HeldHere { .. }
+            | Error::HeldThere { .. } => Code::Unsupported,
             Error::NoSuchLease { .. } => Code::NotHeld,
             Error::AgentRuns { .. } => Code::Held,
             Error::Busy { .. } | Error::Contended { .. } => Code::Busy,
@@ -379,6 +427,8 @@ impl Error {
             Error::NoSuchLease { .. } => {
                 Some("`git latch list --mine --json` shows the leases that are yours".into())
             }
+            Error::HeldHere { .. } => Some("wait until it is given back: git latch list".into()),
+            Error::HeldThere { .. } => self.advice(Here::root()),
             Error::Git { .. } => None,
         }
     }

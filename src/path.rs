@@ -5,10 +5,13 @@
 //! lock directory; it is a function of key and kind, and injective: no two claims share a place, and the lock of a
 //! file never stands where a directory must be.
 
+pub mod here;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+pub use here::Here;
 use serde::{Deserialize, Serialize};
 use unicode_normalization::UnicodeNormalization as _;
 

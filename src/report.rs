@@ -7,11 +7,11 @@ use crate::event::{Author, Event};
 use crate::held::Loss;
 use crate::lease::{Outcome, Refusal, Taken};
 use crate::lock::{Lock, Owner, Process};
-use crate::path::Kind;
+use crate::path::{Here, Kind};
 use crate::time::rfc3339;
 use crate::view::{Content, Entry, Me, Terms};
 
-/// What a report is made from: who asks, when, under which terms.
+/// What a report is made from: who asks, where, when, under which terms.
 #[derive(Clone, Copy, Debug)]
 pub struct Viewpoint<'a> {
     /// Who asks.
@@ -20,6 +20,8 @@ pub struct Viewpoint<'a> {
     pub now: DateTime<Utc>,
     /// What of the policy bears on expiry.
     pub terms: &'a Terms,
+    /// Where they stand: what people are shown is called from there. Reports do not depend on it.
+    pub here: &'a Here,
 }
 
 /// One lock.

@@ -13,7 +13,7 @@ use std::path::{Component, Path, PathBuf};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::git::split_nul;
-use crate::path::{Claim, Key, Kind, RepoPath, path_to_bytes};
+use crate::path::{Claim, Here, Key, Kind, RepoPath, path_to_bytes};
 use crate::repo::Repo;
 
 /// From how many questions on reading the whole index is cheaper.
@@ -226,20 +226,28 @@ impl<'a> Resolver<'a> {
                 return Ok(());
             };
             if meta.is_symlink() {
-                let shown = way.strip_prefix(self.root).unwrap_or(&way).display();
-                let problem = format!("`{shown}` is a symbolic link; name the file itself");
+                let problem = format!(
+                    "{} is a symbolic link; name the file itself",
+                    self.shown(&way)
+                );
                 return Err(Error::bad_path(text, problem));
             }
             if fs::symlink_metadata(way.join(".git")).is_ok() {
-                let shown = way.strip_prefix(self.root).unwrap_or(&way).display();
+                let shown = self.shown(&way);
                 return Err(Error::BadPath {
                     path: text.to_owned(),
-                    problem: format!("it belongs to the repository in `{shown}`"),
+                    problem: format!("it belongs to the repository in {shown}"),
                     hint: Some(format!("run the command there: `git -C {shown} latch …`")),
                 });
             }
         }
         Ok(())
+    }
+
+    /// A path of the file system, as it is called from where the user stands.
+    fn shown(&self, path: &Path) -> String {
+        let below = path.strip_prefix(self.root).unwrap_or(path);
+        Here::of(self.root, &self.here).path(&path_to_bytes(below))
     }
 
     /// The argument as a path that exists.

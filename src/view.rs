@@ -98,6 +98,15 @@ impl Entry {
         }
     }
 
+    /// The path as it is, from the root: the lock's own, or its key where it is unreadable.
+    #[must_use]
+    pub fn path(&self) -> &[u8] {
+        match self.lock() {
+            Some(lock) => lock.path.as_str().as_bytes(),
+            None => self.claim.key.as_bytes(),
+        }
+    }
+
     /// Whether it is bound to a process that is known to run.
     #[must_use]
     pub fn is_bound_to_living(&self) -> bool {

@@ -19,6 +19,7 @@ use git_latch::error::Result;
 use git_latch::event::Happening;
 use git_latch::latch::Latch;
 use git_latch::lock::Lock;
+use git_latch::path::Here;
 use git_latch::repo::Repo;
 use git_latch::report::Viewpoint;
 use git_latch::time::{Clock as _, Length, SystemClock, rfc3339};
@@ -188,7 +189,9 @@ impl Teller<'_> {
             if !is_heartbeat || !(is_others || self.is_quiet()) {
                 self.told.event(&viewpoint, event);
             }
-        } else if let Some(line) = of_leases(&viewpoint, notice).or_else(|| of_the_rest(notice)) {
+        } else if let Some(line) =
+            of_leases(&viewpoint, notice).or_else(|| of_the_rest(viewpoint.here, notice))
+        {
             self.say(&line);
         }
     }
@@ -202,10 +205,11 @@ fn of_leases(viewpoint: &Viewpoint<'_>, notice: &Notice) -> Option<Line> {
             Line::alert("lost", words::loss(viewpoint, loss), more)
         }
         Notice::Ending(lock, end) => {
-            let word = words::shell_word(lock.path.as_str());
+            let here = viewpoint.here;
+            let word = here.named(lock.path.as_str().as_bytes(), lock.kind);
             let sentence = format!(
                 "{} ends {} and is not renewed, as nothing in it was changed lately; to keep it: git latch renew {word}",
-                words::path_of(lock),
+                words::path_of(here, lock),
                 until(*end, viewpoint.now)
             );
             let lock_report = viewpoint.lock(lock);
@@ -217,9 +221,13 @@ fn of_leases(viewpoint: &Viewpoint<'_>, notice: &Notice) -> Option<Line> {
             let when = first.map_or("never".to_owned(), |end| {
                 format!("{} ({})", wall(end), until(Some(end), viewpoint.now))
             });
-            let sentence = format!("{}; {} {when}", words::said(error), ending_first(locks));
+            let sentence = format!(
+                "{}; {} {when}",
+                words::said(viewpoint.here, error),
+                ending_first(viewpoint.here, locks)
+            );
             let paths: Vec<_> = locks.iter().map(|lock| &lock.path).collect();
-            let failure = Failure::from(error);
+            let failure = Failure::of(error, viewpoint.here);
             let until = first.map(rfc3339);
             let more = json!({"error": failure, "paths": paths, "until": until});
             Line::alert("not_renewed", sentence, more)
@@ -234,17 +242,21 @@ fn of_leases(viewpoint: &Viewpoint<'_>, notice: &Notice) -> Option<Line> {
 
 /// What would be done.
 fn of_deed(viewpoint: &Viewpoint<'_>, deed: &Deed) -> Line {
+    let here = viewpoint.here;
     match deed {
         Deed::Renew(lock) => {
             let more = json!({"path": lock.path, "lock": viewpoint.lock(lock)});
-            Line::plain("would_renew", words::path_of(lock), more)
+            Line::plain("would_renew", words::path_of(here, lock), more)
         }
         Deed::Lock(path) => {
-            let sentence = format!("{path}, on its first edit");
+            let sentence = format!("{}, on its first edit", here.path(path.as_str().as_bytes()));
             Line::plain("would_lock", sentence, json!({"path": path}))
         }
         Deed::Unlock(path) => {
-            let sentence = format!("{path}, whose change is out");
+            let sentence = format!(
+                "{}, whose change is out",
+                here.path(path.as_str().as_bytes())
+            );
             Line::plain("would_unlock", sentence, json!({"path": path}))
         }
         Deed::Sweep(count) => {
@@ -255,24 +267,28 @@ fn of_deed(viewpoint: &Viewpoint<'_>, deed: &Deed) -> Line {
 }
 
 /// What is told of the remote, the system and the clock.
-fn of_the_rest(notice: &Notice) -> Option<Line> {
+fn of_the_rest(here: &Here, notice: &Notice) -> Option<Line> {
     Some(match notice {
         Notice::OutOfStep(error, pause) => {
             let sentence = format!(
                 "{}; trying again in {} s, and less often while it fails",
-                words::said(error),
+                words::said(here, error),
                 pause.as_secs()
             );
             Line::alert(
                 "out_of_step",
                 sentence,
-                json!({"error": Failure::from(error)}),
+                json!({"error": Failure::of(error, here)}),
             )
         }
         Notice::InStep => Line::good("in_step", "the shared locks are fetched again", json!({})),
         Notice::Failed(what, error) => {
-            let sentence = format!("{what}: {}", words::said(error));
-            Line::alert("failed", sentence, json!({"error": Failure::from(error)}))
+            let sentence = format!("{what}: {}", words::said(here, error));
+            Line::alert(
+                "failed",
+                sentence,
+                json!({"error": Failure::of(error, here)}),
+            )
         }
         Notice::Jumped(jump) => {
             let seconds = jump.num_seconds();
@@ -301,9 +317,9 @@ fn of_the_rest(notice: &Notice) -> Option<Line> {
 }
 
 /// Which locks end first.
-fn ending_first(locks: &[Lock]) -> String {
+fn ending_first(here: &Here, locks: &[Lock]) -> String {
     match locks {
-        [lock] => format!("your lock on {} ends", words::path_of(lock)),
+        [lock] => format!("your lock on {} ends", words::path_of(here, lock)),
         locks => format!("the first of your {} locks ends", locks.len()),
     }
 }

@@ -13,6 +13,7 @@ use git_latch::check;
 use git_latch::error::{Code, Result};
 use git_latch::judge::Violation;
 use git_latch::latch::Latch;
+use git_latch::path::Here;
 use git_latch::report::Viewpoint;
 use git_latch::target::Unknown;
 
@@ -47,7 +48,11 @@ impl Arguments {
             1 => ("1 edited path".to_owned(), "would be rejected"),
             n => (format!("{n} edited paths"), "would be rejected"),
         };
-        let failure = Failure::new(first.code, format!("{these} {would}"), Some(advice(first)));
+        let failure = Failure::new(
+            first.code,
+            format!("{these} {would}"),
+            Some(advice(viewpoint.here, first)),
+        );
         Ok(Answer::with(keys, Some(failure)))
     }
 
@@ -113,7 +118,7 @@ fn line(viewpoint: &Viewpoint<'_>, violation: &Violation) -> String {
         Some(entry) => {
             let covers = entry.claim.key != git_latch::path::Key::of(&violation.path);
             let with = if covers {
-                format!(" with {}", words::path_of_entry(entry))
+                format!(" with {}", words::path_of_entry(viewpoint.here, entry))
             } else {
                 String::new()
             };
@@ -127,14 +132,14 @@ fn line(viewpoint: &Viewpoint<'_>, violation: &Violation) -> String {
     };
     format!(
         "{}{}: {what}",
-        path(&violation.path),
+        path(viewpoint.here, &violation.path),
         commit.unwrap_or_default()
     )
 }
 
 /// The next step against a violation.
-pub(super) fn advice(violation: &Violation) -> String {
-    let name = words::shell_word(&String::from_utf8_lossy(&violation.path));
+pub(super) fn advice(here: &Here, violation: &Violation) -> String {
+    let name = here.path(&violation.path);
     match (violation.code, &violation.commit) {
         (Code::Required, _) => format!("git latch lock {name}"),
         (_, None) => format!(

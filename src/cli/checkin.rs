@@ -10,6 +10,7 @@ use super::output::{GOOD, styled};
 use super::{Answer, unlock, words};
 use git_latch::error::Result;
 use git_latch::latch::{CheckedIn, Checkin};
+use git_latch::path::Here;
 use git_latch::target::Unknown;
 
 #[derive(Debug, Args)]
@@ -32,7 +33,7 @@ impl Arguments {
             message: self.message.as_deref(),
         };
         let done = latch.checkin(&checkin, &context.clock)?;
-        tell(context, &done);
+        tell(context, context.here(latch.repo()), &done);
         let me = latch.me()?;
         let viewpoint = context.viewpoint(&latch, &me);
         let mut keys = unlock::report(&viewpoint, &done.locks);
@@ -41,7 +42,7 @@ impl Arguments {
     }
 }
 
-fn tell(context: &Context, done: &CheckedIn) {
+fn tell(context: &Context, here: &Here, done: &CheckedIn) {
     if let Some(commit) = &done.commit {
         let commit = words::short(commit);
         context
@@ -54,7 +55,7 @@ fn tell(context: &Context, done: &CheckedIn) {
             .done(format!("{} to {remote}/{branch}", styled(GOOD, "pushed")));
     }
     for entry in &done.locks.unlocked {
-        let path = words::path_of_entry(entry);
+        let path = words::path_of_entry(here, entry);
         context
             .output
             .done(format!("{} {path}", styled(GOOD, "unlocked")));

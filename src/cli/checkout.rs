@@ -12,6 +12,7 @@ use git_latch::edits::Newer;
 use git_latch::error::{Code, Error, Result};
 use git_latch::latch::{Against, Latch, LockOptions};
 use git_latch::lease::Acquired;
+use git_latch::path::Here;
 use git_latch::report::Viewpoint;
 use git_latch::target::Target;
 use git_latch::time::Clock as _;
@@ -34,7 +35,7 @@ impl Arguments {
         if !self.stale_ok {
             let newer = latch.newer(&targets, Against::WhatIsKnown)?;
             if !newer.is_empty() {
-                return Ok(stale(context, &newer));
+                return Ok(stale(context, context.here(latch.repo()), &newer));
             }
         }
         let interrupt = match self.taking.wait {
@@ -56,7 +57,7 @@ impl Arguments {
             // Under the lock: from here on nobody makes a newer one.
             let newer = newer(context, &latch, &targets, &acquired)?;
             if !newer.is_empty() {
-                return Ok(stale(context, &newer));
+                return Ok(stale(context, context.here(latch.repo()), &newer));
             }
         }
         if acquired.refused.is_empty() {
@@ -102,12 +103,12 @@ fn told(context: &Context, viewpoint: &Viewpoint<'_>, acquired: &Acquired) -> An
 }
 
 /// The refusal of copies that are too old.
-fn stale(context: &Context, newer: &[Newer]) -> Answer {
+fn stale(context: &Context, here: &Here, newer: &[Newer]) -> Answer {
     let now = context.clock.now();
     let line = |newer: &Newer| {
         format!(
             "{} is newer on {}: commit {} by {}, {}",
-            path(&newer.path),
+            path(here, &newer.path),
             newer.branch,
             words::short(&newer.commit),
             newer.author,

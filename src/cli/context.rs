@@ -1,17 +1,22 @@
 //! Where a command runs: the directory, the environment, the clock, and what is told besides its result.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use git_latch::error::{Error, Result};
 use git_latch::identity::Environment;
 use git_latch::latch::Latch;
+use git_latch::path::Here;
+use git_latch::repo::Repo;
 use git_latch::report::Viewpoint;
 use git_latch::target::{Resolver, Target, Unknown};
 use git_latch::time::{Clock as _, SystemClock};
 use git_latch::view::Me;
 
 use super::Global;
+use super::exit::Failure;
 use super::output::Output;
 use super::words;
 
@@ -28,6 +33,7 @@ pub(crate) struct Context {
     pub(crate) environment: Environment,
     pub(crate) directory: PathBuf,
     pub(crate) clock: SystemClock,
+    here: OnceLock<Here>,
 }
 
 impl Context {
@@ -53,6 +59,7 @@ impl Context {
             },
             directory,
             clock: SystemClock,
+            here: OnceLock::new(),
         })
     }
 
@@ -60,7 +67,32 @@ impl Context {
     pub(crate) fn open(&self) -> Result<Latch> {
         let latch = Latch::from_environment(&self.directory, &self.environment)?;
         latch.mend_link();
+        // Known from now on also to who tells of a failure.
+        self.here(latch.repo());
         Ok(latch)
+    }
+
+    /// Where the user stands in a repository: what is told is called from there.
+    pub(crate) fn here(&self, repo: &Repo) -> &Here {
+        self.here.get_or_init(|| match repo.root() {
+            Ok(root) if self.directory.starts_with(root) => Here::of(root, &self.directory),
+            Ok(root) => match self.directory.canonicalize() {
+                Ok(directory) => Here::of(root, &directory),
+                Err(_) => Here::default(),
+            },
+            Err(_) => Here::default(),
+        })
+    }
+
+    /// Says where the user of a hook stands: git runs hooks at the top of the tree, and names that directory to them.
+    pub(crate) fn stand_in(&self, prefix: &OsStr) {
+        // Set once only: before anything is told.
+        drop(self.here.set(Here::within(prefix.as_encoded_bytes())));
+    }
+
+    /// What an error says, where the user stands.
+    pub(crate) fn failure(&self, error: &Error) -> Failure {
+        Failure::of(error, self.here.get().unwrap_or(Here::root()))
     }
 
     /// Says what the user should know and did not ask for: that this tree was copied, which leases are lost.
@@ -109,8 +141,11 @@ impl Context {
 
     /// Says what goes wrong while something goes on.
     pub(crate) fn tell_problem(&self, problem: &Error) {
-        self.output.note(words::said(problem));
-        if let Some(hint) = problem.hint() {
+        let failure = self.failure(problem);
+        let causes = failure.causes.first().map(|cause| format!(": {cause}"));
+        self.output
+            .note(failure.message + &causes.unwrap_or_default());
+        if let Some(hint) = failure.hint {
             self.output.hint(hint);
         }
     }
@@ -140,11 +175,12 @@ impl Context {
     }
 
     /// Who asks, when.
-    pub(crate) fn viewpoint<'a>(&self, latch: &'a Latch, me: &'a Me) -> Viewpoint<'a> {
+    pub(crate) fn viewpoint<'a>(&'a self, latch: &'a Latch, me: &'a Me) -> Viewpoint<'a> {
         Viewpoint {
             me,
             now: self.clock.now(),
             terms: latch.terms(),
+            here: self.here(latch.repo()),
         }
     }
 

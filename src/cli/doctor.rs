@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::context::Context;
 use super::exit::{self, Failure};
-use super::output::{ALERT, GOOD, dim, styled};
+use super::output::{self, ALERT, GOOD, dim, styled};
 use super::{Answer, words};
 use git_latch::error::{Code, Error, Result};
 use git_latch::hooks::{Hooks, State};
@@ -142,14 +142,12 @@ fn look(context: &Context, latch: &Latch, checks: &mut Vec<Check>) {
 
 fn policy_check(latch: &Latch) -> Check {
     match &latch.policy().source {
-        Some(path) if path.ends_with(policy::FILE) => {
-            Check::right("policy", path.display().to_string())
-        }
+        Some(path) if path.ends_with(policy::FILE) => Check::right("policy", output::file(path)),
         Some(path) => Check::right(
             "policy",
             format!(
                 "{}, the last one seen; this branch has none",
-                path.display()
+                output::file(path)
             ),
         ),
         None => Check::right("policy", "none: the defaults are in force"),
@@ -162,7 +160,7 @@ fn store_check(latch: &Latch) -> Check {
         return Check::right("locks", "none yet");
     }
     match store.is_usable() {
-        Ok(()) => Check::right("locks", store.locks().display().to_string()),
+        Ok(()) => Check::right("locks", output::file(&store.locks())),
         Err(error) => Check::failed("locks", &error),
     }
 }
@@ -213,10 +211,7 @@ fn hook_checks(latch: &Latch, mend: &str, checks: &mut Vec<Check>) {
         checks.push(Check::wrong("hooks", Code::BadUsage, problem, mend));
     }
     if checks.len() == before {
-        checks.push(Check::right(
-            "hooks",
-            hooks.directory().display().to_string(),
-        ));
+        checks.push(Check::right("hooks", output::file(hooks.directory())));
     }
 }
 
@@ -274,6 +269,7 @@ fn problem_with(hooks: &Hooks, name: &str, state: State) -> Option<String> {
 }
 
 fn lock_checks(context: &Context, latch: &Latch, checks: &mut Vec<Check>) {
+    let here = context.here(latch.repo());
     let view = match latch.view(&Scope::All, &context.clock) {
         Ok(view) => view,
         Err(error) => return checks.push(Check::failed("locks", &error)),
@@ -282,9 +278,9 @@ fn lock_checks(context: &Context, latch: &Latch, checks: &mut Vec<Check>) {
         if entry.lock().is_none() {
             let mend = format!(
                 "if nobody is at work on it: git latch unlock --force {}",
-                words::shell_word(&entry.shown_path())
+                here.named(entry.path(), entry.claim.kind)
             );
-            let path = words::path_of_entry(entry);
+            let path = words::path_of_entry(here, entry);
             checks.push(Check::wrong(
                 "locks",
                 Code::Io,
@@ -293,7 +289,7 @@ fn lock_checks(context: &Context, latch: &Latch, checks: &mut Vec<Check>) {
             ));
         }
         if let Some(ahead) = entry.clock_difference(view.now, latch.terms()) {
-            let path = words::path_of_entry(entry);
+            let path = words::path_of_entry(here, entry);
             let detail = format!(
                 "the clock of {path}'s holder is {} s ahead of this one",
                 ahead.num_seconds()

@@ -174,8 +174,8 @@ fn style_of(happening: Happening) -> anstyle::Style {
 /// What happened, without the word for it.
 fn sentence(viewpoint: &Viewpoint<'_>, event: &Event) -> String {
     let path = match event.happening {
-        Happening::Edited => output::path(event.path.as_bytes()),
-        _ => words::path_of_entry(&event.lock),
+        Happening::Edited => output::path(viewpoint.here, event.path.as_bytes()),
+        _ => words::path_of_entry(viewpoint.here, &event.lock),
     };
     let holder = words::holder(viewpoint, &event.lock);
     let terms = || words::until_and_why(viewpoint, &event.lock);

@@ -3,6 +3,7 @@
 use std::process::{ExitCode, ExitStatus};
 
 use git_latch::error::{Code, Error};
+use git_latch::path::Here;
 use serde::Serialize;
 
 /// `run`: ended because the lease was lost.
@@ -53,20 +54,19 @@ impl Failure {
         }
     }
 
-    /// The same with another exit code: the largest of several, or one of `run`'s own.
-    pub(crate) fn with_exit(self, exit: u8) -> Self {
-        Failure { exit, ..self }
-    }
-}
-
-impl From<&Error> for Failure {
-    fn from(error: &Error) -> Self {
+    /// What an error of the library says where somebody stands.
+    pub(crate) fn of(error: &Error, here: &Here) -> Self {
         let first = std::error::Error::source(error);
         let causes = std::iter::successors(first, |e| e.source());
         Failure {
             causes: causes.map(ToString::to_string).collect(),
-            ..Failure::new(error.code(), error.to_string(), error.hint())
+            ..Failure::new(error.code(), error.told(here), error.advice(here))
         }
+    }
+
+    /// The same with another exit code: the largest of several, or one of `run`'s own.
+    pub(crate) fn with_exit(self, exit: u8) -> Self {
+        Failure { exit, ..self }
     }
 }
 

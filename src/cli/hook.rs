@@ -43,6 +43,9 @@ impl Arguments {
                 hint: Some("git latch init installs those that are".into()),
             });
         };
+        if let Some(prefix) = std::env::var_os("GIT_PREFIX") {
+            context.stand_in(&prefix);
+        }
         let input = hook.has_input().then(standard_input).transpose()?;
         if let Some(exit) = self.run_legacy(input.as_deref())?
             && exit != 0
@@ -61,7 +64,7 @@ impl Arguments {
             Ok(exit) => Answer::silent(exit),
             Err(error) if hook.may_reject() => unable(context, &error),
             Err(error) => {
-                super::output::failure(&Failure::from(&error));
+                super::output::failure(&context.failure(&error));
                 Answer::silent(0)
             }
         })
@@ -219,7 +222,7 @@ fn standard_input() -> Result<Vec<u8>> {
 
 /// The lock state cannot be read: the answer is no, and how to get past it.
 fn unable(context: &Context, error: &Error) -> Answer {
-    super::output::failure(&Failure::from(error));
+    super::output::failure(&context.failure(error));
     context
         .output
         .hint("to get past git-latch once: GIT_LATCH_SKIP=1 git …");
@@ -261,7 +264,7 @@ fn tell(
         context.output.note(format!("this {verb} {charge}"));
         return Ok(0);
     }
-    let hint = words_of_check::advice(first);
+    let hint = words_of_check::advice(viewpoint.here, first);
     super::output::failure(&Failure::new(
         first.code,
         format!("this {verb} {charge}"),

@@ -55,7 +55,7 @@ impl Arguments {
         }
         let output = context.output;
         let policy_file = root.join(policy::FILE);
-        let shown = words::shell_word(policy::FILE);
+        let shown = context.here(latch.repo()).path(policy::FILE.as_bytes());
         if is_new {
             output.done(format!(
                 "{} {shown}: the team's rules, all commented out",

@@ -163,7 +163,7 @@ pub(super) fn interrupted(context: &Context, latch: &Latch, acquired: &Acquired)
 
 /// What is said about a path that is held now.
 pub(super) fn line(viewpoint: &Viewpoint<'_>, taken: &Taken) -> String {
-    let path = words::path_of(&taken.lock);
+    let path = words::path_of(viewpoint.here, &taken.lock);
     let end = taken.lock.expires_at();
     let ends = match end {
         Some(at) => format!("until {} ({})", wall(at), until(end, viewpoint.now)),
@@ -186,7 +186,7 @@ pub(super) fn line(viewpoint: &Viewpoint<'_>, taken: &Taken) -> String {
                 }
                 format!(
                     "{holder}, whose lock on {} is gone",
-                    words::path_of_entry(entry)
+                    words::path_of_entry(viewpoint.here, entry)
                 )
             });
             let from: Vec<String> = from.collect();
@@ -216,7 +216,8 @@ pub(super) fn failure(viewpoint: &Viewpoint<'_>, refused: &[Refusal]) -> Option<
 }
 
 fn hint(viewpoint: &Viewpoint<'_>, refusal: &Refusal) -> String {
-    let path = words::shell_word(refusal.path.as_str());
+    let here = viewpoint.here;
+    let path = here.path(refusal.path.as_str().as_bytes());
     let Some(entry) = &refusal.holder else {
         return "git latch list".into();
     };
@@ -227,14 +228,14 @@ fn hint(viewpoint: &Viewpoint<'_>, refusal: &Refusal) -> String {
         }
         None => format!(
             "if nobody is at work on it: git latch unlock --force {}",
-            words::shell_word(&entry.shown_path())
+            here.named(entry.path(), entry.claim.kind)
         ),
         Some(_) if refusal.why == Why::InProgress => {
             format!("wait until it is done: git latch lock --wait {path}")
         }
         Some(lock) if mine => format!(
             "give that one back first: git latch unlock {}",
-            words::shell_word(lock.path.as_str())
+            here.named(lock.path.as_str().as_bytes(), lock.kind)
         ),
         Some(lock) if viewpoint.me.owner.is_person_of(&lock.owner) => {
             format!("it is your own lock elsewhere: git latch lock --steal {path}")

@@ -5,9 +5,9 @@ use std::ffi::OsString;
 use clap::Args;
 use serde_json::json;
 
-use super::Answer;
 use super::context::Context;
 use super::output::{Cell, ago, table};
+use super::{Answer, words};
 use git_latch::error::Result;
 use git_latch::event::{Event, Happening};
 use git_latch::path::Claim;
@@ -33,9 +33,10 @@ impl Arguments {
             let asked = shared
                 .synced_at()
                 .map_or("never".into(), |at| ago(at, context.clock.now()));
-            context
-                .output
-                .note(format!("{error}; this is what was fetched {asked}"));
+            context.output.note(format!(
+                "{}; this is what was fetched {asked}",
+                words::said(context.here(latch.repo()), &error)
+            ));
         }
         let history = latch.history()?;
         // In a bare repository there is nothing that paths would be relative to.
@@ -74,7 +75,11 @@ fn row(viewpoint: &Viewpoint<'_>, event: &Event) -> Vec<Cell> {
     vec![
         Cell::dim(ago(event.at, viewpoint.now)),
         Cell::plain(event.happening.as_str()),
-        Cell::path(event.path.as_bytes()),
+        Cell::path(
+            viewpoint
+                .here
+                .named(event.path.as_bytes(), event.lock.claim.kind),
+        ),
         Cell::plain(by.unwrap_or_default()),
         Cell::plain(from),
         Cell::dim(reason.unwrap_or_default()),

@@ -45,6 +45,7 @@ use serde_json::{Map, Value, json};
 use context::Context;
 use exit::Failure;
 use git_latch::error::{Code, Error};
+use git_latch::path::Here;
 use output::Output;
 
 /// Leases on paths, for files that git cannot merge.
@@ -245,9 +246,11 @@ pub(crate) fn main(arguments: &[OsString]) -> ExitCode {
         quiet: cli.global.quiet,
     };
     let name = name_of(arguments);
-    let answer = Context::new(&cli.global, output)
-        .and_then(|context| cli.command.run(&context))
-        .unwrap_or_else(|error| Answer::with(empty(name), Some(Failure::from(&error))));
+    let answer = match Context::new(&cli.global, output) {
+        Ok(context) => cli.command.run(&context).map_err(|e| context.failure(&e)),
+        Err(error) => Err(Failure::of(&error, Here::root())),
+    };
+    let answer = answer.unwrap_or_else(|failure| Answer::with(empty(name), Some(failure)));
     tell(output, &answer);
     exit::code(answer.exit)
 }

@@ -2,13 +2,15 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
+use std::path::Path;
 
 use anstyle::{AnsiColor, Style};
 use chrono::{DateTime, Local, TimeDelta, Utc};
 use unicode_width::UnicodeWidthStr as _;
 
 use super::exit::Failure;
-use git_latch::path::escaped;
+use git_latch::path::Here;
+use git_latch::path::here::word;
 
 /// Paths.
 pub(crate) const PATH: Style = Style::new().bold();
@@ -129,10 +131,10 @@ impl Cell {
         }
     }
 
-    /// A path as people read it.
-    pub(crate) fn path(bytes: &[u8]) -> Self {
+    /// The name of a path, as it is called where somebody stands.
+    pub(crate) fn path(name: impl Into<String>) -> Self {
         Cell {
-            text: escaped(bytes),
+            text: name.into(),
             style: PATH,
         }
     }
@@ -201,9 +203,19 @@ pub(crate) fn dim(text: &str) -> String {
     styled(DIM, text)
 }
 
-/// A path as people read it.
-pub(crate) fn path(bytes: &[u8]) -> String {
-    styled(PATH, &escaped(bytes))
+/// A path of the repository, as it is called where somebody stands.
+pub(crate) fn path(here: &Here, bytes: &[u8]) -> String {
+    name(&here.path(bytes))
+}
+
+/// The name of a path, as [`Here`] gives it.
+pub(crate) fn name(name: &str) -> String {
+    styled(PATH, name)
+}
+
+/// A file of the system, as a word for a shell.
+pub(crate) fn file(path: &Path) -> String {
+    word(path.as_os_str().as_encoded_bytes())
 }
 
 /// How long ago: "just now", "3 min ago".
@@ -268,12 +280,8 @@ mod tests {
     #[test]
     fn columns_are_aligned_by_what_is_seen() {
         let rows = vec![
-            vec![Cell::path(b"a"), Cell::plain(""), Cell::dim("x")],
-            vec![
-                Cell::path("日本".as_bytes()),
-                Cell::plain(""),
-                Cell::dim(""),
-            ],
+            vec![Cell::path("a"), Cell::plain(""), Cell::dim("x")],
+            vec![Cell::path("日本"), Cell::plain(""), Cell::dim("")],
         ];
         let text = anstream::adapter::strip_str(&table(&rows)).to_string();
         assert_eq!(text, "a     x\n日本\n");

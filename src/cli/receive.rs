@@ -2,6 +2,7 @@
 
 use git_latch::edits;
 use git_latch::error::{Code, Result};
+use git_latch::path::Here;
 use git_latch::path::escaped;
 use git_latch::receive::{Judged, Objection, Origin, Receiver};
 use git_latch::repo::Repo;
@@ -18,7 +19,7 @@ pub(super) fn run(context: &Context, input: &[u8]) -> u8 {
         Ok(exit) => exit,
         // What cannot be judged is refused.
         Err(error) => {
-            output::failure(&Failure::from(&error));
+            output::failure(&Failure::of(&error, Here::root()));
             last_line(error.code(), ".");
             exit::of(error.code())
         }
@@ -38,7 +39,7 @@ fn tell(context: &Context, receiver: &Receiver, judged: &Judged) -> u8 {
     let mut exit = 0;
     if let Some(first) = judged.objections.first() {
         let lines = words::first_lines(&judged.objections, |objection| {
-            let path = output::path(objection.path.as_bytes());
+            let path = output::path(Here::root(), objection.path.as_bytes());
             format!("{path}: {}", objection.problem)
         });
         output::failure(&Failure::new(
@@ -54,6 +55,7 @@ fn tell(context: &Context, receiver: &Receiver, judged: &Judged) -> u8 {
             me: &me,
             now: context.clock.now(),
             terms: &receiver.policy().terms,
+            here: Here::root(),
         };
         output::failure(&Failure::new(
             first.code,
@@ -61,7 +63,7 @@ fn tell(context: &Context, receiver: &Receiver, judged: &Judged) -> u8 {
                 "this push {}",
                 check::charge(&viewpoint, &judged.violations)
             ),
-            Some(check::advice(first)),
+            Some(check::advice(Here::root(), first)),
         ));
         exit = exit.max(exit::of(first.code));
     }

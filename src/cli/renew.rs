@@ -47,7 +47,7 @@ impl Arguments {
             let line = format!(
                 "{} {} {ends}",
                 styled(GOOD, "renewed"),
-                words::path_of(lock)
+                words::path_of(viewpoint.here, lock)
             );
             context.output.done(line);
         }
@@ -91,7 +91,7 @@ fn failure(viewpoint: &Viewpoint<'_>, answer: &Prolonged, losses: &[Loss]) -> Op
         return words::refused(viewpoint, &answer.refused, |refusal| {
             format!(
                 "git latch lock {}",
-                words::shell_word(refusal.path.as_str())
+                viewpoint.here.path(refusal.path.as_str().as_bytes())
             )
         });
     };
@@ -103,17 +103,20 @@ fn failure(viewpoint: &Viewpoint<'_>, answer: &Prolonged, losses: &[Loss]) -> Op
                 (Some(loss), _) => words::loss(viewpoint, loss),
                 (None, Some(by)) => format!(
                     "{} is not yours any more; now it is locked by {}",
-                    path(lost.as_str().as_bytes()),
+                    path(viewpoint.here, lost.as_str().as_bytes()),
                     words::holder(viewpoint, by)
                 ),
-                (None, None) => format!("{} is not yours any more", path(lost.as_str().as_bytes())),
+                (None, None) => format!(
+                    "{} is not yours any more",
+                    path(viewpoint.here, lost.as_str().as_bytes())
+                ),
             }
         })
         .collect();
     let message = anstream::adapter::strip_str(&lines.join("\n       ")).to_string();
     let hint = format!(
         "see what others did with it meanwhile, then: git latch lock {}",
-        words::shell_word(first.as_str())
+        viewpoint.here.path(first.as_str().as_bytes())
     );
     Some(Failure::new(Code::Lost, message, Some(hint)).with_exit(exit::of(Code::Lost)))
 }

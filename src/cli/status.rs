@@ -46,7 +46,7 @@ fn whole(context: &Context, latch: &Latch) -> Result<Answer> {
         if let Some(ahead) = entry.clock_difference(viewpoint.now, viewpoint.terms) {
             context.output.note(format!(
                 "the clock of {}'s holder is {} s ahead of this one",
-                words::path_of_entry(entry),
+                words::path_of_entry(viewpoint.here, entry),
                 ahead.num_seconds()
             ));
         }
@@ -92,7 +92,7 @@ fn show(context: &Context, viewpoint: &Viewpoint<'_>, status: &Status) {
     );
     let blocking = status.blocking.iter().map(|(file, entry)| {
         let mut row = words::row(viewpoint, entry);
-        row[0] = Cell::path(file);
+        row[0] = Cell::path(viewpoint.here.path(file));
         row
     });
     section(
@@ -132,6 +132,7 @@ fn of_paths(context: &Context, latch: &Latch, targets: &[Target]) -> Result<Answ
     let view = latch.view(&scope, &context.clock)?;
     let me = latch.reader()?;
     let viewpoint = context.viewpoint(latch, &me);
+    let here = viewpoint.here;
     let (mut mine, mut blocking, mut rows) = (Vec::new(), Vec::new(), Vec::new());
     for target in targets {
         let claim = target.claim();
@@ -141,15 +142,18 @@ fn of_paths(context: &Context, latch: &Latch, targets: &[Target]) -> Result<Answ
             .collect();
         if holders.is_empty() {
             rows.push(vec![
-                Cell::path(target.path.as_str().as_bytes()),
+                Cell::path(here.named(target.path.as_str().as_bytes(), target.kind)),
                 Cell::dim("not locked"),
             ]);
         }
         for entry in holders {
             let mut row = words::row(&viewpoint, entry);
             if entry.claim.key != claim.key {
-                let over = format!("by the lock on {}", entry.shown_path());
-                row[0] = Cell::path(target.path.as_str().as_bytes());
+                let over = format!(
+                    "by the lock on {}",
+                    here.named(entry.path(), entry.claim.kind)
+                );
+                row[0] = Cell::path(here.named(target.path.as_str().as_bytes(), target.kind));
                 row.push(Cell::dim(over));
             }
             rows.push(row);

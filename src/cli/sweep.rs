@@ -24,7 +24,7 @@ impl Arguments {
                 Some(lock) => format!("the expired lock of {}", lock.owner),
                 None => "an unreadable lock that has expired".into(),
             };
-            let path = words::path_of_entry(entry);
+            let path = words::path_of_entry(viewpoint.here, entry);
             context.output.done(format!("removed {whose} on {path}"));
         }
         if swept.is_empty() {

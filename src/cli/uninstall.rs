@@ -45,7 +45,7 @@ impl Arguments {
             let viewpoint = context.viewpoint(&latch, &me);
             let message = format!(
                 "there are locks: {} is held by {}",
-                words::path_of_entry(entry),
+                words::path_of_entry(viewpoint.here, entry),
                 words::holder(&viewpoint, entry)
             );
             let message = anstream::adapter::strip_str(&message).to_string();
@@ -68,10 +68,9 @@ impl Arguments {
             styled(GOOD, "uninstalled:")
         ));
         if root.join(policy::FILE).exists() {
+            let shown = context.here(latch.repo()).path(policy::FILE.as_bytes());
             context.output.note(format!(
-                "{} stays: it is the team's; git rm {} removes it",
-                policy::FILE,
-                policy::FILE
+                "{shown} stays: it is the team's; git rm {shown} removes it"
             ));
         }
         Ok(Answer::done(json!({ "hooks": report(&hooks) })))

@@ -48,7 +48,7 @@ impl Arguments {
         context.tell_news(&latch)?;
         let viewpoint = context.viewpoint(&latch, &me);
         for entry in &answer.unlocked {
-            let path = words::path_of_entry(entry);
+            let path = words::path_of_entry(viewpoint.here, entry);
             let from = if me.has(entry) {
                 String::new()
             } else {
@@ -120,7 +120,8 @@ fn is_pattern(context: &Context, argument: &OsString) -> bool {
 }
 
 fn hint(viewpoint: &Viewpoint<'_>, refusal: &Refusal) -> String {
-    let path = words::shell_word(refusal.path.as_str());
+    let here = viewpoint.here;
+    let path = here.path(refusal.path.as_str().as_bytes());
     let lock = refusal.holder.as_ref().and_then(|entry| entry.lock());
     match refusal.code {
         Code::Unpushed if refusal.why == Why::Unpushed => {
@@ -133,7 +134,8 @@ fn hint(viewpoint: &Viewpoint<'_>, refusal: &Refusal) -> String {
         Code::Lost => format!("git latch lock {path}"),
         Code::NotHeld if lock.is_some() => format!(
             "git latch unlock {}",
-            words::shell_word(lock.map_or("", |l| l.path.as_str()))
+            lock.map_or_else(String::new, |l| here
+                .named(l.path.as_str().as_bytes(), l.kind))
         ),
         Code::NotHeld => "`git latch list --mine` shows what is yours".into(),
         Code::Forbidden => "the policy's `[force] who` says who may; ask one of them".into(),

@@ -1,41 +1,28 @@
 //! How locks, refusals and losses are told to people.
 
-use std::borrow::Cow;
-
 use git_latch::error::{Code, Error};
 use git_latch::held::{Cause, Loss};
 use git_latch::lease::{Refusal, Why};
 use git_latch::lock::Lock;
-use git_latch::path::{Kind, escaped};
+use git_latch::path::{Here, here};
 use git_latch::report::Viewpoint;
 use git_latch::store::shared::ClockDifference;
 use git_latch::view::{Content, Entry};
 
 use super::exit::{self, Failure};
-use super::output::{Cell, ago, path, until, wall};
+use super::output::{self, Cell, ago, path, until, wall};
 
 /// How many paths a refusal lists before it only counts.
 pub(crate) const LISTED: usize = 20;
 
 /// A lock's path, a directory's with a slash.
-pub(crate) fn path_of(lock: &Lock) -> String {
-    path(named(lock.path.as_str(), lock.kind).as_bytes())
-}
-
-fn named(text: &str, kind: Kind) -> Cow<'_, str> {
-    if kind == Kind::Directory && text != "." {
-        Cow::Owned(format!("{text}/"))
-    } else {
-        Cow::Borrowed(text)
-    }
+pub(crate) fn path_of(here: &Here, lock: &Lock) -> String {
+    output::name(&here.named(lock.path.as_str().as_bytes(), lock.kind))
 }
 
 /// An entry's path.
-pub(crate) fn path_of_entry(entry: &Entry) -> String {
-    match entry.lock() {
-        Some(lock) => path_of(lock),
-        None => path(named(&entry.shown_path(), entry.claim.kind).as_bytes()),
-    }
+pub(crate) fn path_of_entry(here: &Here, entry: &Entry) -> String {
+    output::name(&here.named(entry.path(), entry.claim.kind))
 }
 
 /// Whose lock it is: "you", "Ada <ada@example.com> on ws-12".
@@ -96,20 +83,15 @@ pub(crate) fn until_and_why(viewpoint: &Viewpoint<'_>, entry: &Entry) -> String 
 /// A row of a table of locks: path, holder, since, until, reason.
 pub(crate) fn row(viewpoint: &Viewpoint<'_>, entry: &Entry) -> Vec<Cell> {
     let end = entry.ends_at(viewpoint.now, viewpoint.terms);
-    let (name, since, reason) = match &entry.content {
+    let (since, reason) = match &entry.content {
         Content::Lock { lock, .. } => (
-            Cell::path(named(lock.path.as_str(), lock.kind).as_bytes()),
             ago(lock.acquired_at, viewpoint.now),
             lock.reason.as_ref().map(|r| format!("\"{r}\"")),
         ),
-        Content::Unreadable { problem } => (
-            Cell::path(named(&entry.shown_path(), entry.claim.kind).as_bytes()),
-            String::new(),
-            Some(format!("unreadable: {problem}")),
-        ),
+        Content::Unreadable { problem } => (String::new(), Some(format!("unreadable: {problem}"))),
     };
     vec![
-        name,
+        Cell::path(viewpoint.here.named(entry.path(), entry.claim.kind)),
         Cell::plain(holder(viewpoint, entry)),
         Cell::dim(since),
         Cell::plain(format!("ends {}", until(end, viewpoint.now))),
@@ -119,7 +101,7 @@ pub(crate) fn row(viewpoint: &Viewpoint<'_>, entry: &Entry) -> Vec<Cell> {
 
 /// What one refusal says: who, why, since, until.
 pub(crate) fn refusal(viewpoint: &Viewpoint<'_>, refusal: &Refusal) -> String {
-    let name = path(refusal.path.as_str().as_bytes());
+    let name = path(viewpoint.here, refusal.path.as_str().as_bytes());
     let Some(entry) = &refusal.holder else {
         return match refusal.code {
             Code::Lost => format!("{name} was yours, but the lock is lost"),
@@ -135,7 +117,7 @@ pub(crate) fn refusal(viewpoint: &Viewpoint<'_>, refusal: &Refusal) -> String {
         Code::Lost => format!("{name} was yours; now it is locked by {holder}, {terms}"),
         Code::NotHeld if viewpoint.me.has(entry) => format!(
             "{name} has no lock of its own; your lock on {} covers it",
-            path_of_entry(entry)
+            path_of_entry(viewpoint.here, entry)
         ),
         Code::NotHeld => format!("{name} is not locked by you but by {holder}, {terms}"),
         Code::Forbidden => {
@@ -147,15 +129,15 @@ pub(crate) fn refusal(viewpoint: &Viewpoint<'_>, refusal: &Refusal) -> String {
         _ if entry.lock().is_none() => format!("{name} is blocked by an unreadable lock: {terms}"),
         _ => format!(
             "{} by {holder}, {terms}",
-            which_is_locked(refusal, entry, &name)
+            which_is_locked(viewpoint.here, refusal, entry, &name)
         ),
     }
 }
 
 /// The path itself, what it lies in, or what lies in it is locked.
-fn which_is_locked(refusal: &Refusal, entry: &Entry, name: &str) -> String {
+fn which_is_locked(here: &Here, refusal: &Refusal, entry: &Entry, name: &str) -> String {
     let key = refusal.path.key();
-    let other = path_of_entry(entry);
+    let other = path_of_entry(here, entry);
     if entry.claim.key == key {
         format!("{name} is locked")
     } else if entry.claim.key.is_above(&key) {
@@ -206,7 +188,7 @@ pub(crate) fn plain(text: &str) -> String {
 
 /// What became of a lease that was mine.
 pub(crate) fn loss(viewpoint: &Viewpoint<'_>, loss: &Loss) -> String {
-    let name = path(loss.path.as_bytes());
+    let name = path(viewpoint.here, loss.path.as_bytes());
     let when = ago(loss.at, viewpoint.now);
     let by = loss.by.as_ref().and_then(|entry| {
         let reason = entry.lock()?.reason.as_ref();
@@ -240,10 +222,10 @@ pub(crate) fn locks(count: usize) -> String {
 }
 
 /// What went wrong, with its cause.
-pub(crate) fn said(error: &Error) -> String {
+pub(crate) fn said(here: &Here, error: &Error) -> String {
     let first = std::error::Error::source(error);
     let cause = first.map(|cause| format!(": {cause}")).unwrap_or_default();
-    format!("{error}{cause}")
+    format!("{}{cause}", error.told(here))
 }
 
 /// How changes are noticed, where that has changed: by looking, for want of events, or by events again.
@@ -265,12 +247,7 @@ pub(crate) fn clocks(off: &ClockDifference) -> String {
     )
 }
 
-/// A path as an argument that can be copied into a shell.
+/// A name, which is no path, as an argument that can be copied into a shell.
 pub(crate) fn shell_word(text: &str) -> String {
-    let is_plain = |c: char| c.is_alphanumeric() || "/._-+=:@%,".contains(c);
-    if !text.is_empty() && text.chars().all(is_plain) {
-        text.to_owned()
-    } else {
-        format!("'{}'", escaped(text.as_bytes()).replace('\'', "'\\''"))
-    }
+    here::argument(text.as_bytes())
 }

@@ -88,13 +88,9 @@ impl Latch {
     fn move_own_locks(&self, shared: &SharedStore, me: &Me, clock: &dyn Clock) -> Result<()> {
         let before = self.local.view(&Scope::All, clock)?;
         if let Some(entry) = before.live().find(|e| !me.has(e)) {
-            return Err(Error::Unsupported {
-                problem: format!(
-                    "locks are to be shared through `{}`, but `{}` is still locked by somebody else on this machine alone",
-                    shared.remote(),
-                    entry.shown_path()
-                ),
-                hint: Some("wait until it is given back: git latch list".into()),
+            return Err(Error::HeldHere {
+                path: entry.shown_path(),
+                remote: shared.remote().to_owned(),
             });
         }
         let mine: Vec<_> = before.live().filter_map(Entry::lock).cloned().collect();
@@ -139,13 +135,10 @@ fn move_to(
         Ok((moved.collect(), Verdict::Yes, None))
     })?;
     match rival {
-            None => Ok(()),
-            Some(path) => Err(Error::Unsupported {
-                problem: format!(
-                    "your lock on `{path}` cannot move to `{}`: somebody has it there",
-                    shared.remote()
-                ),
-                hint: Some("give it back first: git latch unlock --force, with `[share] remote` out of the policy".into()),
-            }),
-        }
+        None => Ok(()),
+        Some(path) => Err(Error::HeldThere {
+            path,
+            remote: shared.remote().to_owned(),
+        }),
+    }
 }

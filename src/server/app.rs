@@ -19,6 +19,7 @@ use super::safety;
 use super::users::Role;
 use crate::error::{Code, Error};
 use crate::lock::{Lock, Owner};
+use crate::path::Here;
 use crate::report::Viewpoint;
 use crate::served::{Served, me};
 use crate::time::{Clock as _, SystemClock};
@@ -69,7 +70,12 @@ pub(crate) struct Visit {
 /// How somebody sees locks at this moment.
 pub(crate) fn viewpoint<'a>(me: &'a Me, terms: &'a Terms) -> Viewpoint<'a> {
     let now = SystemClock.now();
-    Viewpoint { me, now, terms }
+    Viewpoint {
+        me,
+        now,
+        terms,
+        here: Here::root(),
+    }
 }
 
 impl Visit {

@@ -6,6 +6,7 @@ use axum::body::Bytes;
 
 use crate::event::Event;
 use crate::lock::{Lock, Owner};
+use crate::path::Here;
 use crate::report::Viewpoint;
 use crate::served::{Told, me};
 use crate::time::{Clock as _, SystemClock};
@@ -71,6 +72,7 @@ fn written(told: &Told, events: &[Event], reader: &Me) -> Bytes {
         me: reader,
         now: SystemClock.now(),
         terms: &told.terms,
+        here: Here::root(),
     };
     let mut text = Vec::with_capacity(events.len() * 640);
     for (n, event) in events.iter().enumerate() {

@@ -122,6 +122,7 @@ fn report<T: serde::Serialize>(make: impl FnOnce(Viewpoint<'_>) -> T) -> Value {
         me: &me,
         now: now(),
         terms: &TERMS,
+        here: crate::path::Here::root(),
     }))
 }
 

@@ -158,10 +158,10 @@ fn names_of_any_bytes_are_found() {
     ada.git(&["add", "."]);
     let run = ada.try_git(&commit(&[])).ended(1);
     for shown in [
-        "scenes/a b:",
-        "scenes/\"q\":",
-        "scenes/new\\nline:",
-        "scenes/latin\\351:",
+        "'scenes/a b':",
+        "'scenes/\"q\"':",
+        "$'scenes/new\\nline':",
+        "$'scenes/latin\\351':",
         "scenes/e\u{301}:",
     ] {
         assert!(run.stderr.contains(shown), "{shown}: {run:?}");

@@ -51,6 +51,7 @@ mod serve_upkeep;
 #[cfg(feature = "server")]
 mod serve_users;
 mod shared;
+mod standpoint;
 mod status;
 mod support;
 mod sweep;

@@ -87,7 +87,7 @@ fn turning_it_on_moves_my_locks_and_refuses_while_others_hold_some() {
     carol.ok(&["lock", "notes.txt"]);
     late.latch(&["init", "--remote", "origin"])
         .ended(2)
-        .said("`notes.txt` is still locked by somebody else on this machine alone");
+        .said("notes.txt is still locked by somebody else on this machine alone");
     carol.ok(&["--as", "carol@example.com", "list"]);
     std::fs::remove_file(late.path.join(".latch.toml")).unwrap();
     carol.ok(&["unlock", "notes.txt"]);

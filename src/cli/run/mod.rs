@@ -101,7 +101,7 @@ impl Arguments {
         match kept {
             Err(error) if exit == 0 => Err(error),
             Err(error) => {
-                super::output::failure(&Failure::from(&error));
+                super::output::failure(&Failure::of(&error, context.here(latch.repo())));
                 Ok(Answer::silent(exit))
             }
             Ok(((), lost)) => Ok(Answer::silent(self.exit_after(exit, &lost))),
@@ -158,7 +158,7 @@ fn environment(acquired: &Acquired) -> [(&'static str, String); 2] {
 }
 
 fn tell_loss(context: &Context, latch: &Latch, lost: &LostLease) {
-    let name = path(lost.path.as_str().as_bytes());
+    let name = path(context.here(latch.repo()), lost.path.as_str().as_bytes());
     let by = match (&lost.by, latch.reader()) {
         (Some(entry), Ok(me)) => {
             let holder = words::holder(&context.viewpoint(latch, &me), entry);

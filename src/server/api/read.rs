@@ -11,6 +11,7 @@ use super::super::problem::Problem;
 use super::refusals::{ParameterRefusals, Refusals};
 use super::schema;
 use super::{Asked, Named, begun, cursor_of, key_of, limit, path};
+use crate::path::Here;
 use crate::report::Viewpoint;
 use crate::served::Query;
 use crate::time::{Clock as _, SystemClock, rfc3339};
@@ -119,6 +120,7 @@ pub(crate) async fn list(
             me: &me,
             now,
             terms: &terms,
+            here: Here::root(),
         };
         let locks: Vec<_> = listed
             .entries

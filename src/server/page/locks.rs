@@ -9,6 +9,7 @@ use super::layout::kind_icon;
 use super::words::{self, Badge, Whose, visible};
 use super::{RepositoryPage, links};
 use crate::lock::{Lock, Owner};
+use crate::path::Here;
 use crate::report::Viewpoint;
 use crate::server::users::Role;
 use crate::view::{Content, Entry, Me};
@@ -20,6 +21,7 @@ pub(super) fn table(page: &RepositoryPage<'_>) -> Markup {
         me: &me,
         now: page.now,
         terms: page.terms,
+        here: Here::root(),
     };
     html! {
         div #locks-region role="region" aria-labelledby="locks-caption" tabindex="0" {
