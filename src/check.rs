@@ -11,7 +11,7 @@ use crate::held::{Held, HeldFile};
 use crate::identity::Environment;
 use crate::judge::{self, Answerable, Violation};
 use crate::latch::Latch;
-use crate::lock::Lock;
+use crate::lock::{Lock, is_or_below};
 use crate::lockable;
 use crate::path::Key;
 use crate::policy::Policy;
@@ -51,7 +51,8 @@ pub fn is_quiet(repo: &Repo, environment: &Environment, clock: &dyn Clock) -> Re
         return Ok(false);
     };
     let is_mine = |lock: &Lock| {
-        lock.owner.id == owner && lock.owner.workspace.as_deref() == Some(workspace.as_str())
+        is_or_below(&lock.owner.id, &owner)
+            && lock.owner.workspace.as_deref() == Some(workspace.as_str())
     };
     let lives = |held: &Held| live.iter().flatten().any(|lock| lock.lease == held.lease);
     Ok(live.iter().all(|lock| lock.is_some_and(is_mine)) && held.iter().all(lives))

@@ -43,6 +43,17 @@ impl Config {
         Ok(Config { values })
     }
 
+    /// A configuration of these values.
+    #[cfg(test)]
+    pub(crate) fn of(values: &[(&str, &str)]) -> Self {
+        let values = values
+            .iter()
+            .map(|(key, value)| ((*key).into(), (*value).into()));
+        Config {
+            values: values.collect(),
+        }
+    }
+
     /// The value of a key, written in lower case; empty ones count as absent.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&str> {

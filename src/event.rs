@@ -5,7 +5,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::lock::Owner;
+use crate::lock::{Owner, is_same_id};
 use crate::view::{Content, Entry};
 
 /// What happened.
@@ -77,7 +77,7 @@ impl Happening {
 }
 
 fn is_same(a: &Owner, b: &Owner) -> bool {
-    (&a.id, &a.workspace) == (&b.id, &b.workspace)
+    is_same_id(&a.id, &b.id) && a.workspace == b.workspace
 }
 
 /// One thing that happened to one lock.

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::guard::Guard;
 use crate::lease::rival;
-use crate::lock::{LeaseId, Lock};
+use crate::lock::{LeaseId, Lock, id_key, is_same_id};
 use crate::path::{Claim, Key, Kind, RepoPath};
 use crate::store::{Sharing, files};
 use crate::time::rfc3339;
@@ -74,7 +74,8 @@ impl Held {
     /// Whether I took it, here. Several owners may work in one tree: two agents, say.
     #[must_use]
     pub fn is_of(&self, me: &Me) -> bool {
-        self.owner == me.owner.id && Some(&self.workspace) == me.owner.workspace.as_ref()
+        is_same_id(&self.owner, &me.owner.id)
+            && Some(&self.workspace) == me.owner.workspace.as_ref()
     }
 
     /// Whether a third of its life is over.
@@ -322,9 +323,13 @@ fn latest(all: Vec<Held>) -> Vec<Held> {
         .into_iter()
         .rev()
         .filter(|h| {
-            let known = h
-                .claim()
-                .map(|claim| (claim.key, h.owner.clone(), h.workspace.clone()));
+            let known = h.claim().map(|claim| {
+                (
+                    claim.key,
+                    id_key(&h.owner).into_owned(),
+                    h.workspace.clone(),
+                )
+            });
             known.is_some_and(|known| seen.insert(known))
         })
         .collect();
@@ -363,14 +368,14 @@ fn fate(held: &Held, view: &View, me: &Me) -> Fate {
     // Taken over by oneself, in no workspace, as over HTTP: it is not lost.
     let is_mine_everywhere = |e: &&Entry| {
         e.claim == claim
-            && me.has(e)
+            && me.holds(e)
             && e.lock().is_some_and(|lock| lock.owner.workspace.is_none())
             && view.standing(e) == Standing::Live
     };
     if own.is_none() && view.covering(&claim.key).any(|e| is_mine_everywhere(&e)) {
         return Fate::Never;
     }
-    let by = rival(view, me, &claim).cloned();
+    let by = rival(view, &me.owner, &claim).cloned();
     let parse = |text: &String| {
         DateTime::parse_from_rfc3339(text)
             .ok()

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::lock::{Owner, check_word};
+use crate::lock::{Owner, check_word, is_same_id};
 
 /// Where a person's own files lie, as the environment says.
 #[derive(Clone, Debug, Default)]
@@ -82,7 +82,8 @@ impl Environment {
     }
 }
 
-/// The owner that my locks get: `--as`, `GIT_LATCH_OWNER`, `latch.owner`, else `user.email`; an agent's name appended.
+/// The owner that my locks get: `--as`, `GIT_LATCH_OWNER`, `latch.owner`, else `user.email` as git spells it; an agent's
+/// name appended. Blanks around an id never count.
 ///
 /// # Errors
 /// [`Error::NoIdentity`], or [`Error::BadUsage`] for an id that no lock file could hold.
@@ -91,27 +92,25 @@ pub fn owner(
     config: &Config,
     workspace: Option<String>,
 ) -> Result<Owner> {
-    let configured = config
-        .get("latch.owner")
-        .or(config.get("user.email"))
-        .map(str::to_owned);
-    let person = environment
-        .as_id
-        .clone()
-        .or(environment.owner.clone())
-        .or(configured)
-        .ok_or(Error::NoIdentity)?;
+    let mail = config.get("user.email").map(as_git_spells);
+    let mail = mail.filter(|mail| !mail.is_empty());
+    let given = [
+        environment.as_id.as_deref(),
+        environment.owner.as_deref(),
+        config.get("latch.owner"),
+    ];
+    let given = given.into_iter().flatten().next().map(str::trim);
+    let person = given.or(mail).ok_or(Error::NoIdentity)?;
+    let is_gits = mail.is_some_and(|mail| is_same_id(mail, person));
     let name = match (&environment.author_name, config.get("user.name")) {
-        (Some(name), _) => name.clone(),
-        (None, Some(name)) if config.get("user.email") == Some(&person) => name.to_owned(),
-        _ => person.clone(),
+        (Some(name), _) => as_git_spells(name),
+        (None, Some(name)) if is_gits => as_git_spells(name),
+        _ => person,
     };
+    check_id("the owner's id", person)?;
     let id = match &environment.agent {
-        Some(agent) => {
-            check_id("GIT_LATCH_AGENT", agent)?;
-            format!("{person}/{agent}")
-        }
-        None => person,
+        Some(agent) => format!("{person}/{}", checked_agent(agent)?),
+        None => person.to_owned(),
     };
     check_id("the owner's id", &id)?;
     let printable = |text: &str| {
@@ -122,18 +121,35 @@ pub fn owner(
     };
     Ok(Owner {
         id,
-        name: printable(&name),
+        name: printable(name),
         host: printable(&environment.host),
         workspace,
     })
 }
 
+/// A name or mail address as it gets into git's commits: without the blanks and signs that git takes away around it
+/// (`ident.c` calls them crud). Older versions take a full stop away as well.
+fn as_git_spells(text: &str) -> &str {
+    text.trim_matches(|c: char| c <= ' ' || ",:;<>\"\\'".contains(c))
+}
+
+/// An agent's name, whose parts by `/` are agents of agents: an empty part would be somebody below who is nobody.
+fn checked_agent(agent: &str) -> Result<&str> {
+    let agent = agent.trim();
+    check_id("GIT_LATCH_AGENT", agent)?;
+    if agent.split('/').any(str::is_empty) {
+        return Err(Error::bad_usage(
+            format!("GIT_LATCH_AGENT `{agent}` has an empty part"),
+            "a name, such as codex-1, and one of an agent's own agent as codex-1/2",
+        ));
+    }
+    Ok(agent)
+}
+
 fn check_id(what: &str, id: &str) -> Result<()> {
     let problem = match check_word(what, id) {
         Err(problem) => Some(problem),
-        Ok(()) if id.trim().is_empty() || id.trim() != id => {
-            Some(format!("{what} is empty or has blanks around it"))
-        }
+        Ok(()) if id.is_empty() => Some(format!("{what} is empty")),
         Ok(()) => None,
     };
     match problem {
@@ -142,5 +158,63 @@ fn check_id(what: &str, id: &str) -> Result<()> {
             "an id is a mail address or a name, such as ada@example.com",
         )),
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(environment: &Environment, config: &[(&str, &str)]) -> Result<(String, String)> {
+        owner(environment, &Config::of(config), None).map(|owner| (owner.id, owner.name))
+    }
+
+    fn configured(mail: &str) -> Option<(String, String)> {
+        let config = [("user.email", mail), ("user.name", " Ada, ")];
+        of(&Environment::default(), &config).ok()
+    }
+
+    #[test]
+    fn a_mail_address_is_spelled_as_git_spells_it_in_commits() {
+        for mail in [" ada@x ", "<ada@x>", "\"ada@x\"", "\tada@x;\n", "ada@x"] {
+            assert_eq!(
+                configured(mail),
+                Some(("ada@x".into(), "Ada".into())),
+                "{mail:?}"
+            );
+        }
+        assert_eq!(configured("Ada@X.").unwrap().0, "Ada@X.");
+        assert_eq!(configured(" <> "), None);
+    }
+
+    #[test]
+    fn blanks_around_an_id_do_not_count_and_case_does_not_change_the_name() {
+        let given = Environment {
+            owner: Some(" ADA@x\t".into()),
+            agent: Some(" s1/2 ".into()),
+            ..Environment::default()
+        };
+        let config = [("user.email", "ada@x"), ("user.name", "Ada")];
+        assert_eq!(
+            of(&given, &config).unwrap(),
+            ("ADA@x/s1/2".into(), "Ada".into())
+        );
+    }
+
+    #[test]
+    fn an_agent_without_a_name_is_nobody() {
+        for agent in [" ", "s1/", "/s1", "s1//2"] {
+            let environment = Environment {
+                owner: Some("ada@x".into()),
+                agent: Some(agent.into()),
+                ..Environment::default()
+            };
+            assert!(of(&environment, &[]).is_err(), "{agent:?}");
+        }
+        let blank = Environment {
+            as_id: Some("  ".into()),
+            ..Environment::default()
+        };
+        assert!(of(&blank, &[("user.email", "ada@x")]).is_err());
     }
 }

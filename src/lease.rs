@@ -219,6 +219,9 @@ pub struct Acquired {
 
 /// Takes paths: free or expired → take; mine → renew; another's → refuse, or replace by [`Steal::Yes`].
 ///
+/// What an agent below me holds is another's here, though I own it otherwise: while it works, the path has its one
+/// holder. I take it by stealing, without reason or permission, or after giving it back.
+///
 /// # Errors
 /// [`Code::BadUsage`] when another person's lock would be stolen without a reason.
 pub fn acquire(view: &View, request: &Request<'_>) -> Result<(Vec<Change>, Acquired)> {
@@ -279,7 +282,7 @@ fn acquire_one(
         match view.standing(entry) {
             Standing::Expired => over.push(entry),
             // Another process of mine is another holder, with a clock of its own: its grace counts too.
-            _ if request.me.is_in_progress(entry) => {
+            _ if request.me.holds(entry) && request.me.is_in_progress(entry) => {
                 let refusal = Refusal {
                     why: Why::InProgress,
                     ..Refusal::by(&wanted.path, Code::Held, entry)
@@ -287,10 +290,10 @@ fn acquire_one(
                 return Ok(Err(Box::new(refusal)));
             }
             // Expired for its owner: a new lease takes its place.
-            Standing::Grace if request.me.has(entry) => over.push(entry),
-            _ if request.me.has(entry) && entry.claim == claim => mine = Some(entry),
+            Standing::Grace if request.me.holds(entry) => over.push(entry),
+            _ if request.me.holds(entry) && entry.claim == claim => mine = Some(entry),
             // My own may nest; a file and a directory of one key may not.
-            _ if request.me.has(entry) && entry.claim.key != claim.key => {}
+            _ if request.me.holds(entry) && entry.claim.key != claim.key => {}
             _ => in_the_way.push(entry),
         }
     }
@@ -340,7 +343,7 @@ fn refuse(
             // Nobody can tell whom it would be stolen from: `unlock --force` is the deliberate step.
             return Ok(Some(Refusal::by(path, Code::Held, entry)));
         };
-        if request.steal == Steal::No || request.me.owns(lock) {
+        if request.steal == Steal::No || request.me.holds(entry) {
             return Ok(Some(Refusal::by(path, Code::Held, entry)));
         }
         if request.me.owner.is_person_of(&lock.owner) {

@@ -4,11 +4,15 @@
 //! that is *unreadable*, and an unreadable lock still blocks.
 
 mod canonical;
+mod owner;
 
 use std::fmt::{self, Write as _};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
+
+pub(crate) use owner::show_person;
+pub use owner::{Owner, id_key, is_or_below, is_same_id};
 
 use crate::path::{Claim, Kind, RepoPath};
 use crate::time::{Length, Ttl, rfc3339};
@@ -66,50 +70,6 @@ impl fmt::Display for LeaseId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
-}
-
-/// Who holds a lock: a person or agent, in one workspace or (without it) everywhere.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Owner {
-    /// The person, or an agent of theirs: `ada@example.com/agent-7`.
-    pub id: String,
-    /// What people are shown.
-    pub name: String,
-    /// The machine's name.
-    pub host: String,
-    /// The workspace, 16 hexadecimal digits.
-    #[serde(default)]
-    pub workspace: Option<String>,
-}
-
-impl Owner {
-    /// Whether the ids are one person's: equal, or `self` is the person whose agent `other` is.
-    #[must_use]
-    pub fn is_person_of(&self, other: &Owner) -> bool {
-        is_or_below(&other.id, &self.id)
-    }
-}
-
-impl fmt::Display for Owner {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        show_person(f, &self.name, &self.id)
-    }
-}
-
-/// People as people are shown them: `Name <id>`, or the id where that is all there is.
-pub(crate) fn show_person(f: &mut fmt::Formatter<'_>, name: &str, id: &str) -> fmt::Result {
-    if name.is_empty() || name == id {
-        f.write_str(id)
-    } else {
-        write!(f, "{name} <{id}>")
-    }
-}
-
-/// Whether `id` is `person`, or an agent below it (`person/…`).
-#[must_use]
-pub fn is_or_below(id: &str, person: &str) -> bool {
-    id.strip_prefix(person)
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// The process a lease is bound to. A pid alone proves nothing.
@@ -465,13 +425,5 @@ pidns = 4026531836
         assert!(broken("22:42:00.000Z", "22:42:00").contains("no moment"));
         assert!(broken("ada@example.com", "").contains("empty"));
         assert!(broken("Ada", &"a".repeat(300)).contains("longer"));
-    }
-
-    #[test]
-    fn an_agent_is_below_its_person_and_not_the_other_way_round() {
-        assert!(is_or_below("ada@x/agent-7", "ada@x"));
-        assert!(is_or_below("ada@x", "ada@x"));
-        assert!(!is_or_below("ada@x", "ada@x/agent-7"));
-        assert!(!is_or_below("ada@xy", "ada@x"));
     }
 }

@@ -235,21 +235,27 @@ impl Key {
     }
 }
 
+/// A text in the one spelling that stands for all its others: composed, in lower case.
+pub(crate) fn folded(text: &str) -> Cow<'_, str> {
+    if !text.is_ascii() {
+        let composed = text.nfc().flat_map(char::to_lowercase).nfc();
+        return Cow::Owned(composed.collect());
+    }
+    if text.bytes().any(|b| b.is_ascii_uppercase()) {
+        return Cow::Owned(text.to_ascii_lowercase());
+    }
+    Cow::Borrowed(text)
+}
+
 /// One component in its one spelling.
 fn fold(component: &[u8]) -> Cow<'_, [u8]> {
     let Ok(text) = std::str::from_utf8(component) else {
         return Cow::Borrowed(component);
     };
-    if text.is_ascii() {
-        return Cow::Owned(component.to_ascii_lowercase());
+    match folded(text) {
+        Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+        Cow::Owned(text) => Cow::Owned(text.into_bytes()),
     }
-    Cow::Owned(
-        text.nfc()
-            .flat_map(char::to_lowercase)
-            .nfc()
-            .collect::<String>()
-            .into_bytes(),
-    )
 }
 
 /// What a lock occupies: a key, and whether everything below it too.

@@ -324,20 +324,26 @@ pub struct Me {
 }
 
 impl Me {
-    /// Whether a lock is mine: my id, in my workspace or in none.
+    /// Whether I may commit, push, renew and unlock what a lock holds: mine, or that of an agent below me, in my workspace
+    /// or in none.
     #[must_use]
     pub fn owns(&self, lock: &Lock) -> bool {
-        lock.owner.id == self.owner.id
-            && (lock.owner.workspace.is_none() || lock.owner.workspace == self.owner.workspace)
+        self.owner.answers_for(&lock.owner)
     }
 
-    /// Whether an entry is a lock of mine.
+    /// Whether an entry is a lock that I own.
     #[must_use]
     pub fn has(&self, entry: &Entry) -> bool {
         entry.lock().is_some_and(|lock| self.owns(lock))
     }
 
-    /// Whether a lock of mine that is not over is in the hands of another process of mine: one that lives, or that nobody
+    /// Whether I am an entry's very holder: what I ask for is mine already then. An agent below me is another holder.
+    #[must_use]
+    pub fn holds(&self, entry: &Entry) -> bool {
+        entry.lock().is_some_and(|lock| self.owner.is(&lock.owner))
+    }
+
+    /// Whether a lock that I own and that is not over is in the hands of another process: one that lives, or that nobody
     /// here can prove dead.
     #[must_use]
     pub fn is_in_progress(&self, entry: &Entry) -> bool {

@@ -233,6 +233,9 @@ fn hint(viewpoint: &Viewpoint<'_>, refusal: &Refusal) -> String {
         Some(_) if refusal.why == Why::InProgress => {
             format!("wait until it is done: git latch lock --wait {path}")
         }
+        Some(_) if !viewpoint.me.holds(entry) && mine => format!(
+            "somebody below you is at work on it; to take it over: git latch lock --steal {path}"
+        ),
         Some(lock) if mine => format!(
             "give that one back first: git latch unlock {}",
             here.named(lock.path.as_str().as_bytes(), lock.kind)

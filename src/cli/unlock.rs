@@ -49,7 +49,7 @@ impl Arguments {
         let viewpoint = context.viewpoint(&latch, &me);
         for entry in &answer.unlocked {
             let path = words::path_of_entry(viewpoint.here, entry);
-            let from = if me.has(entry) {
+            let from = if me.holds(entry) {
                 String::new()
             } else {
                 format!(", which was locked by {}", words::holder(&viewpoint, entry))

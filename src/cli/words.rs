@@ -3,7 +3,7 @@
 use git_latch::error::{Code, Error};
 use git_latch::held::{Cause, Loss};
 use git_latch::lease::{Refusal, Why};
-use git_latch::lock::Lock;
+use git_latch::lock::{Lock, is_same_id};
 use git_latch::path::{Here, here};
 use git_latch::report::Viewpoint;
 use git_latch::store::shared::ClockDifference;
@@ -30,7 +30,7 @@ pub(crate) fn holder(viewpoint: &Viewpoint<'_>, entry: &Entry) -> String {
     let Some(lock) = entry.lock() else {
         return "nobody knows".into();
     };
-    let mine = viewpoint.me.owns(lock);
+    let mine = viewpoint.me.holds(entry);
     if mine && entry.may_be_running() {
         let process = lock.process.as_ref().map_or(0, |p| p.pid);
         let unseen = if entry.is_bound_to_living() {
@@ -43,7 +43,10 @@ pub(crate) fn holder(viewpoint: &Viewpoint<'_>, entry: &Entry) -> String {
     if mine {
         return "you".into();
     }
-    let same_person = lock.owner.id == viewpoint.me.owner.id;
+    if viewpoint.me.owns(lock) {
+        return format!("{}, below you", lock.owner);
+    }
+    let same_person = is_same_id(&lock.owner.id, &viewpoint.me.owner.id);
     let place = if same_person {
         "you, in another working tree on"
     } else {

@@ -154,7 +154,7 @@ fn others_locks_stand_against_an_edit_and_my_own_do_not() {
     ];
     assert_eq!(
         against_ada(&view, &paths),
-        "BOBS:held:- art/HERO:held:- mine-elsewhere:held:- my-agents:held:-"
+        "BOBS:held:- art/HERO:held:- mine-elsewhere:held:-"
     );
 }
 
@@ -225,6 +225,34 @@ fn a_required_lock_may_be_that_of_a_directory_above() {
     ]);
     let paths = ["art/deep/a.psd", "b.psd", "c.psd", "c.txt"];
     assert_eq!(against_ada(&view, &paths), "c.psd:required:-");
+}
+
+#[test]
+fn what_somebody_below_me_holds_here_is_mine_to_commit_and_not_the_other_way_round() {
+    let required: &dyn Fn(&[u8]) -> bool = &|_| true;
+    let view = view(vec![
+        lock("a", "ada@x/s1", HERE),
+        lock("b", "ada@x/s1", ELSEWHERE),
+        lock("p", "ada@x", HERE),
+    ]);
+    let rejected = |who: &str| {
+        let found = judge(
+            &view,
+            &me(who),
+            &staged(&["a", "b", "p"]),
+            required,
+            Answerable::Me,
+        );
+        let paths = found
+            .into_iter()
+            .map(|v| (String::from_utf8(v.path).unwrap(), v.code));
+        paths.collect::<Vec<_>>()
+    };
+    let held = |path: &str| (path.to_owned(), Code::Held);
+    assert_eq!(rejected("ada@x"), [held("b")]);
+    assert_eq!(rejected("Ada@X"), [held("b")]);
+    assert_eq!(rejected("ada@x/s1"), [held("b"), held("p")]);
+    assert_eq!(rejected("ada@x/s2"), [held("a"), held("b"), held("p")]);
 }
 
 #[test]

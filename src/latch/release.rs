@@ -337,7 +337,7 @@ impl Latch {
                     lease::release(view, me, &lease, Insist::Yes, &self.policy.force);
                 steps.extend(changes);
                 if !matches!(came_to, Released::Free(_)) {
-                    let by = lease::rival(view, me, &renewal.claim).cloned();
+                    let by = lease::rival(view, &me.owner, &renewal.claim).cloned();
                     lost.push((path.clone(), by));
                 }
             }

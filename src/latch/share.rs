@@ -119,7 +119,7 @@ fn move_to(
     let (_, rival) = store::transact(shared, &scope, clock, |view| {
         let rival = mine
             .iter()
-            .find_map(|lock| lease::rival(view, me, &lock.claim()).map(Entry::shown_path));
+            .find_map(|lock| lease::rival(view, &me.owner, &lock.claim()).map(Entry::shown_path));
         if rival.is_some() {
             return Ok((Vec::new(), Verdict::No, rival));
         }

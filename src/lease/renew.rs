@@ -1,7 +1,7 @@
 //! The heartbeat, and what has lost the right to one.
 
 use super::Change;
-use crate::lock::{LeaseId, Lock};
+use crate::lock::{LeaseId, Lock, Owner, is_same_id};
 use crate::path::Claim;
 use crate::time::Ttl;
 use crate::view::{Entry, Me, Standing, View};
@@ -47,7 +47,9 @@ pub fn renew(view: &View, me: &Me, leases: &[Renewal], ttl: Option<Ttl>) -> (Vec
                 && e.lock()
                     .is_some_and(|l| l.lease == renewal.lease && me.owns(l))
         });
-        let rival = rival(view, me, &renewal.claim);
+        // A lease is in conflict with what its own holder does not hold, whoever renews it.
+        let holder = still.and_then(Entry::lock).map_or(&me.owner, |l| &l.owner);
+        let rival = rival(view, holder, &renewal.claim);
         match still
             .filter(|e| rival.is_none() && view.standing(e) == Standing::Live)
             .and_then(Entry::lock)
@@ -63,20 +65,22 @@ pub fn renew(view: &View, me: &Me, leases: &[Renewal], ttl: Option<Ttl>) -> (Vec
     (changes, answer)
 }
 
-/// A live lock of somebody else that cannot stand beside one of mine on this claim.
+/// A live lock of somebody else that cannot stand beside one of `holder`'s on this claim.
 ///
-/// An unreadable lock is no rival: while mine lived nobody could take the path, so it is damage, not a successor.
+/// An unreadable lock is no rival: while the holder's lived nobody could take the path, so it is damage, not a successor.
 #[must_use]
-pub fn rival<'a>(view: &'a View, me: &Me, claim: &'a Claim) -> Option<&'a Entry> {
-    // What is mine in no workspace is mine in all of them: a workspace of mine may have locked something in it.
+pub fn rival<'a>(view: &'a View, holder: &Owner, claim: &'a Claim) -> Option<&'a Entry> {
+    // What is held in no workspace is held in all of them: a workspace of the holder's may have locked something in it.
     let mut on_it = view.covering(&claim.key).filter(|e| e.claim == *claim);
     let is_everywhere = on_it.any(|e| {
         e.lock()
-            .is_some_and(|l| me.owns(l) && l.owner.workspace.is_none())
+            .is_some_and(|l| holder.is(&l.owner) && l.owner.workspace.is_none())
     });
     view.overlapping(claim).find(|e| {
-        let is_mine = |lock: &Lock| me.owns(lock) || is_everywhere && lock.owner.id == me.owner.id;
-        e.lock().is_some_and(|lock| !is_mine(lock)) && view.standing(e) != Standing::Expired
+        let is_own = |lock: &Lock| {
+            holder.is(&lock.owner) || is_everywhere && is_same_id(&lock.owner.id, &holder.id)
+        };
+        e.lock().is_some_and(|lock| !is_own(lock)) && view.standing(e) != Standing::Expired
     })
 }
 

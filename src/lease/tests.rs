@@ -307,6 +307,64 @@ fn the_same_person_elsewhere_is_another_holder_whom_she_may_replace_without_a_wo
 }
 
 #[test]
+fn whoever_is_below_me_holds_by_themselves_and_what_they_hold_is_mine_to_renew_and_give_back() {
+    let entries = [held("ada/s1", "a"), held("ada/s1", "d/f"), held("ada", "p")];
+    let view = view(10, &entries);
+    // Two who may both edit are two holders: nobody takes, nests or renews by asking for it.
+    for (who, path) in [
+        ("ada", "a"),
+        ("ada", "d/"),
+        ("ada/s1", "p"),
+        ("ada/s2", "a"),
+        ("ada/s10", "a"),
+    ] {
+        assert_eq!(plain(&view, who, path), "held", "{who} {path}");
+    }
+    assert_eq!(outcome(&view, "ada", "a", Steal::Yes), "stolen");
+    let give_back = |who: &str, lock: &Entry| {
+        let release = Release::Path(&lock.lock().unwrap().path);
+        let (changes, _) = super::release(&view, &me(who), &release, Insist::No, &Force::Anyone);
+        changes.len()
+    };
+    let extend = |who: &str, lock: &Entry| {
+        let lease = [Renewal::of(lock.lock().unwrap())];
+        renew(&view, &me(who), &lease, None).1.renewed.len()
+    };
+    for (who, which, may) in [
+        ("ada", 0, 1),
+        ("ADA", 0, 1),
+        ("ada@there", 0, 0),
+        ("ada/s2", 0, 0),
+        ("ada/s1/x", 0, 0),
+        ("ada/s1", 2, 0),
+        ("ad", 0, 0),
+        ("", 0, 0),
+    ] {
+        assert_eq!(give_back(who, &entries[which]), may, "{who} {which}");
+        assert_eq!(extend(who, &entries[which]), may, "{who} {which}");
+    }
+}
+
+#[test]
+fn a_lease_renewed_from_above_is_lost_to_what_its_own_holder_could_not_have() {
+    let entries = [held("ada/s1", "d/"), held("ada", "d/f")];
+    let view = view(10, &entries);
+    let lease = [Renewal::of(entries[0].lock().unwrap())];
+    assert_eq!(renew(&view, &me("ada"), &lease, None).1.lost.len(), 1);
+}
+
+#[test]
+fn the_case_of_an_id_makes_no_other_holder() {
+    let entries = [held("Ada", "a"), held("J\u{f6}rg", "j")];
+    let at_10 = view(10, &entries);
+    assert_eq!(plain(&at_10, "aDA", "a"), "renewed");
+    assert_eq!(plain(&at_10, "JO\u{308}RG", "j"), "renewed");
+    // Over for its owner, however it is spelled.
+    assert_eq!(plain(&view(1000, &entries), "ada", "a"), "acquired");
+    assert!(Force::Only(vec!["ADA".into()]).allows("ada/agent"));
+}
+
+#[test]
 fn what_is_mine_everywhere_is_renewed_beside_what_a_workspace_of_mine_has_in_it() {
     let everywhere = |path: &str| {
         let mut lock = lock("ada", path);

@@ -150,9 +150,7 @@ impl Rules<'_> {
     /// Another's lock that stands beside a new one; expired ones are removed in the same change.
     fn on_conflict(entry: &Entry, lock: &Lock, after: &View) -> Option<(Code, String)> {
         let stands_against = |other: &&Entry| {
-            let is_of_same = other.lock().is_some_and(|l| {
-                (&l.owner.id, &l.owner.workspace) == (&lock.owner.id, &lock.owner.workspace)
-            });
+            let is_of_same = other.lock().is_some_and(|l| lock.owner.is(&l.owner));
             other.place != entry.place && !(is_of_same && other.claim.key != entry.claim.key)
         };
         let claim = lock.claim();

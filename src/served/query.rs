@@ -1,6 +1,6 @@
 //! Which of the locks somebody wants to see.
 
-use crate::lock::is_or_below;
+use crate::lock::{is_or_below, is_same_id};
 use crate::path::{Claim, Key, Kind};
 use crate::view::{Entry, Standing, View};
 
@@ -34,7 +34,7 @@ impl Query {
             wanted.is_none_or(|wanted| owner.is_some_and(|id| how(id, wanted)))
         };
         self.holds(&entry.claim)
-            && is(&self.owner, |id, wanted| id == wanted)
+            && is(&self.owner, is_same_id)
             && is(&self.person, is_or_below)
             && self
                 .search

@@ -14,7 +14,7 @@ use crate::event::{Event, Happening};
 use crate::fault;
 use crate::held::{Cause, Loss};
 use crate::lease::Renewal;
-use crate::lock::{LeaseId, Lock, Owner};
+use crate::lock::{LeaseId, Lock, Owner, is_same_id};
 use crate::view::Entry;
 
 /// How often a session's client should say that it is alive.
@@ -148,13 +148,16 @@ impl Sessions {
     /// How many sessions an owner has.
     pub(super) fn count_of(&self, owner: &str) -> usize {
         let all = self.lock();
-        all.values().filter(|s| s.owner.id == owner).count()
+        all.values()
+            .filter(|s| is_same_id(&s.owner.id, owner))
+            .count()
     }
 
     /// The session of an id, if it is this owner's and lives.
     pub(super) fn owner(&self, id: &str, owner: &str) -> Option<Owner> {
         let all = self.lock();
-        let is_meant = |session: &&Session| session.owner.id == owner && !session.is_over;
+        let is_meant =
+            |session: &&Session| is_same_id(&session.owner.id, owner) && !session.is_over;
         let session = all.get(id).filter(is_meant)?;
         Some(session.owner.clone())
     }
@@ -162,7 +165,7 @@ impl Sessions {
     /// Hears of a session's client; gives what it has.
     pub(super) fn hear(&self, id: &str, owner: &str, now: Instant) -> Option<Standing> {
         let mut all = self.lock();
-        let session = all.get_mut(id).filter(|s| s.owner.id == owner)?;
+        let session = all.get_mut(id).filter(|s| is_same_id(&s.owner.id, owner))?;
         session.heard_at = now;
         session.left_at = None;
         session.is_over = false;
@@ -173,7 +176,7 @@ impl Sessions {
     /// A stream of events begins for a session: as long as it lasts, the session does.
     pub(super) fn join(&self, id: &str, owner: &str) -> bool {
         let mut all = self.lock();
-        match all.get_mut(id).filter(|s| s.owner.id == owner) {
+        match all.get_mut(id).filter(|s| is_same_id(&s.owner.id, owner)) {
             Some(session) => {
                 session.streams += 1;
                 session.is_ours = true;
@@ -199,7 +202,7 @@ impl Sessions {
     pub(super) fn end(&self, id: &str, owner: &str) {
         self.note_end(id);
         let mut all = self.lock();
-        let Some(session) = all.get_mut(id).filter(|s| s.owner.id == owner) else {
+        let Some(session) = all.get_mut(id).filter(|s| is_same_id(&s.owner.id, owner)) else {
             return;
         };
         session.is_over = true;
@@ -231,7 +234,7 @@ impl Sessions {
         for lock in there {
             let id = lock.owner.workspace.as_deref();
             let session = id.and_then(|id| all.get_mut(id));
-            if let Some(session) = session.filter(|s| s.owner.id == lock.owner.id) {
+            if let Some(session) = session.filter(|s| is_same_id(&s.owner.id, &lock.owner.id)) {
                 session.leases.insert(lock.lease.clone(), Renewal::of(lock));
             }
         }
@@ -298,7 +301,7 @@ impl Sessions {
         let mut all = self.lock();
         let fresh = || Session::new(lock.owner.clone(), false, now);
         let session = all.entry(id.to_owned()).or_insert_with(fresh);
-        if session.owner.id != lock.owner.id {
+        if !is_same_id(&session.owner.id, &lock.owner.id) {
             return;
         }
         session.leases.insert(lock.lease.clone(), Renewal::of(lock));
@@ -342,13 +345,16 @@ fn of<'a, 'b>(
     let lock = entry?.lock()?;
     let session = all.get_mut(lock.owner.workspace.as_deref()?)?;
     // Whoever copies a session's id has nothing of it.
-    (session.owner.id == lock.owner.id).then_some((session, lock))
+    is_same_id(&session.owner.id, &lock.owner.id).then_some((session, lock))
 }
 
 /// Whether its holder gave it back, or took it anew.
 fn is_own_doing(event: &Event, owner: &Owner) -> bool {
     match event.happening {
-        Happening::Unlocked => event.by.as_ref().is_some_and(|by| by.id == owner.id),
+        Happening::Unlocked => event
+            .by
+            .as_ref()
+            .is_some_and(|by| is_same_id(&by.id, &owner.id)),
         Happening::Locked | Happening::Stolen => {
             let now = event.lock.lock();
             now.is_some_and(|lock| lock.owner.workspace == owner.workspace)

@@ -9,7 +9,7 @@ use std::ops::Bound;
 use chrono::{DateTime, Utc};
 
 use super::query::Query;
-use crate::lock::{LeaseId, is_or_below};
+use crate::lock::{LeaseId, id_key, is_or_below, is_same_id};
 use crate::path::{Claim, Key, Place};
 use crate::view::{Entry, Standing, Terms, View};
 
@@ -130,18 +130,18 @@ impl Table {
             entries
                 .iter()
                 .filter_map(Entry::lock)
-                .any(|lock| lock.owner.id == id)
+                .any(|lock| is_same_id(&lock.owner.id, id))
         };
         if let Some(lock) = entry.lock() {
             if self.leases.get(&lock.lease) == Some(&key) {
                 self.leases.remove(&lock.lease);
             }
             if !others_owner(&lock.owner.id)
-                && let Some(keys) = self.owners.get_mut(&lock.owner.id)
+                && let Some(keys) = self.owners.get_mut(&*id_key(&lock.owner.id))
             {
                 keys.remove(&key);
                 if keys.is_empty() {
-                    self.owners.remove(&lock.owner.id);
+                    self.owners.remove(&*id_key(&lock.owner.id));
                 }
             }
         }
@@ -160,7 +160,10 @@ impl Table {
             self.leases
                 .entry(lock.lease.clone())
                 .or_insert_with(|| key.clone());
-            let owner = self.owners.entry(lock.owner.id.clone()).or_default();
+            let owner = self
+                .owners
+                .entry(id_key(&lock.owner.id).into_owned())
+                .or_default();
             owner.insert(key.clone());
         }
         if let Some(at) = over_at(&entry, &self.terms) {
@@ -213,12 +216,16 @@ impl Table {
         id: &str,
         now: DateTime<Utc>,
     ) -> impl Iterator<Item = &'a Entry> + use<'a> {
-        let keys = self.owners.get(id).into_iter().flatten();
+        let keys = self.owners.get(&*id_key(id)).into_iter().flatten();
         let id = id.to_owned();
         let view = self.judge(now);
         keys.filter_map(|key| self.entries.get(key))
             .flatten()
-            .filter(move |entry| entry.lock().is_some_and(|lock| lock.owner.id == id))
+            .filter(move |entry| {
+                entry
+                    .lock()
+                    .is_some_and(|lock| is_same_id(&lock.owner.id, &id))
+            })
             .filter(move |entry| view.standing(entry) != Standing::Expired)
     }
 
@@ -296,7 +303,7 @@ impl Table {
                 .take_while(move |key| key.as_bytes().starts_with(directory.as_bytes()));
             return Box::new(above.into_iter().chain(below));
         }
-        if let Some(keys) = query.owner.as_ref().map(|id| self.owners.get(id)) {
+        if let Some(keys) = query.owner.as_ref().map(|id| self.owners.get(&*id_key(id))) {
             let keys = keys.into_iter().flatten();
             return Box::new(keys.filter(move |key| is_after(key)));
         }

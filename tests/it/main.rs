@@ -16,6 +16,7 @@ mod editors;
 mod filesystems;
 mod hooks;
 mod hostile;
+mod identity;
 mod init;
 #[cfg(feature = "server")]
 mod lfs;

@@ -17,7 +17,7 @@ use super::refusals::{BodyRefusals, HeldRefusals, ParameterRefusals, Refusals};
 use super::{Asked, Body, Named, schema, target, words};
 use crate::error::{Code, Error};
 use crate::lease::{Acquired, Insist, Outcome, Refusal, Released, Renewal, Several, Steal, Wanted};
-use crate::lock::{LeaseId, Lock, check_reason, is_or_below};
+use crate::lock::{LeaseId, Lock, check_reason, is_or_below, is_same_id};
 use crate::path::{Claim, Kind};
 use crate::report::Viewpoint;
 use crate::served::{Ask, Taking, is_session, me};
@@ -146,7 +146,7 @@ impl Visit {
     fn as_holder_of(&self, lock: &Lock) -> Me {
         let mut me = self.me(PLACE);
         let workspace = lock.owner.workspace.as_deref();
-        if lock.owner.id == self.caller.id && workspace.is_some_and(is_session) {
+        if is_same_id(&lock.owner.id, &self.caller.id) && workspace.is_some_and(is_session) {
             me.owner.workspace.clone_from(&lock.owner.workspace);
         }
         me
@@ -252,7 +252,7 @@ pub(crate) async fn lock(
     tell_stolen(&visit, &acquired);
     let of_mine = |refusal: &Refusal| {
         let holder = refusal.holder.as_ref().and_then(Entry::lock);
-        holder.is_some_and(|lock| lock.owner.id == me.owner.id)
+        holder.is_some_and(|lock| is_same_id(&lock.owner.id, &me.owner.id))
     };
     let hint = if acquired.refused.iter().all(of_mine) {
         "it is yours elsewhere: give it back there, or `\"steal\": true` takes it over"

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use crate::lease::Acquired;
-use crate::lock::Lock;
+use crate::lock::{Lock, is_same_id};
 use crate::path::Key;
 use crate::report::Viewpoint;
 use crate::view::{Content, Entry};
@@ -52,7 +52,7 @@ pub(crate) fn held(path: &str, entry: &Entry, viewpoint: &Viewpoint<'_>) -> Stri
         .reason
         .as_deref()
         .map_or(String::new(), |reason| format!(", \"{reason}\""));
-    let holder = if lock.owner.id == viewpoint.me.owner.id {
+    let holder = if is_same_id(&lock.owner.id, &viewpoint.me.owner.id) {
         format!("you, on {}", lock.owner.host)
     } else {
         lock.owner.to_string()

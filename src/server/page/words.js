@@ -37,12 +37,14 @@ const nameOf = (owner) => visible(owner ? owner.name || owner.id : 'nobody knows
 const personOf = ({ id, name }) => visible(!name || name === id ? id : `${name} <${id}>`);
 const detailsOf = ({ id, name, host }) =>
   visible([name && name !== id ? id : '', host && `on ${host}`].filter(Boolean).join(' '));
-const isViewers = ({ owner }) => Boolean(owner) && (owner.id === viewer || owner.id.startsWith(`${viewer}/`));
+const isViewer = ({ id }) => fold(id) === fold(viewer);
+const isViewers = ({ owner }) =>
+  Boolean(owner) && (isViewer(owner) || fold(owner.id).startsWith(`${fold(viewer)}/`));
 
 function whose(lock) {
   if (!lock.owner) return 'nobody';
   if (!isViewers(lock)) return 'other';
-  return lock.owner.id === viewer && !lock.owner.workspace ? 'mine' : 'elsewhere';
+  return isViewer(lock.owner) && !lock.owner.workspace ? 'mine' : 'elsewhere';
 }
 
 /** What happened, for the live region. */

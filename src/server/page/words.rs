@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use maud::{Markup, html};
 
 use super::Viewer;
-use crate::lock::{Owner, is_or_below};
+use crate::lock::{Owner, is_or_below, is_same_id};
 use crate::path::Kind;
 use crate::time::rfc3339;
 use crate::view::{Content, Entry, Terms};
@@ -160,7 +160,9 @@ impl Whose {
     pub(super) fn of(entry: &Entry, viewer: &Viewer<'_>) -> Self {
         match entry.lock().map(|lock| &lock.owner) {
             None => Whose::Nobody,
-            Some(owner) if owner.id == viewer.id && owner.workspace.is_none() => Whose::Mine,
+            Some(owner) if is_same_id(&owner.id, viewer.id) && owner.workspace.is_none() => {
+                Whose::Mine
+            }
             Some(owner) if is_or_below(&owner.id, viewer.id) => Whose::Elsewhere,
             Some(_) => Whose::Other,
         }
