@@ -127,7 +127,8 @@ fn move_to(
             let seq = view.next_seq();
             Change::Acquire(Box::new(crate::lock::Lock {
                 seq,
-                // A sign of life like any other: a server may want it to be of now.
+                // Acquired there now: whoever reads it there holds both moments against that of the change.
+                acquired_at: crate::time::to_millis(view.now),
                 heartbeat_at: crate::time::to_millis(view.now),
                 ..lock.clone()
             }))

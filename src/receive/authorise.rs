@@ -8,10 +8,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::shown;
 use crate::error::Code;
-use crate::lock::{Lock, is_or_below};
+use crate::lock::{LeaseId, Lock, is_or_below};
 use crate::path::Place;
 use crate::policy::Policy;
 use crate::repo::Revision;
+use crate::store::shared::limits::{self, Limits, Made};
 use crate::view::{Entry, Standing, View};
 
 /// How long a push may be on its way where the policy says that clocks do not differ at all.
@@ -97,6 +98,47 @@ impl Rules<'_> {
         })
     }
 
+    /// Whether a change as a whole is within the limits for what the lock ref may bring.
+    pub(super) fn on_extent(&self, new: &Revision, changed: usize) -> Option<Objection> {
+        let is_trusted = |_: &str| self.is_trusted();
+        let beyond = self
+            .limits(&is_trusted)
+            .on_change(&Made::from(new), changed);
+        let (code, problem) = beyond.err()?;
+        Some(Objection::of_all(code, problem))
+    }
+
+    /// The locks that are not within them. `is_known` tells the lease ids of other locks.
+    pub(super) fn on_locks(
+        &self,
+        new: &Revision,
+        steps: &[Step],
+        is_known: &dyn Fn(&LeaseId) -> bool,
+    ) -> Vec<Objection> {
+        let is_trusted = |_: &str| self.is_trusted();
+        let limits = self.limits(&is_trusted);
+        let on_step = |step: &Step| {
+            let lock = step.new.as_ref()?.lock()?;
+            let was = step.old.as_ref().and_then(Entry::lock);
+            let was = was.filter(|was| was.lease == lock.lease);
+            let beyond = limits.on_lock(&Made::from(new), was, lock, is_known);
+            let (code, problem) = beyond.err()?;
+            Some(Objection {
+                path: shown(step.new.as_ref(), &step.place),
+                code,
+                problem,
+            })
+        };
+        steps.iter().filter_map(on_step).collect()
+    }
+
+    fn limits<'a>(&self, is_trusted: &'a dyn Fn(&str) -> bool) -> Limits<'a> {
+        Limits {
+            skew: self.policy.terms.clock_skew,
+            is_trusted,
+        }
+    }
+
     /// What is wrong with a change, path by path. `after` shows what bears on the new locks once it is done.
     pub(super) fn on_steps(&self, steps: &[Step], after: &View) -> Vec<Objection> {
         steps
@@ -172,6 +214,7 @@ impl Rules<'_> {
         let same = Lock {
             heartbeat_at: is.heartbeat_at,
             ttl: is.ttl,
+            reason: is.reason.clone(),
             ..was.clone()
         };
         let is_shorter = match (was.expires_at(), is.expires_at()) {
@@ -180,7 +223,7 @@ impl Rules<'_> {
             (_, None) => false,
         };
         if same != *is {
-            let problem = "a renewal changes heartbeat and ttl only";
+            let problem = "a renewal changes heartbeat, ttl and reason only";
             return Some((Code::BadUsage, problem.to_owned()));
         }
         if !self.is_own(was) && !self.is_trusted() {
@@ -257,9 +300,8 @@ impl Rules<'_> {
 
     /// Whether the commit says who pushes it: the history tells who did what.
     pub(super) fn on_signature(&self, new: &Revision) -> Option<Objection> {
-        // An id's angle brackets do not get into a commit.
-        let pusher = self.pusher.replace(['<', '>', '\n'], "");
-        let is_signed = is_or_below(&new.committer, pusher.trim()) || self.is_trusted();
+        let pusher = limits::signed(self.pusher);
+        let is_signed = is_or_below(&new.committer, &pusher) || self.is_trusted();
         if crate::store::shared::is_for_others(&new.message) && !self.is_trusted() {
             let problem = "the change says to be made for others";
             return Some(Objection::of_all(Code::Forbidden, problem));

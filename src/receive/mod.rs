@@ -16,11 +16,12 @@ use std::path::PathBuf;
 use crate::edits::{self, RefUpdate};
 use crate::error::{Code, Error, Result};
 use crate::judge::{self, Answerable, Violation};
-use crate::lock::{Owner, is_or_below};
+use crate::lock::{LeaseId, Owner, is_or_below};
 use crate::lockable;
 use crate::path::{Key, Kind, Place};
 use crate::policy::{self, Policy};
 use crate::repo::{Differing, Node, NodeKind, Objects, Repo, Revision};
+use crate::store::shared::limits;
 use crate::store::shared::tree::{self, Known};
 use crate::store::{Scope, shared};
 use crate::time::Clock;
@@ -158,6 +159,12 @@ impl Receiver {
             let problem = "the lock ref names commits only";
             return Ok(vec![Objection::of_all(Code::BadUsage, problem)]);
         }
+        // Not read into memory only to be refused.
+        let size = self.objects.size(new)?;
+        if size > 2 * limits::MAX_MESSAGE {
+            let (code, problem) = limits::too_long(size);
+            return Ok(vec![Objection::of_all(code, problem)]);
+        }
         let new = self.objects.commit(new)?;
         let old = update.before().map(|oid| self.objects.commit(oid));
         let old = old.transpose()?;
@@ -187,18 +194,21 @@ impl Receiver {
         }
         let before = old.as_ref().map(|old| old.tree.as_str());
         if before == Some(&new.tree) {
-            return Ok(rules.on_signature(&new).into_iter().collect());
+            let signature = rules.on_signature(&new).into_iter();
+            return Ok(signature.chain(rules.on_extent(&new, 0)).take(1).collect());
         }
         if !self.objects.is_in_order(before, &new.tree)? {
             let problem = "the locks' tree names something twice, or is out of order";
             return Ok(vec![Objection::of_all(Code::BadUsage, problem)]);
         }
-        let steps: Vec<Step> = self
-            .objects
-            .differing(before, &new.tree)?
+        let differing = self.objects.differing(before, &new.tree)?;
+        if let Some(objection) = rules.on_extent(&new, differing.len()) {
+            return Ok(vec![objection]);
+        }
+        let steps = differing
             .into_iter()
-            .map(|difference| self.step(difference))
-            .collect::<Result<_>>()?;
+            .map(|difference| self.step(difference));
+        let steps: Vec<Step> = steps.collect::<Result<_>>()?;
         let claims = steps.iter().filter_map(|step| step.new.as_ref());
         let scope = Scope::Claims(claims.map(|entry| entry.claim.clone()).collect());
         let when = (self.policy.terms, rules.now);
@@ -207,7 +217,35 @@ impl Receiver {
         if objections.is_empty() {
             objections.extend(rules.on_signature(&new));
         }
+        if objections.is_empty() {
+            let leases = self.leases_beside(&steps, &new)?;
+            objections.extend(rules.on_locks(&new, &steps, &|lease| leases.contains(lease)));
+        }
         Ok(objections)
+    }
+
+    /// The lease ids of everything else in the ref, where a change brings new ones; and those that it brings twice.
+    fn leases_beside(&self, steps: &[Step], new: &Revision) -> Result<HashSet<LeaseId>> {
+        let lease = |entry: Option<&Entry>| entry?.lock().map(|lock| lock.lease.clone());
+        let (mut fresh, mut others) = (HashSet::new(), HashSet::new());
+        for step in steps {
+            let (was, is) = (lease(step.old.as_ref()), lease(step.new.as_ref()));
+            if was != is {
+                // A lease that moves to another path is known, too.
+                others.extend(was);
+                others.extend(is.filter(|is| !fresh.insert(is.clone())));
+            }
+        }
+        if fresh.is_empty() {
+            return Ok(others);
+        }
+        let changed: HashSet<&Place> = steps.iter().map(|step| &step.place).collect();
+        for entry in tree::entries(&self.objects, &new.tree, &Scope::All, Known::Nothing)? {
+            if !changed.contains(&entry.place) {
+                others.extend(lease(Some(&entry)));
+            }
+        }
+        Ok(others)
     }
 
     /// One path's change, with what lay there and what lies there.

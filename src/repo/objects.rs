@@ -30,6 +30,10 @@ pub(crate) struct Revision {
     pub(crate) parents: Vec<String>,
     /// Its committer's mail address.
     pub(crate) committer: String,
+    /// Its author's mail address.
+    pub(crate) author: String,
+    /// When it was made, by its author's clock.
+    pub(crate) authored_at: DateTime<Utc>,
 }
 
 /// A commit of the past.
@@ -116,6 +120,13 @@ impl Objects {
             Err(e) if e.code() == git2::ErrorCode::NotFound => Ok(false),
             Err(e) => Err(self.corrupt(&e)),
         }
+    }
+
+    /// How many bytes an object has, without reading it.
+    pub(crate) fn size(&self, oid: &str) -> Result<usize> {
+        let odb = self.repository.odb().map_err(|e| self.corrupt(&e))?;
+        let header = odb.read_header(self.oid(oid)?);
+        header.map(|(size, _)| size).map_err(|e| self.corrupt(&e))
     }
 
     /// The commit of an id.
@@ -218,10 +229,16 @@ fn revision(commit: &Commit<'_>) -> Revision {
         commit: commit.id().to_string(),
         tree: commit.tree_id().to_string(),
         message: text(commit.message_bytes()),
-        at: DateTime::from_timestamp(commit.time().seconds(), 0).unwrap_or_default(),
+        at: moment(commit.time()),
         parents: commit.parent_ids().map(|oid| oid.to_string()).collect(),
         committer: text(commit.committer().email_bytes()),
+        author: text(commit.author().email_bytes()),
+        authored_at: moment(commit.author().when()),
     }
+}
+
+fn moment(time: git2::Time) -> DateTime<Utc> {
+    DateTime::from_timestamp(time.seconds(), 0).unwrap_or_default()
 }
 
 fn corrupt(path: &Path, error: &git2::Error) -> Error {

@@ -31,6 +31,7 @@ mod lockable;
 mod places;
 mod push;
 mod receive;
+mod receive_limits;
 mod renew;
 mod run;
 #[cfg(feature = "server")]

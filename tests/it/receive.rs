@@ -1,43 +1,8 @@
 //! Pushes judged where they arrive: `init --bare`, `hook pre-receive`.
 
-use crate::support::clones::{clone, remote, two};
+use crate::support::clones::{clone, remote};
+use crate::support::judged::{commit, judged, latch, push};
 use crate::support::{Run, Sandbox, Tree};
-
-/// Two clones of a remote that judges pushes, with a policy on its main branch.
-fn judged<'a>(sandbox: &'a Sandbox, policy: &str) -> (Tree<'a>, Tree<'a>, Tree<'a>) {
-    let (ada, bob) = two(sandbox);
-    let bare = sandbox.tree("remote.git");
-    let text = format!("[share]\nremote = \"origin\"\n{policy}");
-    for tree in [&ada, &bob] {
-        tree.write(".latch.toml", &text);
-    }
-    ada.git(&["add", ".latch.toml"]);
-    ada.git(&["commit", "-q", "-m", "policy"]);
-    ada.git(&["push", "-q", "origin", "main"]);
-    std::fs::remove_file(bob.path.join(".latch.toml")).unwrap();
-    bob.git(&["pull", "-q"]);
-    bare.ok(&["init", "--bare"]);
-    (ada, bob, bare)
-}
-
-/// Pushes, as somebody whom the host knows.
-fn push(tree: &Tree<'_>, pusher: &str, arguments: &[&str]) -> Run {
-    let mut command = tree.command("git");
-    command.arg("push").args(arguments);
-    Run::of(command.env("REMOTE_USER", pusher))
-}
-
-/// Runs `git latch`, as somebody whom the host knows.
-fn latch(tree: &Tree<'_>, pusher: &str, arguments: &[&str]) -> Run {
-    let mut command = tree.command(crate::support::LATCH);
-    Run::of(command.args(arguments).env("REMOTE_USER", pusher))
-}
-
-fn commit(tree: &Tree<'_>, file: &str, text: &str) {
-    tree.write(file, text);
-    tree.git(&["add", file]);
-    tree.git(&["commit", "-q", "--no-verify", "-m", "edit"]);
-}
 
 #[test]
 fn a_push_that_edits_what_another_has_locked_is_rejected_and_no_bypass_helps() {

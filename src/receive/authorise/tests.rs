@@ -186,11 +186,17 @@ fn a_renewal_is_the_owners_changes_nothing_else_and_raises_nobody_from_the_dead(
         ..at(30)
     };
     assert_eq!(renew("ada", 30, &shorter), Some(Code::BadUsage));
-    let other = Lock {
-        reason: Some("forged".into()),
+    let why = Lock {
+        reason: Some("for the second day".into()),
         ..at(30)
     };
-    assert_eq!(renew("ada", 30, &other), Some(Code::BadUsage));
+    assert_eq!(renew("ada", 30, &why), None);
+    assert_eq!(renew("bob", 30, &why), Some(Code::Forbidden));
+    let older = Lock {
+        acquired_at: noon() - TimeDelta::minutes(1),
+        ..at(30)
+    };
+    assert_eq!(renew("ada", 30, &older), Some(Code::BadUsage));
     let mut passed_on = at(30);
     passed_on.owner.id = "ada/agent".into();
     assert_eq!(renew("ada", 30, &passed_on), Some(Code::BadUsage));
@@ -275,6 +281,8 @@ fn a_change_is_one_commit_on_top_or_a_root_with_the_same_tree() {
         at: noon(),
         parents: parents.iter().map(|p| (*p).to_owned()).collect(),
         committer: "ada".into(),
+        author: "ada".into(),
+        authored_at: noon(),
     };
     let old = commit("1", "t", &["0"]);
     let is_fine = |old, new: Revision| rules.on_succession(old, &new).is_none();

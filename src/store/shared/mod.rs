@@ -16,6 +16,7 @@ mod crowd;
 pub(crate) mod history;
 mod hosted;
 mod left;
+pub(crate) mod limits;
 mod packs;
 mod received;
 mod rejection;

@@ -6,6 +6,7 @@ pub(crate) mod events;
 pub(crate) mod halt;
 pub(crate) mod history;
 pub(crate) mod http;
+pub(crate) mod judged;
 #[cfg(feature = "server")]
 pub(crate) mod server;
 pub(crate) mod stream;
