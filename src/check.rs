@@ -6,17 +6,18 @@ use std::collections::{BTreeSet, HashSet};
 
 use crate::config::Config;
 use crate::edits::{self, Edit, RefUpdate, StagedQuery};
-use crate::error::Result;
+use crate::error::{Code, Result};
 use crate::held::{Held, HeldFile};
 use crate::identity::Environment;
 use crate::judge::{self, Answerable, Violation};
-use crate::latch::Latch;
+use crate::latch::{Latch, Selection};
 use crate::lock::{Lock, is_or_below};
 use crate::lockable;
-use crate::path::Key;
+use crate::path::{Key, Kind};
 use crate::policy::Policy;
 use crate::repo::Repo;
 use crate::store::{LocalStore, LockStore as _, Scope, Sharing};
+use crate::target::Target;
 use crate::time::Clock;
 use crate::view::{Entry, Me, Standing, View};
 use crate::workspace::Workspace;
@@ -104,16 +105,41 @@ pub fn range(latch: &Latch, range: &str, clock: &dyn Clock) -> Result<Vec<Violat
     Judgement::begin(latch, Answerable::Author, clock)?.of(&edits, clock)
 }
 
-/// Judges paths as if they were edited now.
-pub fn paths(latch: &Latch, paths: &[Vec<u8>], clock: &dyn Clock) -> Result<Vec<Violation>> {
-    let edits: Vec<Edit> = paths
-        .iter()
-        .map(|path| Edit {
-            path: path.clone(),
-            commit: None,
-        })
-        .collect();
-    Judgement::begin(latch, Answerable::Me, clock)?.of(&edits, clock)
+/// Judges everything in a selection as if it were edited now: files as they are named, of a directory what is locked in it
+/// and the files in it that require a lock, lock for lock and file for file.
+pub fn selected(latch: &Latch, selection: &Selection, clock: &dyn Clock) -> Result<Vec<Violation>> {
+    let judgement = Judgement::begin(latch, Answerable::Me, clock)?;
+    let (directories, files): (Vec<&Target>, Vec<&Target>) = selection
+        .targets()
+        .partition(|target| target.kind == Kind::Directory);
+    let bytes = |target: &&Target| target.path.as_str().as_bytes().to_vec();
+    let mut paths: BTreeSet<Vec<u8>> = files.iter().map(bytes).collect();
+    let view = latch.view(&selection.scope(), clock)?;
+    let is_held = |target: &&Target| view.covering(&target.path.key()).next().is_some();
+    paths.extend(
+        directories
+            .iter()
+            .copied()
+            .filter(is_held)
+            .map(|d| bytes(&d)),
+    );
+    let locked = view.live().filter(|e| selection.includes(&e.claim.key));
+    paths.extend(locked.map(|entry| entry.path().to_vec()));
+    let mut violations = judgement.of(&staged_edits(paths), clock)?;
+    if judgement.could_require() && !directories.is_empty() {
+        let below = edits::tracked_below(latch.repo(), &directories)?;
+        let required = judgement.of(&staged_edits(below), clock)?;
+        // What is held there is told by its lock.
+        violations.extend(required.into_iter().filter(|v| v.code == Code::Required));
+        violations.sort_by(|a, b| a.path.cmp(&b.path));
+        violations.dedup_by(|a, b| a.path == b.path);
+    }
+    Ok(violations)
+}
+
+fn staged_edits(paths: BTreeSet<Vec<u8>>) -> Vec<Edit> {
+    let edit = |path| Edit { path, commit: None };
+    paths.into_iter().map(edit).collect()
 }
 
 /// What is known before the edits are.
@@ -140,13 +166,15 @@ impl<'a> Judgement<'a> {
         })
     }
 
+    /// Whether any path may require a lock of one's own.
+    fn could_require(&self) -> bool {
+        self.attribute_in_use || !self.latch.policy().require.is_empty()
+    }
+
     /// Whether any edit at all could be forbidden.
     fn could_forbid(&self) -> bool {
         let is_others = |e| !self.me.has(e) && self.view.standing(e) != Standing::Expired;
-        !self.is_complete
-            || self.attribute_in_use
-            || !self.latch.policy().require.is_empty()
-            || self.view.entries().any(is_others)
+        !self.is_complete || self.could_require() || self.view.entries().any(is_others)
     }
 
     fn of(&self, edits: &[Edit], clock: &dyn Clock) -> Result<Vec<Violation>> {

@@ -203,6 +203,12 @@ pub enum Error {
         /// The lease's id, as it was given.
         lease: String,
     },
+    /// Nothing that an argument matches is locked.
+    #[error("nothing that {} matches is locked", quoted(argument.as_bytes()))]
+    NoneHeld {
+        /// The argument, as it was given.
+        argument: String,
+    },
     /// The guard stayed taken.
     #[error("another git-latch command keeps the lock directory busy: {holder}")]
     Busy {
@@ -369,7 +375,7 @@ impl Error {
             | Error::InTheWay { .. }
             | Error::HeldHere { .. }
             | Error::HeldThere { .. } => Code::Unsupported,
-            Error::NoSuchLease { .. } => Code::NotHeld,
+            Error::NoSuchLease { .. } | Error::NoneHeld { .. } => Code::NotHeld,
             Error::AgentRuns { .. } => Code::Held,
             Error::Busy { .. } | Error::Contended { .. } => Code::Busy,
             Error::Unreachable { .. } => Code::Unreachable,
@@ -424,6 +430,7 @@ impl Error {
             Error::Corrupt { .. } => {
                 Some("`git latch doctor` shows what is wrong and how to mend it".into())
             }
+            Error::NoneHeld { .. } => Some("`git latch list` shows what is locked".into()),
             Error::NoSuchLease { .. } => {
                 Some("`git latch list --mine --json` shows the leases that are yours".into())
             }

@@ -1,4 +1,4 @@
-//! Patterns of the policy: gitignore syntax, from the repository's root. The only file that names `gix_glob`.
+//! Patterns of the policy: gitignore syntax, from the repository's root; and of arguments: git's pathspec. The only file that names `gix_glob`.
 //!
 //! Patterns and paths are compared as keys: upper and lower case, and both normal forms of `é`, are one.
 
@@ -60,6 +60,14 @@ impl Patterns {
         });
         matching.is_some_and(|pattern| !pattern.is_negative())
     }
+}
+
+/// Whether git's plain pathspec `pattern`, from the root, matches a path: `*` crosses directories.
+#[must_use]
+pub(crate) fn is_match(pattern: &[u8], path: &Key) -> bool {
+    let folded = Key::of(pattern);
+    let (pattern, path) = (folded.as_bytes(), path.as_bytes());
+    gix_glob::wildmatch(pattern.into(), path.into(), Mode::empty())
 }
 
 #[cfg(test)]

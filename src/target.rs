@@ -2,13 +2,20 @@
 //!
 //! An argument that names an existing or tracked path is that path, in the index's spelling; only then wildcards count,
 //! and git's own pathspec decides what they match. What exists is found without reading the index, because the index of
-//! a large repository costs more than the lock.
+//! a large repository costs more than the lock. A symbolic link names itself and what it leads to: whoever edits through
+//! it changes that file. Which of the locks an argument means is [`crate::latch::Selection`]'s to say.
+
+mod pathspec;
+mod spelling;
 
 use std::cell::{Cell, OnceCell};
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
+
+pub use pathspec::Pathspec;
+use spelling::{by_key, find_by_key};
 
 use crate::config::Config;
 use crate::error::{Error, Result};
@@ -51,6 +58,17 @@ impl Target {
     pub fn claim(&self) -> Claim {
         Claim::new(&self.path, self.kind)
     }
+}
+
+/// What an argument names in the working tree and its index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Named {
+    /// Something that is there or tracked: one path, or a symbolic link after what it leads to.
+    Paths(Vec<Target>),
+    /// A pattern: the tracked files that it matches, and what else it would match.
+    Matching(Vec<Target>, Pathspec),
+    /// Nothing; the path is a fine one otherwise.
+    Nothing(Target),
 }
 
 /// What becomes of an argument that names nothing.
@@ -104,7 +122,7 @@ impl<'a> Resolver<'a> {
         let mut targets: Vec<Target> = Vec::new();
         let mut seen: HashMap<Key, usize> = HashMap::new();
         for argument in arguments {
-            for target in self.resolve_one(argument.as_ref(), unknown)? {
+            for target in self.known(argument.as_ref(), unknown)? {
                 match seen.entry(target.path.key()) {
                     std::collections::hash_map::Entry::Vacant(slot) => {
                         slot.insert(targets.len());
@@ -123,10 +141,36 @@ impl<'a> Resolver<'a> {
         Ok(targets)
     }
 
-    fn resolve_one(&self, argument: &OsStr, unknown: Unknown) -> Result<Vec<Target>> {
-        let shown = argument.to_string_lossy();
+    /// The paths of an argument that has to name some.
+    fn known(&self, argument: &OsStr, unknown: Unknown) -> Result<Vec<Target>> {
+        let text = argument.to_string_lossy();
+        match (self.name(argument)?, unknown) {
+            (Named::Paths(targets), _) => Ok(targets),
+            (Named::Nothing(target), Unknown::Accept) => Ok(vec![target]),
+            (Named::Matching(_, spec), Unknown::Accept) => Ok(vec![spec.as_path()?]),
+            (Named::Matching(targets, _), _) if !targets.is_empty() => Ok(targets),
+            (Named::Matching(..), Unknown::Refuse) => {
+                Err(Error::bad_path(text, "it matches no tracked file"))
+            }
+            (Named::Nothing(_), Unknown::Refuse) => Err(Error::BadPath {
+                path: text.into_owned(),
+                problem: "there is no such file or directory, and git tracks none".into(),
+                hint: Some("a path that is still to come is locked with `--new`".into()),
+            }),
+        }
+    }
+
+    /// What one argument names.
+    ///
+    /// # Errors
+    /// [`Error::BadPath`] with the argument: outside the tree, inside `.git` or `.locks`, through a symbolic link, of a
+    /// form that cannot be locked.
+    pub fn name(&self, argument: &OsStr) -> Result<Named> {
         let Some(text) = argument.to_str() else {
-            return Err(Error::bad_path(shown, "it is not UTF-8"));
+            return Err(Error::bad_path(
+                argument.to_string_lossy(),
+                "it is not UTF-8",
+            ));
         };
         if text.is_empty() {
             return Err(Error::bad_path("", "it is empty"));
@@ -134,37 +178,44 @@ impl<'a> Resolver<'a> {
         let is_directory = text.ends_with('/') || (cfg!(windows) && text.ends_with('\\'));
         let relative = self.relative(text)?;
         if relative.as_os_str().is_empty() {
-            return Ok(vec![Target {
+            return Ok(Named::Paths(vec![Target {
                 path: RepoPath::root(),
                 kind: Kind::Directory,
-            }]);
+            }]));
         }
         self.check_way(text, &relative)?;
         if let Some(target) = self.existing(text, &relative, is_directory)? {
-            return Ok(vec![target]);
+            let mut targets = self.led_to(&target).map_or_else(Vec::new, |led| vec![led]);
+            targets.push(target);
+            return Ok(Named::Paths(targets));
         }
         if let Some(target) = self.tracked(text, &relative, is_directory)? {
-            return Ok(vec![target]);
+            return Ok(Named::Paths(vec![target]));
         }
-        if text.contains(['*', '?', '[']) && unknown == Unknown::Refuse {
-            return self.matching(text);
+        if text.contains(['*', '?', '[']) {
+            return self.matching(text, &relative);
         }
-        let path = repo_path(text, &relative)?;
-        match unknown {
-            Unknown::Refuse => Err(Error::BadPath {
-                path: text.to_owned(),
-                problem: "there is no such file or directory, and git tracks none".into(),
-                hint: Some("a path that is still to come is locked with `--new`".into()),
-            }),
-            Unknown::Accept => Ok(vec![Target {
-                path,
-                kind: if is_directory {
-                    Kind::Directory
-                } else {
-                    Kind::File
-                },
-            }]),
+        Ok(Named::Nothing(Target {
+            path: repo_path(text, &relative)?,
+            kind: if is_directory {
+                Kind::Directory
+            } else {
+                Kind::File
+            },
+        }))
+    }
+
+    /// What a symbolic link leads to in this working tree, if it is one: that is what an edit through it changes.
+    fn led_to(&self, target: &Target) -> Option<Target> {
+        let full = self.root.join(target.path.as_str());
+        if target.kind != Kind::File || !fs::symlink_metadata(&full).ok()?.is_symlink() {
+            return None;
         }
+        let leads_to = full.canonicalize().ok()?;
+        let relative = leads_to.strip_prefix(self.root).ok()?;
+        let text = relative.to_str().filter(|text| !text.is_empty())?;
+        self.check_way(text, relative).ok()?;
+        self.existing(text, relative, false).ok()?
     }
 
     /// The argument relative to the root, `.` and `..` worked off by their letters.
@@ -311,7 +362,7 @@ impl<'a> Resolver<'a> {
     }
 
     /// The tracked files that git's pathspec matches.
-    fn matching(&self, text: &str) -> Result<Vec<Target>> {
+    fn matching(&self, text: &str, relative: &Path) -> Result<Named> {
         let output =
             self.repo
                 .git_in(&self.here)
@@ -327,10 +378,11 @@ impl<'a> Resolver<'a> {
                 Target::file(path)
             })
             .collect::<Result<_>>()?;
-        if targets.is_empty() {
-            return Err(Error::bad_path(text, "it matches no tracked file"));
-        }
-        Ok(targets)
+        let spec = Pathspec {
+            argument: text.to_owned(),
+            relative: path_to_bytes(relative),
+        };
+        Ok(Named::Matching(targets, spec))
     }
 }
 
@@ -344,40 +396,4 @@ fn repo_path(text: &str, relative: &Path) -> Result<RepoPath> {
     let bytes = path_to_bytes(relative);
     let path = String::from_utf8(bytes).map_err(|_| Error::bad_path(text, "it is not UTF-8"))?;
     RepoPath::new(path)
-}
-
-/// The spelling in a list of the index's paths that has this key: a file's own, or that of a directory above files.
-fn find_by_key(paths: &[u8], wanted: &Key) -> Option<(String, Kind)> {
-    split_nul(paths).find_map(|path| {
-        spellings(path)
-            .find(|(key, _)| key == wanted)
-            .map(|(_, s)| s)
-    })
-}
-
-/// Every path in a list of the index's paths, and every directory above one.
-fn by_key(paths: &[u8]) -> HashMap<Key, (String, Kind)> {
-    let mut index = HashMap::new();
-    for path in split_nul(paths) {
-        for (key, spelling) in spellings(path) {
-            if index.contains_key(&key) {
-                break;
-            }
-            index.insert(key, spelling);
-        }
-    }
-    index
-}
-
-/// A file's path and the directories above it, nearest first, with their keys. Not UTF-8: cannot be locked, left out.
-fn spellings(path: &[u8]) -> impl Iterator<Item = (Key, (String, Kind))> + '_ {
-    let text = std::str::from_utf8(path).ok();
-    let mut next = text.map(|text| (text, Kind::File));
-    std::iter::from_fn(move || {
-        let (spelling, kind) = next?;
-        next = spelling
-            .rfind('/')
-            .map(|at| (&spelling[..at], Kind::Directory));
-        Some((Key::of(spelling.as_bytes()), (spelling.to_owned(), kind)))
-    })
 }

@@ -15,11 +15,10 @@ use git_latch::judge::Violation;
 use git_latch::latch::Latch;
 use git_latch::path::Here;
 use git_latch::report::Viewpoint;
-use git_latch::target::Unknown;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// Judge these paths as if they were edited
+    /// Judge these files, directories or patterns as if what they cover were edited
     #[arg(value_name = "PATH", conflicts_with_all = ["staged", "range"])]
     paths: Vec<OsString>,
     /// Judge what is staged (the default)
@@ -65,12 +64,8 @@ impl Arguments {
         if self.paths.is_empty() {
             return check::staged(latch, &[], &context.clock);
         }
-        let targets = context.targets(latch, &self.paths, Unknown::Accept)?;
-        let paths: Vec<Vec<u8>> = targets
-            .iter()
-            .map(|target| target.path.as_str().as_bytes().to_vec())
-            .collect();
-        check::paths(latch, &paths, &context.clock)
+        let selection = context.select(latch, &self.paths)?;
+        check::selected(latch, &selection, &context.clock)
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use git_latch::error::{Error, Result};
 use git_latch::identity::Environment;
-use git_latch::latch::Latch;
+use git_latch::latch::{Latch, Selection};
 use git_latch::path::Here;
 use git_latch::repo::Repo;
 use git_latch::report::Viewpoint;
@@ -184,7 +184,16 @@ impl Context {
         }
     }
 
-    /// The paths that arguments name.
+    /// What arguments mean among paths and locks.
+    pub(crate) fn select<S: AsRef<std::ffi::OsStr>>(
+        &self,
+        latch: &Latch,
+        arguments: &[S],
+    ) -> Result<Selection> {
+        latch.select(&self.directory, arguments, &self.clock)
+    }
+
+    /// The paths that arguments name, to be locked.
     pub(crate) fn targets<S: AsRef<std::ffi::OsStr>>(
         &self,
         latch: &Latch,

@@ -12,7 +12,6 @@ use git_latch::lock::is_or_below;
 use git_latch::path::{Claim, Kind};
 use git_latch::report::Viewpoint;
 use git_latch::store::Scope;
-use git_latch::target::Unknown;
 use git_latch::time::rfc3339;
 use git_latch::view::{Entry, Me};
 
@@ -38,8 +37,8 @@ impl Arguments {
         let scope = match &self.under {
             Some(directory) => Scope::Claims(
                 context
-                    .targets(&latch, &[directory], Unknown::Accept)?
-                    .iter()
+                    .select(&latch, &[directory])?
+                    .targets()
                     .map(|target| Claim::new(&target.path, Kind::Directory))
                     .collect(),
             ),

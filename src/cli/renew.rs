@@ -13,12 +13,11 @@ use git_latch::error::{Code, Result};
 use git_latch::held::Loss;
 use git_latch::latch::Prolonged;
 use git_latch::report::Viewpoint;
-use git_latch::target::Unknown;
 use git_latch::time::{Ttl, rfc3339};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// Files or directories locked by me; all of mine where none is named
+    /// What is locked by me on and below these paths, or matched by these patterns; all of mine where none is named
     #[arg(value_name = "PATH")]
     paths: Vec<OsString>,
     /// Let the lease end this long from now, unless it lives longer already
@@ -30,12 +29,12 @@ impl Arguments {
     pub(super) fn run(&self, context: &Context) -> Result<Answer> {
         let latch = context.open()?;
         let me = latch.me()?;
-        let targets = match self.paths.as_slice() {
+        let selection = match self.paths.as_slice() {
             [] => None,
-            paths => Some(context.targets(&latch, paths, Unknown::Accept)?),
+            paths => Some(context.select(&latch, paths)?),
         };
         context.tell_copy(&latch)?;
-        let answer = latch.renew(targets.as_deref(), self.ttl, &context.clock)?;
+        let answer = latch.renew(selection.as_ref(), self.ttl, &context.clock)?;
         let losses = latch.losses(&context.clock)?;
         let viewpoint = context.viewpoint(&latch, &me);
         for lock in &answer.renewed {
@@ -51,7 +50,7 @@ impl Arguments {
             );
             context.output.done(line);
         }
-        if targets.is_none() && answer.renewed.is_empty() && answer.lost.is_empty() {
+        if selection.is_none() && answer.renewed.is_empty() && answer.lost.is_empty() {
             context.output.done("nothing of yours is locked");
         }
         Ok(Answer::with(

@@ -9,16 +9,16 @@ use super::context::Context;
 use super::output::{ALERT, Cell, dim, styled, table};
 use super::{Answer, words};
 use git_latch::error::Result;
-use git_latch::latch::Latch;
+use git_latch::latch::{Latch, Part, Selection};
+use git_latch::path::here::argument;
+use git_latch::path::{Here, Key};
 use git_latch::report::Viewpoint;
 use git_latch::status::{Status, status};
-use git_latch::store::Scope;
-use git_latch::target::{Target, Unknown};
-use git_latch::view::{Entry, Standing};
+use git_latch::view::Entry;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// Tell who holds these paths instead
+    /// Tell who holds these files, directories or patterns, or anything in them, instead
     #[arg(value_name = "PATH")]
     paths: Vec<OsString>,
 }
@@ -31,8 +31,8 @@ impl Arguments {
         if self.paths.is_empty() {
             whole(context, &latch)
         } else {
-            let targets = context.targets(&latch, &self.paths, Unknown::Accept)?;
-            of_paths(context, &latch, &targets)
+            let selection = context.select(&latch, &self.paths)?;
+            of_paths(context, &latch, &selection)
         }
     }
 }
@@ -127,28 +127,29 @@ fn without_holder(mut row: Vec<Cell>) -> Vec<Cell> {
     row
 }
 
-fn of_paths(context: &Context, latch: &Latch, targets: &[Target]) -> Result<Answer> {
-    let scope = Scope::Claims(targets.iter().map(Target::claim).collect());
-    let view = latch.view(&scope, &context.clock)?;
+/// A part of a selection as it is shown: the path that it names, else the argument.
+fn named(here: &Here, part: &Part) -> String {
+    part.named().map_or_else(
+        || argument(part.argument.as_bytes()),
+        |target| here.named(target.path.as_str().as_bytes(), target.kind),
+    )
+}
+
+fn of_paths(context: &Context, latch: &Latch, selection: &Selection) -> Result<Answer> {
+    let view = latch.view(&selection.scope(), &context.clock)?;
     let me = latch.reader()?;
     let viewpoint = context.viewpoint(latch, &me);
     let here = viewpoint.here;
     let (mut mine, mut blocking, mut rows) = (Vec::new(), Vec::new(), Vec::new());
-    for target in targets {
-        let claim = target.claim();
-        let holders: Vec<&Entry> = view
-            .overlapping(&claim)
-            .filter(|e| view.standing(e) != Standing::Expired)
-            .collect();
+    for part in selection.parts() {
+        let holders: Vec<&Entry> = view.live().filter(|e| part.is_held_by(&e.claim)).collect();
         if holders.is_empty() {
-            rows.push(vec![
-                Cell::path(here.named(target.path.as_str().as_bytes(), target.kind)),
-                Cell::dim("not locked"),
-            ]);
+            rows.push(vec![Cell::path(named(here, part)), Cell::dim("not locked")]);
         }
         for entry in holders {
             let mut row = words::row(&viewpoint, entry);
-            if entry.claim.key != claim.key {
+            let from_above = part.covered(entry);
+            if let Some(target) = from_above {
                 let over = format!(
                     "by the lock on {}",
                     here.named(entry.path(), entry.claim.kind)
@@ -160,16 +161,14 @@ fn of_paths(context: &Context, latch: &Latch, targets: &[Target]) -> Result<Answ
             if me.has(entry) {
                 mine.push(viewpoint.entry(entry));
             } else {
-                let holder = viewpoint.entry(entry);
-                blocking.push(json!({"path": target.path, "holder": holder}));
+                let own = || entry.shown_path();
+                let path = from_above.map_or_else(own, |target| target.path.to_string());
+                blocking.push(json!({"path": path, "holder": viewpoint.entry(entry)}));
             }
         }
     }
     context.output.lines(&table(&rows));
-    let keys: Vec<_> = targets.iter().map(Target::claim).collect();
-    let is_named = |path: &str| {
-        git_latch::path::RepoPath::new(path).is_ok_and(|p| keys.iter().any(|c| c.covers(&p.key())))
-    };
+    let is_named = |path: &str| selection.includes(&Key::of(path.as_bytes()));
     let lost = latch.losses(&context.clock)?;
     let lost: Vec<_> = lost.iter().filter(|l| is_named(&l.path)).collect();
     for loss in &lost {

@@ -9,17 +9,14 @@ use super::context::Context;
 use super::exit::Failure;
 use super::output::{GOOD, styled};
 use super::{Answer, words};
-use git_latch::error::{Code, Error, Result};
-use git_latch::latch::{Latch, Unlocked, What};
+use git_latch::error::{Code, Result};
+use git_latch::latch::{Unlocked, What};
 use git_latch::lease::{Insist, Refusal, Why};
-use git_latch::path::Key;
 use git_latch::report::Viewpoint;
-use git_latch::store::Scope;
-use git_latch::target::{Target, Unknown};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// Locked files or directories, or patterns of locked files
+    /// Locked files; directories and patterns mean my locks on what they cover
     #[arg(value_name = "PATH", required_unless_present_any = ["all", "id"])]
     paths: Vec<OsString>,
     /// Give back every lock of mine in this working tree
@@ -36,11 +33,11 @@ pub(super) struct Arguments {
 impl Arguments {
     pub(super) fn run(&self, context: &Context) -> Result<Answer> {
         let latch = context.open()?;
-        let targets = self.targets(context, &latch)?;
+        let selection = context.select(&latch, &self.paths)?;
         let what = match &self.id {
             Some(id) => What::Lease(id),
             None if self.all => What::Mine,
-            None => What::Targets(&targets),
+            None => What::Selected(&selection),
         };
         let insist = if self.force { Insist::Yes } else { Insist::No };
         let me = latch.me()?;
@@ -66,38 +63,6 @@ impl Arguments {
             failure(&viewpoint, &answer),
         ))
     }
-
-    /// The arguments as paths; a pattern means the locked ones among what it matches.
-    fn targets(&self, context: &Context, latch: &Latch) -> Result<Vec<Target>> {
-        let (patterns, plain): (Vec<&OsString>, Vec<&OsString>) = self
-            .paths
-            .iter()
-            .partition(|argument| is_pattern(context, argument));
-        let mut targets = context.targets(latch, &plain, Unknown::Accept)?;
-        if patterns.is_empty() {
-            return Ok(targets);
-        }
-        let view = latch.view(&Scope::All, &context.clock)?;
-        let locked: std::collections::HashSet<Key> =
-            view.live().map(|e| e.claim.key.clone()).collect();
-        for pattern in patterns {
-            let matched = context.targets(latch, &[pattern], Unknown::Refuse)?;
-            let before = targets.len();
-            targets.extend(
-                matched
-                    .into_iter()
-                    .filter(|t| locked.contains(&t.path.key())),
-            );
-            if targets.len() == before {
-                return Err(Error::BadPath {
-                    path: pattern.to_string_lossy().into_owned(),
-                    problem: "it matches nothing that is locked".into(),
-                    hint: Some("git latch list".into()),
-                });
-            }
-        }
-        Ok(targets)
-    }
 }
 
 /// The JSON of `unlock`.
@@ -111,12 +76,6 @@ pub(super) fn report(viewpoint: &Viewpoint<'_>, answer: &Unlocked) -> Value {
 /// What was refused, and what to do about it.
 pub(super) fn failure(viewpoint: &Viewpoint<'_>, answer: &Unlocked) -> Option<Failure> {
     words::refused(viewpoint, &answer.refused, |r| hint(viewpoint, r))
-}
-
-/// Whether an argument is a pattern and not the name of something.
-fn is_pattern(context: &Context, argument: &OsString) -> bool {
-    argument.to_string_lossy().contains(['*', '?', '['])
-        && std::fs::symlink_metadata(context.directory.join(argument)).is_err()
 }
 
 fn hint(viewpoint: &Viewpoint<'_>, refusal: &Refusal) -> String {

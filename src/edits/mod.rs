@@ -24,8 +24,8 @@ pub use received::{authors, received, taken_back};
 pub use staged::{StagedQuery, as_upstream, heads_in_environment, staged};
 pub use unfinished::{Saved, changed_files, is_combining, saved};
 pub use upstream::work_in_progress;
-pub(crate) use versions::pathspec;
 pub use versions::{Newer, newer, unpushed_files};
+pub(crate) use versions::{pathspec, tracked_below};
 
 use crate::error::Result;
 use crate::git::{Git, split_nul};

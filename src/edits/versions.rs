@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 
 use super::pushed::of_commits;
-use super::{Edit, lines};
+use super::{Edit, lines, paths};
 use crate::error::Result;
 use crate::path::{Claim, Key, Kind, RepoPath};
 use crate::repo::Repo;
@@ -71,6 +71,15 @@ pub(crate) fn pathspec(path: &RepoPath) -> String {
     } else {
         literal(path.as_str())
     }
+}
+
+/// The tracked files below directories.
+pub(crate) fn tracked_below(repo: &Repo, directories: &[&Target]) -> Result<BTreeSet<Vec<u8>>> {
+    let specs: Vec<String> = directories.iter().map(|d| pathspec(&d.path)).collect();
+    let question = ["ls-files", "-z", "--"].into_iter();
+    let arguments: Vec<&str> = question.chain(specs.iter().map(String::as_str)).collect();
+    let git = repo.git().with_variable("GIT_LITERAL_PATHSPECS", "0");
+    Ok(paths(&git.output(&arguments)?))
 }
 
 fn literal(path: &str) -> String {

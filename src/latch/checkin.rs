@@ -80,8 +80,11 @@ impl Latch {
                     self.push_branch(&branch, &upstream)?;
                     answer.pushed = Some((upstream.remote, short(&upstream.reference)));
                 }
-                answer.locks =
-                    self.unlock(super::What::Targets(checkin.targets), Insist::No, clock)?;
+                answer.locks = self.unlock(
+                    super::What::Selected(&super::Selection::of(checkin.targets)),
+                    Insist::No,
+                    clock,
+                )?;
             }
         }
         Ok(answer)

@@ -10,6 +10,7 @@ mod checkout;
 mod current;
 mod release;
 mod renew;
+mod selection;
 mod share;
 mod wait;
 
@@ -22,6 +23,7 @@ pub use checkout::Against;
 pub use current::Current;
 pub use release::{Unlocked, What, Whose};
 pub use renew::Prolonged;
+pub use selection::{Part, Selection};
 pub use wait::Waiting;
 
 use crate::config::Config;

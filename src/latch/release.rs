@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::Latch;
 use super::renew::{on_the_way, scope_of};
+use super::selection::{Among, Selection};
 use crate::edits::{changed_files, unpushed_files};
 use crate::error::{Code, Error, Result};
 use crate::lease::{
@@ -12,15 +13,14 @@ use crate::lease::{
 use crate::lock::Lock;
 use crate::path::{Claim, Key, Kind, RepoPath};
 use crate::store::{self, Scope, Verdict};
-use crate::target::Target;
 use crate::time::Clock;
 use crate::view::{Entry, Me, View};
 
 /// What to give back.
 #[derive(Clone, Copy, Debug)]
 pub enum What<'a> {
-    /// The locks on these paths.
-    Targets(&'a [Target]),
+    /// My locks on and below these paths; with [`Insist::Yes`] everybody's.
+    Selected(&'a Selection),
     /// Every lock of mine, except those in the hands of another process.
     Mine,
     /// The lock of this lease.
@@ -53,7 +53,7 @@ impl Latch {
     pub fn unlock(&self, what: What<'_>, insist: Insist, clock: &dyn Clock) -> Result<Unlocked> {
         let me = self.me()?;
         self.turn_sharing_on(&me, clock)?;
-        let (paths, before) = self.meant(what, &me, clock)?;
+        let (paths, before) = self.meant(what, insist, &me, clock)?;
         let mut answer = Unlocked::default();
         let mut going = Vec::new();
         let unfinished = match insist {
@@ -147,14 +147,26 @@ impl Latch {
     }
 
     /// The paths to give back, and a view of them.
-    fn meant(&self, what: What<'_>, me: &Me, clock: &dyn Clock) -> Result<(Vec<RepoPath>, View)> {
+    fn meant(
+        &self,
+        what: What<'_>,
+        insist: Insist,
+        me: &Me,
+        clock: &dyn Clock,
+    ) -> Result<(Vec<RepoPath>, View)> {
         let scope = match what {
-            What::Targets(targets) => Scope::Claims(targets.iter().map(Target::claim).collect()),
+            What::Selected(selection) => selection.scope(),
             What::Mine | What::Lease(_) => Scope::All,
         };
         let view = self.store().view(&scope, clock)?;
         let paths = match what {
-            What::Targets(targets) => targets.iter().map(|t| t.path.clone()).collect(),
+            What::Selected(selection) => {
+                let among = match insist {
+                    Insist::No => Among::Mine,
+                    Insist::Yes => Among::All,
+                };
+                selection.locked(&view, me, &self.held.read()?, among)?
+            }
             What::Mine => view
                 .live()
                 .filter(|e| me.has(e) && !me.is_in_progress(e))

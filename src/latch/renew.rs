@@ -6,12 +6,12 @@ use chrono::{DateTime, Utc};
 
 use super::Latch;
 use super::acquire::LockOptions;
+use super::selection::{Among, Selection};
 use crate::error::{Code, Result};
 use crate::lease::{self, Change, Refusal, Renewal, Why};
 use crate::lock::{LeaseId, Lock};
 use crate::path::{Claim, Kind, Place, RepoPath};
 use crate::store::{self, Scope, Verdict};
-use crate::target::Target;
 use crate::time::{Clock, Ttl};
 use crate::view::{Entry, Me, Standing, View};
 
@@ -60,13 +60,13 @@ pub(super) fn scope_of(claims: impl Iterator<Item = Claim>, due: &[Renewal]) -> 
 }
 
 impl Latch {
-    /// Gives leases a new heartbeat: those on `targets`, or all of mine.
+    /// Gives leases a new heartbeat: those of mine in the selection, or all.
     ///
     /// # Errors
     /// [`crate::Error::BadUsage`] for a ttl that cannot be; whatever keeps the store from changing.
     pub fn renew(
         &self,
-        targets: Option<&[Target]>,
+        selection: Option<&Selection>,
         ttl: Option<Ttl>,
         clock: &dyn Clock,
     ) -> Result<Prolonged> {
@@ -76,13 +76,10 @@ impl Latch {
         })?;
         let me = self.me()?;
         self.turn_sharing_on(&me, clock)?;
-        let scope = match targets {
-            Some(targets) => Scope::Claims(targets.iter().map(Target::claim).collect()),
-            None => Scope::All,
-        };
+        let scope = selection.map_or(Scope::All, Selection::scope);
         let view = self.store().view(&scope, clock)?;
-        let (leases, refused) = match targets {
-            Some(targets) => self.leases_on(targets, &view, &me)?,
+        let (leases, refused) = match selection {
+            Some(selection) => self.leases_on(selection, &view, &me)?,
             None => (self.leases_of_mine(&view, &me)?, Vec::new()),
         };
         let renewed = self.renew_leases(&leases, &me, ttl, clock)?;
@@ -142,17 +139,17 @@ impl Latch {
             .collect())
     }
 
-    /// Each target's lease: the one that is there, or the one that was taken here.
+    /// The leases of mine that are meant: those that are there, and those that were taken here.
     #[expect(clippy::type_complexity, reason = "leases beside refusals")]
     fn leases_on(
         &self,
-        targets: &[Target],
+        selection: &Selection,
         view: &View,
         me: &Me,
     ) -> Result<(Vec<(RepoPath, Renewal)>, Vec<Refusal>)> {
         let held = self.held.read()?;
         let (mut leases, mut refused) = (Vec::new(), Vec::new());
-        for Target { path, .. } in targets {
+        for path in selection.locked(view, me, &held, Among::Mine)? {
             let key = path.key();
             let own = view
                 .covering(&key)

@@ -34,6 +34,7 @@ mod receive;
 mod receive_limits;
 mod renew;
 mod run;
+mod selection;
 #[cfg(feature = "server")]
 mod serve;
 #[cfg(feature = "server")]

@@ -117,8 +117,8 @@ fn a_pattern_means_the_locked_ones() {
     assert_eq!(unlocked["unlocked"].as_array().unwrap().len(), 1);
     assert_eq!(unlocked["refused"], json!([]));
     ada.latch(&["unlock", "*.tscn"])
-        .ended(2)
-        .said("matches nothing that is locked");
+        .ended(3)
+        .said("nothing that `*.tscn` matches is locked");
 }
 
 #[test]
