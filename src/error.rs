@@ -44,6 +44,8 @@ pub enum Code {
     Unreachable,
     /// Remote or server said no.
     Refused,
+    /// Nobody knows whether the remote has made the change.
+    Unknown,
     /// Input, output or corrupt state.
     Io,
     /// The guard is taken or the race was lost too often; nothing changed.
@@ -52,7 +54,7 @@ pub enum Code {
 
 impl Code {
     /// Every word.
-    const ALL: [Code; 17] = [
+    const ALL: [Code; 18] = [
         Code::Held,
         Code::Required,
         Code::Forbidden,
@@ -68,6 +70,7 @@ impl Code {
         Code::NotHeld,
         Code::Unreachable,
         Code::Refused,
+        Code::Unknown,
         Code::Io,
         Code::Busy,
     ];
@@ -97,19 +100,11 @@ impl Code {
             Code::NotHeld => "not_held",
             Code::Unreachable => "unreachable",
             Code::Refused => "refused",
+            Code::Unknown => "unknown",
             Code::Io => "io",
             Code::Busy => "busy",
         }
     }
-}
-
-/// What is known of a change when its remote does not answer any more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
-    /// It was not sent.
-    Unchanged,
-    /// It was sent, and may have arrived.
-    Unknown,
 }
 
 /// What can go wrong. Refusals ("held by another") are not errors but outcomes of the operations.
@@ -230,8 +225,21 @@ pub enum Error {
         remote: String,
         /// Git's words.
         problem: String,
-        /// Whether a change is under way to it.
-        fate: Fate,
+        /// The next step, where it is not to see whether git itself reaches the remote.
+        hint: Option<String>,
+    },
+    /// A change was sent, and nobody knows whether it has arrived.
+    ///
+    /// Nothing that it was to take counts as taken. What it was to give back counts as given back: its holder may not rely
+    /// on it any more.
+    #[error("whether the change has reached the remote `{remote}` is not known: {problem}")]
+    Unknown {
+        /// The remote's name.
+        remote: String,
+        /// Git's words.
+        problem: String,
+        /// The leases that it was to end.
+        released: Vec<String>,
     },
     /// The remote says no, and not because somebody was faster.
     #[error("the remote `{remote}` refuses the lock ref: {problem}")]
@@ -380,6 +388,7 @@ impl Error {
             Error::Busy { .. } | Error::Contended { .. } => Code::Busy,
             Error::Unreachable { .. } => Code::Unreachable,
             Error::Refused { .. } | Error::NotPushed { .. } => Code::Refused,
+            Error::Unknown { .. } => Code::Unknown,
             Error::Forbidden { code, .. } => *code,
             Error::Io { .. } | Error::Corrupt { .. } | Error::Git { .. } => Code::Io,
         }
@@ -394,16 +403,13 @@ impl Error {
             | Error::Unsupported { hint, .. }
             | Error::Refused { hint, .. }
             | Error::Forbidden { hint, .. } => hint.clone(),
-            Error::Unreachable {
-                remote,
-                fate: Fate::Unchanged,
-                ..
-            } => Some(format!(
-                "nothing was changed; see whether `git ls-remote {remote}` works"
-            )),
-            Error::Unreachable { .. } => Some(
-                "whether the change has arrived is not known; once the remote answers, ask: git latch status".into(),
-            ),
+            Error::Unreachable { remote, hint, .. } => {
+                let usual = || {
+                    format!("nothing was changed; see whether `git ls-remote {remote}` works")
+                };
+                Some(hint.clone().unwrap_or_else(usual))
+            }
+            Error::Unknown { released, .. } => Some(unknown_hint(!released.is_empty()).into()),
             Error::NotPushed { .. } => Some(
                 "your locks stay yours; git pull, and git latch checkin again".into(),
             ),
@@ -438,6 +444,15 @@ impl Error {
             Error::HeldThere { .. } => self.advice(Here::root()),
             Error::Git { .. } => None,
         }
+    }
+}
+
+/// What a change counts as of which nothing is known.
+fn unknown_hint(has_released: bool) -> &'static str {
+    if has_released {
+        "it counts as given back: do not rely on it any more; once the remote answers, what became of it is told by: git latch sync"
+    } else {
+        "it counts as not done; once the remote answers, what became of it is told by: git latch sync"
     }
 }
 

@@ -3,6 +3,8 @@
 //! Index, differences, attributes and configuration are read through `git` itself: it reads every index format and
 //! every repository extension, and is several times faster than libgit2 on large indexes.
 
+mod exchange;
+
 use std::ffi::{OsStr, OsString};
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -10,6 +12,8 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+
+pub(crate) use exchange::Exchange;
 
 use crate::error::{Error, Result};
 
@@ -154,31 +158,17 @@ impl Git {
         arguments: &[S],
         limit: Duration,
     ) -> Result<Option<Output>> {
-        let mut child = self
-            .command(arguments)
-            .spawn()
-            .map_err(|e| not_started(arguments, &e))?;
-        let stdout = collect(child.stdout.take());
-        let stderr = collect(child.stderr.take());
-        let end = Instant::now() + limit;
-        let mut pause = Duration::from_micros(500);
-        let status = loop {
-            if let Some(status) = child.try_wait().map_err(|e| not_started(arguments, &e))? {
-                break status;
-            }
-            if Instant::now() >= end || self.cancel.is_cancelled() {
-                end_git(&mut child);
-                return Ok(None);
-            }
-            std::thread::sleep(pause);
-            pause = (pause * 2).min(Duration::from_millis(4));
-        };
-        let joined = "reading a pipe does not panic";
-        Ok(Some(Output {
-            status,
-            stdout: stdout.join().expect(joined),
-            stderr: stderr.join().expect(joined),
-        }))
+        Ok(self.exchange(arguments, limit)?.ended())
+    }
+
+    /// The same; gives what was heard until then, too.
+    pub(crate) fn exchange<S: AsRef<OsStr>>(
+        &self,
+        arguments: &[S],
+        limit: Duration,
+    ) -> Result<Exchange> {
+        exchange::run(&mut self.command(arguments), limit, &self.cancel)
+            .map_err(|e| not_started(arguments, &e))
     }
 
     /// Runs git as the user would, with the terminal: for a command that asks them, or tells them, something.
@@ -277,18 +267,15 @@ impl Git {
     }
 }
 
-/// How long git may take to end its own helpers when it is told to end.
-const LAST_WORDS: Duration = Duration::from_millis(200);
-
 /// Ends git: it is asked to, so that it ends its helpers, and then killed.
-fn end_git(child: &mut Child) {
+fn end_git(child: &mut Child, patience: Duration) {
     #[cfg(unix)]
     {
         let pid = i32::try_from(child.id()).ok();
         if let Some(pid) = pid.and_then(rustix::process::Pid::from_raw) {
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
         }
-        let end = Instant::now() + LAST_WORDS;
+        let end = Instant::now() + patience;
         while Instant::now() < end && matches!(child.try_wait(), Ok(None)) {
             std::thread::sleep(Duration::from_millis(2));
         }
@@ -348,7 +335,7 @@ impl Running {
         let failed = |e| not_started(&self.arguments, &e);
         while lines.read_until(b'\n', &mut line).map_err(failed)? > 0 {
             if is_such(line.trim_ascii_end()) {
-                end_git(&mut self.child);
+                end_git(&mut self.child, Duration::from_millis(200));
                 return Ok(true);
             }
             line.clear();

@@ -87,7 +87,7 @@ fn newer(
         } => Error::Unreachable {
             remote,
             problem: format!("{problem}; whether the copy here is the newest is not known, and nothing is locked (--stale-ok goes on all the same)"),
-            fate: git_latch::error::Fate::Unchanged,
+            hint: None,
         },
         other => other,
     })

@@ -98,6 +98,7 @@ impl Context {
     /// Says what the user should know and did not ask for: that this tree was copied, which leases are lost.
     pub(crate) fn tell_news(&self, latch: &Latch) -> Result<()> {
         self.tell_copy(latch)?;
+        self.tell_settled(latch);
         let losses = latch.losses(&self.clock)?;
         let me = latch.reader()?;
         let viewpoint = self.viewpoint(latch, &me);
@@ -105,6 +106,20 @@ impl Context {
             self.output.note(words::loss(&viewpoint, loss));
         }
         Ok(())
+    }
+
+    /// Says what became of changes of which nothing was known when their commands ended.
+    fn tell_settled(&self, latch: &Latch) {
+        let Some(shared) = latch.shared() else { return };
+        match shared.take_settled() {
+            Ok(settled) => {
+                let (here, now) = (self.here(latch.repo()), self.clock.now());
+                for pending in &settled {
+                    self.output.note(words::settled(here, pending, now));
+                }
+            }
+            Err(error) => self.tell_problem(&error),
+        }
     }
 
     /// Says how old the shared locks are, where that matters.

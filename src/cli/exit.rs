@@ -24,7 +24,7 @@ pub(crate) fn of(code: Code) -> u8 {
         | Code::NotARepository
         | Code::Unsupported => 2,
         Code::Lost | Code::NotHeld => 3,
-        Code::Unreachable | Code::Refused => 4,
+        Code::Unreachable | Code::Refused | Code::Unknown => 4,
         Code::Io => 5,
         Code::Busy => 6,
     }

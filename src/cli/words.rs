@@ -1,12 +1,13 @@
 //! How locks, refusals and losses are told to people.
 
+use chrono::{DateTime, Utc};
 use git_latch::error::{Code, Error};
 use git_latch::held::{Cause, Loss};
 use git_latch::lease::{Refusal, Why};
 use git_latch::lock::{Lock, is_same_id};
 use git_latch::path::{Here, here};
 use git_latch::report::Viewpoint;
-use git_latch::store::shared::ClockDifference;
+use git_latch::store::shared::{ClockDifference, Fate, Pending};
 use git_latch::view::{Content, Entry};
 
 use super::exit::{self, Failure};
@@ -253,4 +254,33 @@ pub(crate) fn clocks(off: &ClockDifference) -> String {
 /// A name, which is no path, as an argument that can be copied into a shell.
 pub(crate) fn shell_word(text: &str) -> String {
     here::argument(text.as_bytes())
+}
+
+/// What became of a change of which nothing was known when its command ended.
+pub(crate) fn settled(here: &Here, pending: &Pending, now: DateTime<Utc>) -> String {
+    let listed = |paths: &[String]| {
+        let paths: Vec<_> = paths.iter().map(|p| path(here, p.as_bytes())).collect();
+        paths.join(", ")
+    };
+    let what = match (pending.taken.as_slice(), pending.released.as_slice()) {
+        (taken, []) => format!("the change that takes {}", listed(taken)),
+        ([], released) => format!("the change that gives back {}", listed(released)),
+        (taken, released) => format!(
+            "the change that takes {} and gives back {}",
+            listed(taken),
+            listed(released)
+        ),
+    };
+    let when = pending
+        .at()
+        .map_or(String::new(), |at| format!(", made {},", ago(at, now)));
+    match pending.fate {
+        Some(Fate::Arrived) if pending.released.is_empty() => {
+            format!("{what}{when} has arrived after all: what you need no longer, unlock")
+        }
+        Some(Fate::Arrived) => format!("{what}{when} has arrived after all"),
+        Some(Fate::Missed) | None => {
+            format!("{what}{when} has not arrived: do it again, if it is still wanted")
+        }
+    }
 }

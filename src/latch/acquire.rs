@@ -1,11 +1,11 @@
 //! Taking paths: the targets become a request, the store decides and publishes, the working tree remembers.
 
+use super::Latch;
 use super::renew::{on_the_way, scope_of};
-use super::{Latch, share};
 use crate::error::{Error, Result};
 use crate::lease::{self, Acquired, Outcome, Request, Several, Steal, Wanted};
 use crate::lock::{LeaseId, check_reason};
-use crate::store::{self, Verdict};
+use crate::store::Verdict;
 use crate::target::Target;
 use crate::time::{Clock, Ttl};
 
@@ -84,7 +84,7 @@ impl Latch {
         };
         let due = self.due(&me, now)?;
         let scope = scope_of(targets.iter().map(Target::claim), &due);
-        let (_, (acquired, renewed)) = store::transact(self.store(), &scope, clock, |view| {
+        let (_, (acquired, renewed)) = self.transact(&scope, clock, |view| {
             let (mut changes, acquired) = lease::acquire(view, &request)?;
             // Before it is published: a lease that nobody remembers taking could be lost in silence.
             let fresh = acquired
@@ -109,24 +109,11 @@ impl Latch {
         Ok(acquired)
     }
 
-    pub(super) fn check(&self, options: &LockOptions) -> Result<()> {
+    fn check(&self, options: &LockOptions) -> Result<()> {
         if let Some(reason) = &options.reason {
             check_reason(reason)
                 .map_err(|problem| Error::bad_usage(problem, "say it in a sentence"))?;
         }
-        match options.ttl {
-            Some(ttl) if self.shared().is_some() && ttl < share::SHORTEST => Err(Error::bad_usage(
-                format!("a ttl of `{ttl}` is too short for shared locks: every renewal is a push"),
-                format!("ask for at least `--ttl {}`", share::SHORTEST),
-            )),
-            Some(ttl) if ttl > self.terms().max_ttl => {
-                let max = self.terms().max_ttl;
-                Err(Error::bad_usage(
-                    format!("a ttl of `{ttl}` is over the policy's max_ttl of `{max}`"),
-                    format!("ask for at most `--ttl {max}`, and renew"),
-                ))
-            }
-            _ => Ok(()),
-        }
+        self.check_ttl(options.ttl)
     }
 }

@@ -2,13 +2,11 @@
 
 use super::Latch;
 use super::release::Unlocked;
-use super::renew::{on_the_way, scope_of};
+use super::renew::scope_of;
 use crate::edits;
 use crate::error::{Error, Result};
 use crate::lease::{Insist, Released};
 use crate::path::{Claim, Kind, RepoPath};
-use crate::store::shared::Branch;
-use crate::store::{Decision, Verdict};
 use crate::target::Target;
 use crate::time::Clock;
 use crate::view::Me;
@@ -54,6 +52,8 @@ impl Latch {
         self.turn_sharing_on(&me, clock)?;
         let paths: Vec<RepoPath> = checkin.targets.iter().map(|t| t.path.clone()).collect();
         let mut answer = CheckedIn::default();
+        // What was lost meanwhile is not pushed.
+        self.sync(None, clock)?;
         let view = self.view(&scope_of(claims(&paths), &[]), clock)?;
         let (_, released) = self.release_all(&view, &me, &paths, Insist::No);
         if !are_free(&released) {
@@ -63,60 +63,20 @@ impl Latch {
         let branch = self.branch()?;
         let upstream = self.upstream()?;
         answer.commit = self.commit(checkin)?;
-        match (self.shared(), upstream) {
-            (Some(shared), upstream)
-                if upstream
-                    .as_ref()
-                    .is_none_or(|u| u.remote == shared.remote()) =>
-            {
-                let there =
-                    upstream.map_or_else(|| format!("refs/heads/{branch}"), |u| u.reference);
-                answer.pushed = Some((shared.remote().to_owned(), short(&there)));
-                let branch = Branch::new(&self.repo, &branch, &there);
-                self.release_with(&branch, paths, &me, clock, &mut answer.locks)?;
-            }
-            (_, upstream) => {
-                if let Some(upstream) = upstream {
-                    self.push_branch(&branch, &upstream)?;
-                    answer.pushed = Some((upstream.remote, short(&upstream.reference)));
-                }
-                answer.locks = self.unlock(
-                    super::What::Selected(&super::Selection::of(checkin.targets)),
-                    Insist::No,
-                    clock,
-                )?;
-            }
+        let upstream = upstream.or_else(|| {
+            Some(Upstream {
+                remote: self.shared()?.remote().to_owned(),
+                reference: format!("refs/heads/{branch}"),
+            })
+        });
+        if let Some(upstream) = upstream {
+            self.push_branch(&branch, &upstream)?;
+            answer.pushed = Some((upstream.remote, short(&upstream.reference)));
         }
+        // A change of its own: what others do to the locks meanwhile does not make the push start over.
+        let selection = super::Selection::of(checkin.targets);
+        answer.locks = self.unlock(super::What::Selected(&selection), Insist::No, clock)?;
         Ok(answer)
-    }
-
-    /// Gives locks back in one push with the branch, or, where the remote knows no such pushes, right after it.
-    fn release_with(
-        &self,
-        branch: &Branch,
-        paths: Vec<RepoPath>,
-        me: &Me,
-        clock: &dyn Clock,
-        answer: &mut Unlocked,
-    ) -> Result<()> {
-        let shared = self.shared().expect("asked for where locks are shared");
-        let due = self.due(me, clock.now())?;
-        let scope = scope_of(claims(&paths), &due);
-        let (mut released, mut renewed) = (Vec::new(), Vec::new());
-        shared.change_with(&scope, clock, branch, &mut |view| {
-            let (mut changes, came_to) = self.release_all(view, me, &paths, Insist::No);
-            released = came_to;
-            if !are_free(&released) {
-                return Ok(Decision::new(Vec::new(), Verdict::No));
-            }
-            renewed = on_the_way(view, me, &due, &mut changes);
-            Ok(Decision::new(changes, Verdict::Yes))
-        })?;
-        self.remember(renewed.iter());
-        if !are_free(&released) {
-            return self.tell_refused(paths, released, me, answer);
-        }
-        self.after_release(paths, released, me, clock, answer)
     }
 
     /// Nothing is given back: what stands against it.
@@ -167,8 +127,28 @@ impl Latch {
     fn push_branch(&self, branch: &str, upstream: &Upstream) -> Result<()> {
         let refspec = format!("refs/heads/{branch}:{}", upstream.reference);
         let push = ["push", "--quiet", &upstream.remote, &refspec];
-        let pushed = self.repo.git().run_for_user(&push);
-        pushed.map_err(|_| Error::NotPushed {
+        let git = self.repo.git();
+        let pushed = git.run_for_user(&push);
+        // Its answer may have been lost: what the branch is there decides.
+        let head = self.repo.commit_of(&format!("refs/heads/{branch}"))?;
+        let has_arrived = || {
+            let ask = [
+                "ls-remote",
+                "--quiet",
+                &upstream.remote,
+                &upstream.reference,
+            ];
+            let there = git.output(&ask).unwrap_or_default();
+            head.is_some_and(|head| there.starts_with(head.as_bytes()))
+        };
+        if pushed.is_ok() {
+            return Ok(());
+        }
+        if has_arrived() {
+            // What git does after a push that it knows to have arrived.
+            return self.fetch_branches(&upstream.remote);
+        }
+        Err(Error::NotPushed {
             remote: upstream.remote.clone(),
             branch: branch.to_owned(),
             problem: "git says why above".into(),

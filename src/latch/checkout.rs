@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Latch;
 use crate::edits::{self, Newer};
-use crate::error::{Error, Fate, Result};
+use crate::error::{Error, Result};
 use crate::lockable::{self, Bits};
 use crate::path::Kind;
 use crate::store::shared;
@@ -66,7 +66,7 @@ impl Latch {
     }
 
     /// The user's own tracking refs are brought up to date, as `git fetch` does it.
-    fn fetch_branches(&self, remote: &str) -> Result<()> {
+    pub(super) fn fetch_branches(&self, remote: &str) -> Result<()> {
         let git = self.repo.git();
         let fetch = [
             "fetch",
@@ -78,7 +78,7 @@ impl Latch {
         let unreachable = |problem: String| Error::Unreachable {
             remote: remote.to_owned(),
             problem,
-            fate: Fate::Unchanged,
+            hint: None,
         };
         let output = git
             .without_prompt()
@@ -87,6 +87,6 @@ impl Latch {
         if output.status.success() {
             return Ok(());
         }
-        Err(unreachable(shared::words(&output)))
+        Err(unreachable(shared::words(&output.stderr)))
     }
 }

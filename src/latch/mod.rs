@@ -29,15 +29,18 @@ pub use wait::Waiting;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::event::Event;
-use crate::held::{HeldFile, Loss};
+use crate::held::{Held, HeldFile, Loss};
 use crate::identity::{self, Environment};
+use crate::lease::Change;
 use crate::link;
 use crate::lock::{Lock, Owner};
 use crate::lockable;
 use crate::path::{Claim, Key, Kind, RepoPath};
 use crate::policy::Policy;
 use crate::repo::Repo;
-use crate::store::{LocalStore, LockStore, ReceivedStore, Scope, SharedStore, Sharing};
+use crate::store::{
+    self, LocalStore, LockStore, ReceivedStore, Scope, SharedStore, Sharing, Verdict,
+};
 use crate::time::Clock;
 use crate::view::{Me, Terms, View};
 use crate::workspace::Workspace;
@@ -292,6 +295,24 @@ impl Latch {
         {
             tracing::debug!(%error, "`.locks` is not mended");
         }
+    }
+
+    /// [`store::transact`] where the locks are kept. What a change was to give back of which nobody knows whether it has
+    /// arrived counts as given back here.
+    fn transact<T>(
+        &self,
+        scope: &Scope,
+        clock: &dyn Clock,
+        decide: impl FnMut(&View) -> Result<(Vec<Change>, Verdict, T)>,
+    ) -> Result<(u64, T)> {
+        let changed = store::transact(self.store(), scope, clock, decide);
+        if let Err(Error::Unknown { released, .. }) = &changed {
+            let is_over = |h: &Held| released.iter().any(|lease| lease == h.lease.as_str());
+            if let Err(error) = self.held.strike(is_over) {
+                tracing::warn!(%error, "the working tree's record of its leases is not written");
+            }
+        }
+        changed
     }
 
     /// Notes leases as held here. They are: that the note cannot be written is no reason to say otherwise.

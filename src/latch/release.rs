@@ -12,7 +12,7 @@ use crate::lease::{
 };
 use crate::lock::Lock;
 use crate::path::{Claim, Key, Kind, RepoPath};
-use crate::store::{self, Scope, Verdict};
+use crate::store::{Scope, Verdict};
 use crate::time::Clock;
 use crate::view::{Entry, Me, View};
 
@@ -76,7 +76,7 @@ impl Latch {
         }
         let due = self.due(&me, clock.now())?;
         let scope = scope_of(going.iter().map(|p| Claim::new(p, Kind::File)), &due);
-        let (_, (released, renewed)) = store::transact(self.store(), &scope, clock, |view| {
+        let (_, (released, renewed)) = self.transact(&scope, clock, |view| {
             let (mut changes, released) = self.release_all(view, &me, &going, insist);
             let renewed = on_the_way(view, &me, &due, &mut changes);
             let all_free = released.iter().all(|r| matches!(r, Released::Free(_)));
@@ -138,7 +138,7 @@ impl Latch {
             return Ok(());
         }
         let scope = Scope::Claims(paths.iter().map(|p| Claim::new(p, Kind::File)).collect());
-        let (_, released) = store::transact(self.store(), &scope, clock, |view| {
+        let (_, released) = self.transact(&scope, clock, |view| {
             let (changes, released) = self.release_all(view, &me, &paths, Insist::No);
             Ok((changes, Verdict::Yes, released))
         })?;
@@ -287,7 +287,7 @@ impl Latch {
             Whose::Everybodys => None,
             Whose::Mine => Some(self.me()?),
         };
-        let (_, swept) = store::transact(self.store(), &Scope::All, clock, |view| {
+        let (_, swept) = self.transact(&Scope::All, clock, |view| {
             let is_meant = |entry: &Entry| me.as_ref().is_none_or(|me| me.has(entry));
             let (changes, swept) = lease::sweep(view, is_meant);
             Ok((changes, Verdict::Yes, swept))
@@ -307,7 +307,7 @@ impl Latch {
             return Ok(Vec::new());
         }
         let scope = Scope::Claims(locks.iter().map(Lock::claim).collect());
-        let (_, free) = store::transact(self.store(), &scope, clock, |view| {
+        let (_, free) = self.transact(&scope, clock, |view| {
             let is_there = |lock: &&Lock| view.entries().any(|e| e.lock() == Some(*lock));
             let (mut steps, mut free) = (Vec::new(), Vec::new());
             for lock in locks.iter().filter(is_there) {
@@ -340,7 +340,7 @@ impl Latch {
         clock: &dyn Clock,
     ) -> Result<Vec<(RepoPath, Option<Entry>)>> {
         let scope = Scope::Claims(leases.iter().map(|(_, r)| r.claim.clone()).collect());
-        let (_, lost) = store::transact(self.store(), &scope, clock, |view| {
+        let (_, lost) = self.transact(&scope, clock, |view| {
             let (mut steps, mut lost) = (Vec::new(), Vec::new());
             for (path, renewal) in leases {
                 let lease = Release::Lease(renewal.lease.as_str());

@@ -5,13 +5,12 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 
 use super::Latch;
-use super::acquire::LockOptions;
 use super::selection::{Among, Selection};
 use crate::error::{Code, Result};
 use crate::lease::{self, Change, Refusal, Renewal, Why};
 use crate::lock::{LeaseId, Lock};
 use crate::path::{Claim, Kind, Place, RepoPath};
-use crate::store::{self, Scope, Verdict};
+use crate::store::{Scope, Verdict};
 use crate::time::{Clock, Ttl};
 use crate::view::{Entry, Me, Standing, View};
 
@@ -70,10 +69,10 @@ impl Latch {
         ttl: Option<Ttl>,
         clock: &dyn Clock,
     ) -> Result<Prolonged> {
-        self.check(&LockOptions {
-            ttl,
-            ..LockOptions::default()
-        })?;
+        // Without one each keeps its own.
+        if ttl.is_some() {
+            self.check_ttl(ttl)?;
+        }
         let me = self.me()?;
         self.turn_sharing_on(&me, clock)?;
         let scope = selection.map_or(Scope::All, Selection::scope);
@@ -99,7 +98,7 @@ impl Latch {
         }
         let renewals: Vec<Renewal> = leases.iter().map(|(_, r)| r.clone()).collect();
         let scope = Scope::Claims(renewals.iter().map(|r| r.claim.clone()).collect());
-        let (_, renewed) = store::transact(self.store(), &scope, clock, |view| {
+        let (_, renewed) = self.transact(&scope, clock, |view| {
             let (changes, renewed) = lease::renew(view, me, &renewals, ttl);
             Ok((changes, Verdict::no_if(!renewed.lost.is_empty()), renewed))
         })?;

@@ -13,7 +13,7 @@ use crate::time::{Clock, Length, Ttl};
 use crate::view::{Entry, Me};
 
 /// The shortest life of a shared lock.
-pub(super) const SHORTEST: Ttl = Ttl::For(Length::from_secs(600));
+const SHORTEST: Ttl = Ttl::For(Length::from_secs(600));
 
 /// The shared store, where there is one: the repository's own configuration decides once it has been written, so that a
 /// branch with another policy does not split the locks in two.
@@ -43,6 +43,33 @@ pub(super) fn of(
 }
 
 impl Latch {
+    /// Whether a lock may have this life, asked for or given by the policy: the one rule for both.
+    ///
+    /// # Errors
+    /// [`Error::BadUsage`] with the way out.
+    pub(super) fn check_ttl(&self, asked: Option<Ttl>) -> Result<()> {
+        let max = self.terms().max_ttl;
+        let ttl = asked.unwrap_or(self.terms().ttl);
+        if self.shared().is_some() && ttl < SHORTEST {
+            let hint = match asked {
+                _ if max < SHORTEST => format!("let the policy's `max_ttl` be at least {SHORTEST}"),
+                Some(_) => format!("ask for at least `--ttl {SHORTEST}`"),
+                None => format!("let the policy's `ttl` be at least {SHORTEST}"),
+            };
+            return Err(Error::bad_usage(
+                format!("a ttl of `{ttl}` is too short for shared locks: every renewal is a push"),
+                hint,
+            ));
+        }
+        if ttl > max {
+            return Err(Error::bad_usage(
+                format!("a ttl of `{ttl}` is over the policy's max_ttl of `{max}`"),
+                format!("ask for at most `--ttl {max}`, and renew"),
+            ));
+        }
+        Ok(())
+    }
+
     /// Fetches the shared locks, if locks are shared: what changed, and the number of the last change.
     ///
     /// # Errors
@@ -67,11 +94,15 @@ impl Latch {
     /// # Errors
     /// [`Error::Unsupported`] while others hold locks on this machine: they would not know.
     pub(super) fn turn_sharing_on(&self, me: &Me, clock: &dyn Clock) -> Result<()> {
-        let (Some(shared), None) = (self.shared(), self.config.get("latch.remote")) else {
+        let Some(shared) = self.shared() else {
             return Ok(());
         };
+        // Also where somebody has written into the configuration by hand what this clone calls the remote.
         if !shared.has_copy() {
             self.move_own_locks(shared, me, clock)?;
+        }
+        if self.config.get("latch.remote").is_some() {
+            return Ok(());
         }
         let git = self.repo.git();
         for (key, value) in [

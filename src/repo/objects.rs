@@ -191,15 +191,6 @@ impl Objects {
         Ok(all)
     }
 
-    /// Makes a ref name a commit.
-    pub(crate) fn set(&self, reference: &str, commit: &str) -> Result<()> {
-        let oid = self.oid(commit)?;
-        self.repository
-            .reference(reference, oid, true, "git-latch")
-            .map(drop)
-            .map_err(|e| self.corrupt(&e))
-    }
-
     /// Removes a ref.
     pub(crate) fn remove(&self, reference: &str) -> Result<()> {
         match self.repository.find_reference(reference) {

@@ -475,7 +475,7 @@ fn fetch_head(repo: &Repo) -> Result<()> {
         {
             Ok(())
         }
-        Some(output) => Err(unreachable(&crate::store::shared::words(&output))),
+        Some(output) => Err(unreachable(&crate::store::shared::words(&output.stderr))),
         None => Err(unreachable("it does not answer")),
     }
 }
@@ -484,6 +484,6 @@ fn unreachable(problem: &str) -> Error {
     Error::Unreachable {
         remote: "origin".into(),
         problem: problem.to_owned(),
-        fate: crate::error::Fate::Unchanged,
+        hint: None,
     }
 }

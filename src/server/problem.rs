@@ -128,7 +128,7 @@ fn status_of(code: Code) -> StatusCode {
         }
         Code::NoIdentity => StatusCode::UNAUTHORIZED,
         // The store is away, or says no: the client has done nothing wrong.
-        Code::Busy | Code::Unreachable | Code::Refused | Code::Io => {
+        Code::Busy | Code::Unreachable | Code::Refused | Code::Unknown | Code::Io => {
             StatusCode::SERVICE_UNAVAILABLE
         }
     }

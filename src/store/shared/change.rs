@@ -1,43 +1,57 @@
 //! A change: decided on the last tip seen, pushed on condition that it still is the tip, decided again where it was not.
+//!
+//! It has three outcomes. *Applied* is proven by the push, or by a fetch that shows the commit. *Refused* wants the
+//! remote's own word, and a fetch after it. Everything else is *unknown*: the push may still be on its way. Then the same
+//! commit is pushed again on the same expectation until the remote's own comparison settles it; a word against that push
+//! says nothing about the first one.
 
 use std::time::{Duration, Instant};
 
-use super::branch::Branch;
+use super::SharedStore;
 use super::commit::{LONG, TRIED_AGAIN, depth_of};
 use super::crowd::Turn;
+use super::deadline::Deadline;
+use super::pending::Pending;
+use super::rejection::Rejection;
 use super::remote::Pushed;
-use super::{SharedStore, TIP};
 use crate::error::{Error, Result};
+use crate::fault;
+use crate::lease::Change;
 use crate::repo::{Objects, Revision};
-use crate::store::{Decide, Scope, Verdict};
+use crate::store::{Decide, Decision, Scope, Verdict};
 use crate::time::Clock;
-use crate::view::View;
+use crate::view::{Entry, View};
 
 /// How long a change is tried again after others were faster.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// The first pause before a push whose fate is not known is made again, and the longest.
+const PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// What became of an attempt to publish a change.
 enum Attempt {
     /// It is on the remote. The push took so long; nobody knows where its answer was lost.
-    Published(Option<Duration>),
+    Applied(Option<Duration>),
     /// Somebody was faster: the tip now, and how long the push took.
     Lost(Option<Revision>, Duration),
+    /// Nobody knows.
+    Unknown(Rejection),
 }
 
 impl SharedStore {
-    /// Runs `decide` until its changes are pushed, in one push with `branch` where there is one.
+    /// Runs `decide` until its changes are pushed.
     ///
     /// A yes is proven by the push; a no, and a change of nothing, are only given on a view fetched by this call.
-    pub(crate) fn change(
+    pub(super) fn change(
         &self,
         scope: &Scope,
         clock: &dyn Clock,
         decide: &mut Decide<'_>,
-        branch: Option<&Branch>,
     ) -> Result<u64> {
         let objects = self.prepare()?;
         let began = Instant::now();
-        let mut tip = objects.revision(TIP)?;
+        let limit = Deadline::new(None);
+        let mut tip = self.tips.seen(&objects)?;
         let mut turn = Turn::new(&self.directory, tip.as_ref());
         let mut is_fresh = false;
         loop {
@@ -45,31 +59,31 @@ impl SharedStore {
             let decision = decide(&view)?;
             let is_nothing = decision.changes.is_empty();
             if !is_fresh && (decision.verdict == Verdict::No || is_nothing) {
-                tip = self.fetch(&objects, None, clock)?;
+                tip = self.fetch(&objects, &limit, clock)?;
                 is_fresh = true;
                 continue;
             }
             if is_nothing {
-                self.show(&objects)?;
+                self.show_if_possible(&objects);
                 return Ok(view.seq);
             }
             if let Some(wait) = turn.wait(&objects, tip.as_ref(), clock.now())?
                 && began.elapsed() < PATIENCE / 2
             {
                 std::thread::sleep(wait);
-                tip = self.fetch(&objects, None, clock)?;
+                tip = self.fetch(&objects, &limit, clock)?;
                 is_fresh = true;
                 continue;
             }
             let commit = self.commit(&objects, tip.as_ref(), &view, &decision)?;
-            match self.publish(&objects, tip.as_ref(), &commit, branch, clock)? {
-                Attempt::Published(took) => {
+            match self.publish(&objects, tip.as_ref(), &commit, &limit, clock)? {
+                Attempt::Applied(took) => {
                     turn.note(took);
                     self.look_after(&objects, tip.as_ref(), &commit, clock);
                     return Ok(view.next_seq());
                 }
                 Attempt::Lost(now, took) => {
-                    if began.elapsed() > PATIENCE {
+                    if began.elapsed() > PATIENCE || limit.left().is_zero() {
                         let remote = self.remote.name.clone();
                         return Err(Error::Contended { remote });
                     }
@@ -77,6 +91,11 @@ impl SharedStore {
                     is_fresh = true;
                     let pause = turn.pause(took, &objects, tip.as_ref(), clock.now())?;
                     std::thread::sleep(pause);
+                }
+                Attempt::Unknown(rejection) => {
+                    let on = tip.as_ref().map(|tip| tip.commit.as_str());
+                    let pending = Pending::new(&commit, on, &decision.changes, &view, clock.now());
+                    return Err(self.unknown(pending, &decision, &view, rejection));
                 }
             }
         }
@@ -89,49 +108,79 @@ impl SharedStore {
         objects: &Objects,
         tip: Option<&Revision>,
         commit: &str,
-        branch: Option<&Branch>,
+        limit: &Deadline,
         clock: &dyn Clock,
     ) -> Result<Attempt> {
         let old = tip.map(|tip| tip.commit.as_str());
-        let pushing = Instant::now();
-        let pushed = self.remote.push(old, commit, branch)?;
-        let took = pushing.elapsed();
-        let Pushed::Not(rejection) = pushed else {
-            Self::advance(objects, commit)?;
-            return Ok(Attempt::Published(Some(took)));
-        };
-        let now = self.fetch(objects, None, clock);
-        let now = now.map_err(|error| rejection.explain(error))?;
-        // Accepted after all, though the answer was lost; somebody may have built on it already.
-        if let Some(now) = &now
-            && objects.contains(&now.commit, commit)?
-        {
-            return Ok(Attempt::Published(None));
+        let mut doubt: Option<Instant> = None;
+        let mut pause = PAUSE;
+        loop {
+            let pushing = Instant::now();
+            let is_in_doubt = doubt.is_some();
+            let pushed = self.remote.push(old, commit, limit.for_a_push(is_in_doubt));
+            let took = pushing.elapsed();
+            fault::point("push.returned");
+            let rejection = match pushed {
+                Ok(Pushed::Accepted) => {
+                    self.advance_if_possible(objects, commit);
+                    return Ok(Attempt::Applied((!is_in_doubt).then_some(took)));
+                }
+                Ok(Pushed::Unsent(rejection)) if !is_in_doubt => {
+                    return Err(self.remote.unreachable(&rejection.into_words()));
+                }
+                Ok(Pushed::Unclear(rejection)) => {
+                    doubt.get_or_insert_with(|| limit.of_doubt());
+                    rejection
+                }
+                Ok(Pushed::Rejected(rejection) | Pushed::Unsent(rejection)) => rejection,
+                Err(error) if is_in_doubt => Rejection::new(&error.to_string(), b""),
+                Err(error) => return Err(error),
+            };
+            match self.fetch(objects, limit, clock) {
+                // Somebody may have built on it already.
+                Ok(Some(now)) if super::has_below(objects, &now, commit) => {
+                    return Ok(Attempt::Applied(None));
+                }
+                // Whatever is on its way can only follow on a tip that is none any more.
+                Ok(now) if now.as_ref().map(|now| now.commit.as_str()) != old => {
+                    return Ok(Attempt::Lost(now, took));
+                }
+                Ok(_) if doubt.is_none() => return Err(rejection.into_error(&self.remote.name)),
+                // It was refused in so many words: nothing is on its way.
+                Err(error) if doubt.is_none() => return Err(error),
+                Ok(_) | Err(_) => {}
+            }
+            if doubt.is_some_and(|end| Instant::now() >= end) {
+                return Ok(Attempt::Unknown(rejection));
+            }
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(LONGEST_PAUSE);
         }
-        if now.as_ref().map(|now| now.commit.as_str()) == old {
-            return Err(rejection.into_error(&self.remote.name, branch));
-        }
-        Ok(Attempt::Lost(now, took))
     }
 
-    /// The same with a branch. A remote that does not take both in one push gets the branch first.
-    pub(crate) fn change_with(
+    /// The error of a change of which nobody knows, which is remembered until a fetch shows what became of it.
+    fn unknown(
         &self,
-        scope: &Scope,
-        clock: &dyn Clock,
-        branch: &Branch,
-        decide: &mut Decide<'_>,
-    ) -> Result<u64> {
-        if self.remote.is_tracked(branch)? {
-            self.remote.push_branch(branch)?;
-            return self.change(scope, clock, decide, None);
+        pending: Pending,
+        decision: &Decision,
+        view: &View,
+        rejection: Rejection,
+    ) -> Error {
+        if let Err(error) = self.pending.note(&self.tips, pending) {
+            tracing::warn!(%error, "what became of the change will not be told");
         }
-        match self.change(scope, clock, decide, Some(branch)) {
-            Err(Error::NotPushed { problem, .. }) if problem.contains("not support --atomic") => {
-                self.remote.push_branch(branch)?;
-                self.change(scope, clock, decide, None)
-            }
-            other => other,
+        let ended = decision.changes.iter().filter_map(|change| match change {
+            Change::Remove {
+                place,
+                was_live: true,
+            } => view.at(place).and_then(Entry::lock),
+            // What had expired was nobody's to give back.
+            Change::Remove { .. } | Change::Acquire(_) | Change::Renew(_) => None,
+        });
+        Error::Unknown {
+            remote: self.remote.name.clone(),
+            problem: rejection.into_words(),
+            released: ended.map(|lock| lock.lease.to_string()).collect(),
         }
     }
 
@@ -161,9 +210,15 @@ impl SharedStore {
         }
         let view = View::new(super::seq_of(tip), clock.now(), self.terms, Vec::new());
         let root = self.root(objects, tip, &view)?;
-        match self.remote.push(Some(&tip.commit), &root, None)? {
-            Pushed::Accepted => Self::advance(objects, &root),
-            Pushed::Not(rejection) => Err(rejection.into_error(&self.remote.name, None)),
+        let limit = Deadline::new(None);
+        match self
+            .remote
+            .push(Some(&tip.commit), &root, limit.for_a_push(false))?
+        {
+            Pushed::Accepted => self.advance(objects, &root),
+            Pushed::Rejected(no) => Err(no.into_error(&self.remote.name)),
+            // The next fetch shows it.
+            Pushed::Unsent(_) | Pushed::Unclear(_) => Ok(()),
         }
     }
 }

@@ -14,17 +14,15 @@ use crate::path::Place;
 use crate::repo::{NodeKind, Objects};
 use crate::store::{Sharing, files};
 
-/// Brings the copy up to date with the ref `tip`; gives how many files came, went or changed.
+/// Brings the copy up to date with the tree that is `wanted`; gives how many files came, went or changed.
 pub(super) fn show(
     directory: &Path,
     objects: &Objects,
-    tip: &str,
+    wanted: &dyn Fn() -> Result<String>,
     sharing: Sharing,
 ) -> Result<usize> {
     let shown_file = directory.join("shown");
     let shown = || fs::read_to_string(&shown_file).unwrap_or_default();
-    let wanted =
-        || -> Result<String> { Ok(objects.revision(tip)?.map_or_else(String::new, |t| t.tree)) };
     if shown().trim() == wanted()? && shown_file.exists() {
         return Ok(0);
     }

@@ -7,37 +7,41 @@
 //! Objects and the tips seen lie in a bare repository of our own, `<common>/latch/store.git`: nothing of ours enters the
 //! user's refs, log or garbage collection. The files in the lock directory are a copy, for people, editors and watchers.
 
-mod branch;
 mod change;
 mod clocks;
 mod commit;
 mod copy;
 mod crowd;
+mod deadline;
 pub(crate) mod history;
 mod hosted;
 mod left;
 pub(crate) mod limits;
 mod packs;
+mod pending;
 mod received;
 mod rejection;
 mod remote;
+mod tips;
 pub(crate) mod tree;
 
 use std::fs;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-pub use self::branch::Branch;
 pub use self::clocks::ClockDifference;
 pub(crate) use self::commit::{LONG, is_for_others, seq_of};
+use self::deadline::Deadline;
 pub use self::hosted::HostedStore;
 pub(crate) use self::hosted::Pooled;
+use self::pending::PendingFile;
+pub use self::pending::{Fate, Pending};
 pub use self::received::ReceivedStore;
 pub(crate) use self::rejection::words;
 use self::remote::{Presence, Pushed, Remote};
+use self::tips::Tips;
 use self::tree::Known;
 
 use super::files;
@@ -53,10 +57,6 @@ use crate::view::{Terms, View};
 
 /// Our own repository, beside the lock directory.
 const STORE: &str = "store.git";
-/// The last tip that was accepted as the locks' state.
-const TIP: &str = "refs/latch/tip";
-/// Below this, each command for itself, a fetch puts what the remote has, before it is accepted.
-const FETCHED: &str = "refs/latch/fetching";
 /// After how many changes our repository is looked after.
 const TIDIED: u64 = 500;
 
@@ -66,6 +66,8 @@ pub struct SharedStore {
     git: Git,
     directory: PathBuf,
     remote: Remote,
+    tips: Tips,
+    pending: PendingFile,
     terms: Terms,
     author: Option<Owner>,
     sharing: Sharing,
@@ -89,6 +91,8 @@ impl SharedStore {
         let git = repo.git_apart();
         SharedStore {
             remote: Remote::new(git.clone(), directory.join(STORE), remote, reference),
+            tips: Tips::new(&directory.join(STORE), sharing),
+            pending: PendingFile::new(&directory, sharing),
             git,
             directory,
             terms,
@@ -117,7 +121,7 @@ impl SharedStore {
         let Some(objects) = self.objects()? else {
             return Ok(None);
         };
-        let tip = objects.revision(TIP)?;
+        let tip = self.tips.seen(&objects)?;
         Ok(Some((objects, tip)))
     }
 
@@ -194,7 +198,7 @@ impl SharedStore {
     /// Fetches what the remote has, accepts it as the state, and brings the copy up to date.
     pub(crate) fn sync(&self, limit: Option<Duration>, clock: &dyn Clock) -> Result<Synced> {
         let objects = self.prepare()?;
-        let tip = self.fetch(&objects, limit, clock)?;
+        let tip = self.fetch(&objects, &Deadline::new(limit), clock)?;
         self.synced(&objects, tip.as_ref())
     }
 
@@ -206,39 +210,62 @@ impl SharedStore {
     }
 
     /// Fetches, and accepts a tip with a larger number only.
+    ///
+    /// Other commands of this clone may accept another one meanwhile: theirs stays in force where it is later.
     fn fetch(
         &self,
         objects: &Objects,
-        limit: Option<Duration>,
+        limit: &Deadline,
         clock: &dyn Clock,
     ) -> Result<Option<Revision>> {
-        let seen = objects.revision(TIP)?;
+        let before = self.tips.seen(objects)?;
         let fetched = self.fetched(objects, limit)?;
-        let asked = self.note_asking(clock.now())?;
-        match (seen, fetched) {
-            (None, None) => Ok(None),
-            (_, Some(fetched)) if seq_of(&fetched) >= MAX_SEQ => {
-                Err(self.went_back("its lock ref has a number that no change can have"))
-            }
-            (Some(seen), Some(fetched)) if seen.commit == fetched.commit => Ok(Some(seen)),
-            // Put back, and changed since: the number alone does not show it.
-            (Some(seen), Some(fetched)) if objects.has_left(&seen.commit, &fetched.commit)? => {
-                Err(self.went_back("its lock ref went back"))
-            }
-            (seen, Some(fetched)) if seq_of(&fetched) > seen.as_ref().map_or(0, seq_of) => {
-                Self::advance(objects, &fetched.commit)?;
-                self.tidy(seen.as_ref(), &fetched);
-                let skew = self.terms.clock_skew;
-                let now = clock.now();
-                if let Some(difference) =
-                    clocks::difference(objects, seen.as_ref(), &fetched, asked, now, skew)?
-                {
-                    clocks::note(&self.directory, &difference);
+        loop {
+            let seen = self.tips.seen(objects)?;
+            match judge(objects, seen.as_ref(), fetched.as_ref())? {
+                Succession::Same => {
+                    self.after_fetch(objects, None, seen.as_ref(), clock);
+                    return Ok(seen);
                 }
-                Ok(Some(fetched))
+                Succession::Later(tip) => {
+                    let old = seen.as_ref().map(|seen| seen.commit.as_str());
+                    if self.tips.exchange(objects, old, Some(&tip.commit))? {
+                        self.after_fetch(objects, seen.as_ref(), Some(tip), clock);
+                        return Ok(fetched);
+                    }
+                }
+                Succession::Broken(problem) if same(seen.as_ref(), before.as_ref()) => {
+                    return Err(self.went_back(problem));
+                }
+                // Another command of this clone has come to a later one since this fetch began.
+                Succession::Broken(_) => return Ok(seen),
             }
-            (Some(_), None) => Err(self.went_back("the lock ref has vanished from it")),
-            (_, Some(_)) => Err(self.went_back("its lock ref went back")),
+        }
+    }
+
+    /// What follows a fetch whose tip was accepted, in place of another one or as the one that was known. It is done: what
+    /// fails here is told in the log only.
+    fn after_fetch(
+        &self,
+        objects: &Objects,
+        replaced: Option<&Revision>,
+        tip: Option<&Revision>,
+        clock: &dyn Clock,
+    ) {
+        let now = clock.now();
+        let asked = self.note_asking(now);
+        if let Err(error) = self.pending.settle(&self.tips, objects, tip, now) {
+            tracing::warn!(%error, "what became of earlier changes is not noted");
+        }
+        let Some(tip) = tip.filter(|tip| !same(Some(tip), replaced)) else {
+            return;
+        };
+        self.tidy(replaced, tip);
+        let skew = self.terms.clock_skew;
+        match clocks::difference(objects, replaced, tip, asked, now, skew) {
+            Ok(Some(difference)) => clocks::note(&self.directory, &difference),
+            Ok(None) => {}
+            Err(error) => tracing::debug!(%error, "the clocks are not compared"),
         }
     }
 
@@ -248,34 +275,52 @@ impl SharedStore {
         if before.map_or(0, stretch) == stretch(after) {
             return;
         }
+        self.tips.tidy();
         let store = format!("--git-dir={}", self.store().display());
-        if let Err(error) = self.git.run(&[&store, "gc", "--auto", "--quiet"]) {
+        // Refs are ours alone to write. What a command has just written, nothing leads to yet.
+        let keep = [
+            "gc.packRefs=false",
+            "gc.reflogExpire=never",
+            "gc.reflogExpireUnreachable=never",
+            "gc.pruneExpire=2.weeks.ago",
+        ];
+        let keep = keep.iter().flat_map(|option| ["-c", option]);
+        let all: Vec<&str> = [store.as_str()]
+            .into_iter()
+            .chain(keep)
+            .chain(["gc", "--auto", "--quiet"])
+            .collect();
+        if let Err(error) = self.git.run(&all) {
             tracing::debug!(%error, "our repository is not packed");
         }
     }
 
     /// What the remote has.
-    fn fetched(&self, objects: &Objects, limit: Option<Duration>) -> Result<Option<Revision>> {
-        static FETCHES: AtomicU64 = AtomicU64::new(0);
-        // Threads of one process fetch at the same time, too.
-        let count = FETCHES.fetch_add(1, Ordering::Relaxed);
-        let into = format!("{FETCHED}/{}-{count}", std::process::id());
+    fn fetched(&self, objects: &Objects, limit: &Deadline) -> Result<Option<Revision>> {
+        let into = Tips::for_a_fetch();
         match self.remote.fetch(&into, limit)? {
             Presence::Absent => Ok(None),
-            Presence::Present => {
-                let found = objects.revision(&into)?;
-                objects.remove(&into)?;
-                Ok(found)
-            }
+            Presence::Present => self.tips.take_fetched(objects, &into).map(Some),
         }
     }
 
-    /// Notes that the remote was asked; gives when it was asked before.
-    fn note_asking(&self, now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>> {
+    /// Notes that the remote was asked, and its answer accepted; gives when that was before.
+    fn note_asking(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let before = self.synced_at();
-        let path = self.directory.join("synced");
-        fs::write(&path, now.timestamp_millis().to_string()).map_err(Error::io("write", &path))?;
-        Ok(before)
+        let text = now.timestamp_millis().to_string();
+        // What cannot be noted counts as older than it is.
+        if let Err(error) = fs::write(self.directory.join("synced"), text) {
+            tracing::debug!(%error, "when the locks were fetched is not noted");
+        }
+        before
+    }
+
+    /// Changes of which nothing was known when their commands ended, and what became of them: each is told once.
+    ///
+    /// # Errors
+    /// Where the record cannot be written.
+    pub fn take_settled(&self) -> Result<Vec<Pending>> {
+        self.pending.take_settled(&self.tips)
     }
 
     /// The clock that is off by the evidence of the locks' history, where one was met lately.
@@ -298,27 +343,37 @@ impl SharedStore {
     /// Pushes the last seen tip again, where the ref has vanished from the remote.
     pub fn restore(&self) -> Result<()> {
         let objects = self.prepare()?;
-        let Some(tip) = objects.revision(TIP)? else {
+        let Some(tip) = self.tips.seen(&objects)? else {
             return Err(Error::BadUsage {
                 problem: "no shared locks were ever seen here: there is nothing to restore".into(),
                 hint: None,
             });
         };
-        match self.remote.push(None, &tip.commit, None)? {
+        let limit = Deadline::new(None);
+        match self
+            .remote
+            .push(None, &tip.commit, limit.for_a_push(false))?
+        {
             Pushed::Accepted => Ok(()),
-            Pushed::Not(rejection) => Err(rejection.into_error(&self.remote.name, None)),
+            Pushed::Rejected(no) => Err(no.into_error(&self.remote.name)),
+            Pushed::Unsent(no) | Pushed::Unclear(no) => {
+                Err(self.remote.unreachable(&no.into_words()))
+            }
         }
     }
 
     /// Forgets what was seen here, and accepts what the remote has.
     pub fn reset(&self) -> Result<Synced> {
         let objects = self.prepare()?;
-        let tip = self.fetched(&objects, None)?;
-        match &tip {
-            Some(tip) => objects.set(TIP, &tip.commit)?,
-            None => objects.remove(TIP)?,
+        let tip = self.fetched(&objects, &Deadline::new(None))?;
+        let new = tip.as_ref().map(|tip| tip.commit.as_str());
+        loop {
+            let seen = self.tips.seen(&objects)?;
+            let old = seen.as_ref().map(|seen| seen.commit.as_str());
+            if self.tips.exchange(&objects, old, new)? {
+                return self.synced(&objects, tip.as_ref());
+            }
         }
-        self.synced(&objects, tip.as_ref())
     }
 
     /// Every change in the ref's history, newest first, as far as it was fetched.
@@ -326,7 +381,7 @@ impl SharedStore {
         let Some(objects) = self.objects()? else {
             return Ok(Vec::new());
         };
-        match objects.revision(TIP)? {
+        match self.tips.seen(&objects)? {
             Some(tip) => history::of(&objects, &tip, &self.terms),
             None => Ok(Vec::new()),
         }
@@ -334,7 +389,7 @@ impl SharedStore {
 
     /// The tree of the tip seen last; empty where none was seen.
     pub(crate) fn tree(&self) -> Result<String> {
-        let tip = self.objects()?.map(|objects| objects.revision(TIP));
+        let tip = self.objects()?.map(|objects| self.tips.seen(&objects));
         let tip = tip.transpose()?.flatten();
         Ok(tip.map_or_else(String::new, |tip| tip.tree))
     }
@@ -390,7 +445,13 @@ impl SharedStore {
         if !self.shows {
             return Ok(0);
         }
-        copy::show(&self.directory, objects, TIP, self.sharing)
+        let wanted = || {
+            Ok(self
+                .tips
+                .seen(objects)?
+                .map_or_else(String::new, |tip| tip.tree))
+        };
+        copy::show(&self.directory, objects, &wanted, self.sharing)
     }
 
     fn show_if_possible(&self, objects: &Objects) {
@@ -399,17 +460,108 @@ impl SharedStore {
         }
     }
 
-    /// Moves the tip seen to a commit, unless another command of this clone has seen a later one meanwhile.
-    fn advance(objects: &Objects, commit: &str) -> Result<()> {
-        let seen = objects.revision(TIP)?;
-        let is_later = match &seen {
-            Some(seen) => !objects.contains(&seen.commit, commit)?,
-            None => true,
-        };
-        if is_later {
-            objects.set(TIP, commit)
+    /// Moves the tip seen to a commit that is on the remote, unless another command of this clone has seen a later one.
+    fn advance(&self, objects: &Objects, commit: &str) -> Result<()> {
+        let new = objects.commit(commit)?;
+        loop {
+            let seen = self.tips.seen(objects)?;
+            if seen
+                .as_ref()
+                .is_some_and(|seen| seq_of(seen) >= seq_of(&new))
+            {
+                return Ok(());
+            }
+            let old = seen.as_ref().map(|seen| seen.commit.as_str());
+            if self.tips.exchange(objects, old, Some(commit))? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The same after a change. It is done: where the tip cannot be moved the next fetch brings it.
+    fn advance_if_possible(&self, objects: &Objects, commit: &str) {
+        if let Err(error) = self.advance(objects, commit) {
+            tracing::warn!(%error, "the change is done; it shows here after the next fetch");
+        }
+    }
+}
+
+/// How a tip that was fetched follows on the one seen last.
+enum Succession<'a> {
+    /// It is the same.
+    Same,
+    /// It is a later one.
+    Later(&'a Revision),
+    /// It is none that can follow.
+    Broken(&'static str),
+}
+
+fn judge<'a>(
+    objects: &Objects,
+    seen: Option<&Revision>,
+    fetched: Option<&'a Revision>,
+) -> Result<Succession<'a>> {
+    let back = "its lock ref went back";
+    let Some(fetched) = fetched else {
+        let gone = "the lock ref has vanished from it";
+        return Ok(seen.map_or(Succession::Same, |_| Succession::Broken(gone)));
+    };
+    if seq_of(fetched) >= MAX_SEQ {
+        let problem = "its lock ref has a number that no change can have";
+        return Ok(Succession::Broken(problem));
+    }
+    let Some(seen) = seen else {
+        return Ok(if seq_of(fetched) > 0 {
+            Succession::Later(fetched)
         } else {
-            Ok(())
+            Succession::Broken(back)
+        });
+    };
+    if seen.commit == fetched.commit {
+        return Ok(Succession::Same);
+    }
+    // Put back, and changed since: the number alone does not show it.
+    let is_later =
+        seq_of(fetched) > seq_of(seen) && !objects.has_left(&seen.commit, &fetched.commit)?;
+    Ok(if is_later {
+        Succession::Later(fetched)
+    } else {
+        Succession::Broken(back)
+    })
+}
+
+fn same(one: Option<&Revision>, other: Option<&Revision>) -> bool {
+    one.map(|tip| &tip.commit) == other.map(|tip| &tip.commit)
+}
+
+/// Whether a tip is, or has below it, a commit; also where the history was dropped right above that.
+fn has_below(objects: &Objects, tip: &Revision, commit: &str) -> bool {
+    let contains = |tip: &Revision, commit: &str| objects.contains(&tip.commit, commit);
+    let parent = objects
+        .commit(commit)
+        .ok()
+        .and_then(|c| c.parents.into_iter().next());
+    // Where what it follows on is there, the history is whole.
+    let is_whole = parent.is_some_and(|parent| contains(tip, &parent).unwrap_or(false));
+    if is_whole {
+        return contains(tip, commit).unwrap_or(false);
+    }
+    let mut above = tip.clone();
+    loop {
+        if contains(&above, commit).unwrap_or(false) {
+            return true;
+        }
+        let history = objects.history(&above, usize::MAX).unwrap_or_default();
+        let dropped = history.last().map(|root| root.message.as_str());
+        let Some(before) = dropped.and_then(commit::compacted_by) else {
+            return false;
+        };
+        if before == commit {
+            return true;
+        }
+        match objects.commit(before) {
+            Ok(before) if before.commit != above.commit => above = before,
+            _ => return false,
         }
     }
 }
@@ -418,7 +570,7 @@ impl LockStore for SharedStore {
     fn view(&self, scope: &Scope, clock: &dyn Clock) -> Result<View> {
         match self.objects()? {
             Some(objects) => {
-                let tip = objects.revision(TIP)?;
+                let tip = self.tips.seen(&objects)?;
                 self.view_of(&objects, tip.as_ref(), scope, clock)
             }
             None => Ok(View::new(0, clock.now(), self.terms, Vec::new())),
@@ -431,7 +583,7 @@ impl LockStore for SharedStore {
         let objects = self.objects()?;
         let tip = objects
             .as_ref()
-            .map(|o| o.revision(TIP))
+            .map(|o| self.tips.seen(o))
             .transpose()?
             .flatten();
         if let (Some(objects), Some(tip)) = (&objects, &tip) {
@@ -454,6 +606,6 @@ impl LockStore for SharedStore {
     }
 
     fn transact(&self, scope: &Scope, clock: &dyn Clock, decide: &mut Decide<'_>) -> Result<u64> {
-        self.change(scope, clock, decide, None)
+        self.change(scope, clock, decide)
     }
 }

@@ -2,10 +2,7 @@
 //!
 //! The words decide nothing about the locks (the ref's tip does), they explain.
 
-use std::process::Output;
-
-use super::branch::Branch;
-use crate::error::{Code, Error, Fate};
+use crate::error::{Code, Error};
 
 /// How git's words about sending begin: they are asked for, because they tell whether anything was sent.
 const SENDING: &str = "Writing objects";
@@ -33,9 +30,10 @@ pub(super) struct Rejection {
 }
 
 impl Rejection {
-    pub(super) fn new(reason: &str, output: &Output) -> Self {
-        let more = words(output);
-        let stderr = String::from_utf8_lossy(&output.stderr);
+    /// Git's reason for a ref, and all it said on stderr.
+    pub(super) fn new(reason: &str, stderr: &[u8]) -> Self {
+        let more = words(stderr);
+        let stderr = String::from_utf8_lossy(stderr);
         Rejection {
             was_sent: stderr.contains(SENDING),
             words: match (reason, more.as_str()) {
@@ -47,44 +45,32 @@ impl Rejection {
         }
     }
 
-    /// A push of which nothing was heard.
-    pub(super) fn unheard(words: String) -> Self {
-        Rejection {
-            words,
-            was_sent: true,
-            verdict: None,
+    /// Adds what we have to say.
+    pub(super) fn add(&mut self, more: &str) {
+        if !self.words.is_empty() {
+            self.words.push_str("; ");
         }
+        self.words.push_str(more);
     }
 
-    /// An error met when asking what became of the push: where it was sent, nobody knows.
-    pub(super) fn explain(&self, error: Error) -> Error {
-        match error {
-            Error::Unreachable {
-                remote, problem, ..
-            } if self.was_sent => Error::Unreachable {
-                remote,
-                problem,
-                fate: Fate::Unknown,
-            },
-            other => other,
-        }
+    /// Whether anything was sent before it ended.
+    pub(super) fn was_sent(&self) -> bool {
+        self.was_sent
+    }
+
+    /// What was said.
+    pub(super) fn into_words(self) -> String {
+        self.words
     }
 
     /// The error of a push that was refused though nobody was faster.
-    pub(super) fn into_error(self, remote: &str, branch: Option<&Branch>) -> Error {
+    pub(super) fn into_error(self, remote: &str) -> Error {
         if let Some((code, problem, hint)) = self.verdict {
             return Error::Forbidden {
                 remote: remote.to_owned(),
                 code,
                 problem,
                 hint,
-            };
-        }
-        if let Some(branch) = branch {
-            return Error::NotPushed {
-                remote: remote.to_owned(),
-                branch: branch.name().to_owned(),
-                problem: self.words,
             };
         }
         Error::Refused {
@@ -130,8 +116,8 @@ pub(super) fn told_of<'a>(told: &'a str, reference: &str) -> impl Iterator<Item 
 }
 
 /// What git said on stderr, as one line.
-pub(crate) fn words(output: &Output) -> String {
-    let text = String::from_utf8_lossy(&output.stderr);
+pub(crate) fn words(stderr: &[u8]) -> String {
+    let text = String::from_utf8_lossy(stderr);
     let is_progress = |line: &str| PROGRESS.iter().any(|words| line.starts_with(words));
     let lines: Vec<&str> = text
         .split(['\n', '\r'])

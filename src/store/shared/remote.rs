@@ -2,19 +2,12 @@
 //! the user's own git would run, with our own bare repository as its repository.
 
 use std::path::PathBuf;
-use std::process::Output;
 use std::time::Duration;
 
-use super::branch::Branch;
+use super::deadline::Deadline;
 use super::rejection::{Rejection, told_of, words};
-use crate::error::{Error, Fate, Result};
-use crate::fault;
-use crate::git::Git;
-
-/// How long one exchange with the remote may take.
-const DEADLINE: Duration = Duration::from_secs(60);
-/// The same where a branch goes with it, with large files perhaps.
-const WITH_BRANCH: Duration = Duration::from_secs(60 * 60);
+use crate::error::{Error, Result};
+use crate::git::{Exchange, Git};
 
 /// A remote's lock ref.
 #[derive(Clone, Debug)]
@@ -38,13 +31,17 @@ pub(super) enum Presence {
     Absent,
 }
 
-/// What became of a push.
+/// What is known of a push.
 #[derive(Clone, Debug)]
 pub(super) enum Pushed {
-    /// The ref names our commit now.
+    /// The remote says that the ref names our commit now.
     Accepted,
-    /// It does not, or nobody knows. Only a fetch tells why.
-    Not(Rejection),
+    /// The remote says no, or git has seen that the ref is not what was expected. Only a fetch tells why.
+    Rejected(Rejection),
+    /// It ended before anything was sent.
+    Unsent(Rejection),
+    /// It was sent, and nobody has said what became of it: it may still arrive.
+    Unclear(Rejection),
 }
 
 impl Remote {
@@ -58,18 +55,23 @@ impl Remote {
     }
 
     /// Fetches the ref into `into`. Nothing is transferred where nothing has changed.
-    pub(super) fn fetch(&self, into: &str, limit: Option<Duration>) -> Result<Presence> {
-        self.fetch_in(into, limit, 2)
+    pub(super) fn fetch(&self, into: &str, limit: &Deadline) -> Result<Presence> {
+        // Somebody may take the first lock between the two questions: then it is there.
+        self.fetch_once(into, limit)
+            .or_else(|| self.fetch_once(into, limit))
+            .unwrap_or_else(|| Err(self.unreachable("it shows its lock ref and does not give it")))
     }
 
-    fn fetch_in(&self, into: &str, limit: Option<Duration>, tries: u32) -> Result<Presence> {
+    /// `None` where the remote has the ref and has not given it.
+    fn fetch_once(&self, into: &str, limit: &Deadline) -> Option<Result<Presence>> {
         let refspec = format!("+{}:{into}", self.reference);
-        let output = self.run(
+        let fetched = self.ask(
             &[
                 "fetch",
                 "--quiet",
                 "--no-filter",
                 "--no-tags",
+                "--no-prune",
                 "--no-write-fetch-head",
                 "--no-auto-maintenance",
                 "--no-recurse-submodules",
@@ -78,12 +80,14 @@ impl Remote {
                 &refspec,
             ],
             limit,
-        )?;
-        if output.status.success() {
-            return Ok(Presence::Present);
-        }
+        );
+        let output = match fetched {
+            Ok(output) if output.status.success() => return Some(Ok(Presence::Present)),
+            Ok(output) => output,
+            Err(error) => return Some(Err(error)),
+        };
         // A ref that is not there is a failure like any other: asked for by itself, it is exit status 2.
-        let asked = self.run(
+        let asked = self.ask(
             &[
                 "ls-remote",
                 "--quiet",
@@ -92,22 +96,17 @@ impl Remote {
                 &self.reference,
             ],
             limit,
-        )?;
-        match asked.status.code() {
-            Some(2) => Ok(Presence::Absent),
-            // It is there: somebody took the first lock in between.
-            Some(0) if tries > 1 => self.fetch_in(into, limit, tries - 1),
-            _ => Err(self.unreachable(&words(&output))),
+        );
+        match asked.map(|asked| asked.status.code()) {
+            Ok(Some(2)) => Some(Ok(Presence::Absent)),
+            Ok(Some(0)) => None,
+            Ok(_) => Some(Err(self.unreachable(&words(&output.stderr)))),
+            Err(error) => Some(Err(error)),
         }
     }
 
-    /// Makes the ref name `new`, if it names `old` (or, for `None`, does not exist); with `branch`, both or neither.
-    pub(super) fn push(
-        &self,
-        old: Option<&str>,
-        new: &str,
-        branch: Option<&Branch>,
-    ) -> Result<Pushed> {
+    /// Makes the ref name `new`, if it names `old` (or, for `None`, does not exist).
+    pub(super) fn push(&self, old: Option<&str>, new: &str, limit: Duration) -> Result<Pushed> {
         let lease = format!(
             "--force-with-lease={}:{}",
             self.reference,
@@ -115,111 +114,102 @@ impl Remote {
         );
         let refspec = format!("{new}:{}", self.reference);
         let mirror = format!("remote.{}.mirror=false", self.name);
-        let begin = ["-c", &mirror, "push", "--porcelain", "--progress"];
-        let options = [
-            "--no-follow-tags",
-            "--no-signed",
-            "--recurse-submodules=no",
-            &lease,
-        ];
-        let output = match branch {
-            None => {
-                let how = ["--no-verify"];
-                let what = [self.name.as_str(), &refspec];
-                let all = [&begin[..], &how, &options, &what].concat();
-                self.run(&all, None)
-            }
-            Some(branch) => {
-                let how = ["--atomic"];
-                let what = [self.name.as_str(), &branch.refspec(), &refspec];
-                let all = [&begin[..], &how, &options, &what].concat();
-                self.run_with(&self.users_git(branch), &all, WITH_BRANCH)
-            }
-        };
-        let output = match output {
-            Err(Error::Unreachable { problem, .. }) => {
-                return Ok(Pushed::Not(Rejection::unheard(problem)));
-            }
-            other => other?,
-        };
-        let told = String::from_utf8_lossy(&output.stdout).into_owned();
+        let exchange = self.run(
+            &[
+                "-c",
+                &mirror,
+                "push",
+                "--porcelain",
+                "--progress",
+                "--no-verify",
+                "--no-follow-tags",
+                "--no-signed",
+                "--recurse-submodules=no",
+                &lease,
+                &self.name,
+                &refspec,
+            ],
+            limit,
+        )?;
+        Ok(self.outcome(&exchange, limit))
+    }
+
+    /// What an exchange tells of a push: a line for each URL that is pushed to.
+    fn outcome(&self, exchange: &Exchange, limit: Duration) -> Pushed {
+        let told = String::from_utf8_lossy(&exchange.stdout);
         let of_ours: Vec<(char, &str)> = told_of(&told, &self.reference).collect();
-        // `=` would be an identical commit, which is no proof that it is ours.
-        let is_accepted = |(flag, _): &(char, &str)| matches!(flag, '*' | '+' | ' ');
-        let Some((_, reason)) = of_ours.first() else {
-            return Ok(Pushed::Not(Rejection::new("", &output)));
+        let is_word = |(flag, reason): &(char, &str)| match flag {
+            '*' | '+' | ' ' => true,
+            // Any other reason is git's own, where it has heard nothing.
+            '!' => reason.starts_with("[rejected]") || reason.starts_with("[remote rejected]"),
+            // The very commit is there already: by an earlier push, perhaps. A fetch shows it.
+            _ => false,
         };
-        if output.status.success() && of_ours.iter().all(is_accepted) {
-            return Ok(Pushed::Accepted);
+        let refused = of_ours.iter().find(|(flag, _)| *flag == '!');
+        let reason = refused.or(of_ours.first()).map_or("", |(_, reason)| reason);
+        let mut rejection = Rejection::new(reason, &exchange.stderr);
+        if exchange.status.is_none() {
+            rejection.add(&format!("no answer within {} s", limit.as_secs().max(1)));
         }
-        let of_branch = branch.and_then(|branch| branch.refusal(&told));
-        let reason = of_branch.unwrap_or(reason);
-        Ok(Pushed::Not(Rejection::new(reason, &output)))
-    }
-
-    /// Whether the user's repository keeps a copy of the ref, as it does of branches: a push from there would make one of
-    /// objects that only we have.
-    pub(super) fn is_tracked(&self, branch: &Branch) -> Result<bool> {
-        let key = format!("remote.{}.fetch", self.name);
-        let output = branch.git().run(&["config", "--get-all", &key])?;
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let covers = |refspec: &str| {
-            let source = refspec.trim_start_matches('+').split(':').next();
-            match source.unwrap_or_default().split_once('*') {
-                Some((before, after)) => {
-                    self.reference.starts_with(before) && self.reference.ends_with(after)
+        if of_ours.is_empty() && !rejection.was_sent() {
+            return Pushed::Unsent(rejection);
+        }
+        match exchange.status {
+            Some(status) if !of_ours.is_empty() && of_ours.iter().all(is_word) => {
+                if refused.is_some() {
+                    Pushed::Rejected(rejection)
+                } else if status.success() {
+                    Pushed::Accepted
+                } else {
+                    Pushed::Unclear(rejection)
                 }
-                None => source == Some(&self.reference),
             }
-        };
-        Ok(text.lines().any(covers))
-    }
-
-    /// Pushes a branch by itself.
-    pub(super) fn push_branch(&self, branch: &Branch) -> Result<()> {
-        let refspec = branch.refspec();
-        let all = ["push", "--porcelain", &self.name, &refspec];
-        let output = self.run_with(&self.users_git(branch), &all, WITH_BRANCH)?;
-        if output.status.success() {
-            return Ok(());
+            _ => Pushed::Unclear(rejection),
         }
-        Err(Rejection::new("", &output).into_error(&self.name, Some(branch)))
     }
 
-    /// The user's git in the user's repository, which runs the user's hooks, with our objects at hand.
-    fn users_git(&self, branch: &Branch) -> Git {
-        let objects = self.store.join("objects");
-        branch
-            .git()
-            .clone()
-            .with_variable("GIT_ALTERNATE_OBJECT_DIRECTORIES", objects)
+    /// Runs a git that must end by itself.
+    fn ask(&self, arguments: &[&str], limit: &Deadline) -> Result<std::process::Output> {
+        let exchange = self.run(arguments, limit.for_a_look())?;
+        let late = || self.unreachable(&format!("no answer within {} s", limit.seconds()));
+        exchange.ended().ok_or_else(late)
     }
 
-    fn run(&self, arguments: &[&str], limit: Option<Duration>) -> Result<Output> {
+    fn run(&self, arguments: &[&str], limit: Duration) -> Result<Exchange> {
         let store = format!("--git-dir={}", self.store.display());
         let own = [store.as_str(), "-c", "core.hooksPath=/dev/null"];
         let all = [&own[..], arguments].concat();
-        self.run_with(
-            &self.git,
-            &all,
-            limit.unwrap_or_else(|| fault::limit("GIT_LATCH_DEADLINE_MS", DEADLINE)),
-        )
-    }
-
-    fn run_with(&self, git: &Git, all: &[&str], limit: Duration) -> Result<Output> {
-        git.clone()
-            .without_prompt()
-            .run_within(all, limit)?
-            .ok_or_else(|| {
-                self.unreachable(&format!("no answer within {} s", limit.as_secs().max(1)))
-            })
+        self.git.clone().without_prompt().exchange(&all, limit)
     }
 
     pub(super) fn unreachable(&self, problem: &str) -> Error {
         Error::Unreachable {
             remote: self.name.clone(),
             problem: problem.to_owned(),
-            fate: Fate::Unchanged,
+            hint: self.under_another_name(),
         }
+    }
+
+    /// The next step where the repository does not know a remote of this name: a clone may call it something else.
+    fn under_another_name(&self) -> Option<String> {
+        let output = self.git.output(&["remote"]).ok()?;
+        let text = String::from_utf8_lossy(&output).into_owned();
+        let names: Vec<&str> = text.lines().collect();
+        let is_url = self.name.contains(['/', ':', '.']);
+        if is_url || names.contains(&self.name.as_str()) {
+            return None;
+        }
+        Some(match names.as_slice() {
+            [] => format!("there is no remote here: git remote add {} URL", self.name),
+            [name] => format!(
+                "there is no remote `{}` here; if it is called `{name}` in this clone: git config latch.remote {name}",
+                self.name
+            ),
+            names => format!(
+                "there is no remote `{}` here; if it has another name in this clone ({}): git config latch.remote NAME",
+                self.name,
+                names.join(", ")
+            ),
+        })
     }
 }
