@@ -27,6 +27,9 @@ pub const SHARED_TTL: Ttl = Ttl::For(Length::from_secs(30 * 60));
 /// The longest pause between two looks at the wall clock, which may jump while a timer stands still (standby).
 const LONGEST: Duration = Duration::from_secs(1);
 
+/// The pause before looking again, where a change was under way.
+const AGAIN: Duration = Duration::from_millis(50);
+
 /// What became of work that wanted locks.
 #[derive(Debug)]
 pub enum WithLock<T> {
@@ -280,13 +283,14 @@ impl Heart<'_> {
         stopped: &AtomicBool,
     ) -> Vec<LostLease> {
         let mut lost = Vec::new();
+        let mut again = false;
         let mut renewed_at = self.clock.now();
         let pause = self
             .every
             .and_then(|every| (every / 4).to_std().ok())
             .map_or(LONGEST, |quarter| quarter.min(LONGEST));
         loop {
-            let nudged = nudge.wait(pause);
+            let nudged = nudge.wait(if again { pause.min(AGAIN) } else { pause }) || again;
             if stopped.load(Ordering::Acquire) {
                 return lost;
             }
@@ -295,6 +299,8 @@ impl Heart<'_> {
             if leases.is_empty() || !(due || nudged) {
                 continue;
             }
+            // What nudges may be a change of several paths that counts only when it is done.
+            again = self.latch.local().is_changing();
             match self.look(&leases, due) {
                 // Given back meanwhile, because the work panicked: gone, but not lost.
                 Ok(_) if stopped.load(Ordering::Acquire) => return lost,

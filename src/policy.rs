@@ -137,7 +137,7 @@ impl Policy {
             return;
         }
         let stored = files::create_directories(&common_dir.join("latch"), sharing)
-            .and_then(|_| files::replace(&seen, &text, sharing));
+            .and_then(|_| files::replace_durably(&seen, &text, sharing));
         if let Err(error) = stored {
             tracing::debug!(%error, "the policy is not remembered");
         }

@@ -151,17 +151,22 @@ fn text_of(record: &Record) -> String {
 }
 
 fn write(path: &Path, record: &Record, sharing: Sharing) -> Result<()> {
-    files::replace(path, text_of(record).as_bytes(), sharing)
+    files::replace_durably(path, text_of(record).as_bytes(), sharing)
 }
 
 /// Writes the first record; where another command was faster, its record counts.
 fn create(path: &Path, record: &Record, sharing: Sharing) -> Result<Option<Record>> {
     let directory = path.parent().unwrap_or(path);
-    let staged = files::create_directories(directory, sharing)
-        .and_then(|_| files::stage(directory, text_of(record).as_bytes(), sharing));
+    // Synced before any lock is taken under it: without its record the owner of a lock is a stranger to it.
+    let staged = files::create_directories(directory, sharing).and_then(|above| {
+        files::sync_directories(&above)?;
+        let staged = files::stage(directory, text_of(record).as_bytes(), sharing)?;
+        files::sync(staged.as_file(), path)?;
+        Ok(staged)
+    });
     let Ok(staged) = staged else { return Ok(None) };
     match staged.persist_noclobber(path) {
-        Ok(_) => Ok(None),
+        Ok(_) => files::sync_directory(directory).map(|()| None),
         Err(e) if e.error.kind() == std::io::ErrorKind::AlreadyExists => match read(path)? {
             Some(faster) => Ok(Some(faster)),
             // What stands there does not parse.

@@ -36,6 +36,8 @@ pub struct Follower {
     polling: Option<String>,
     /// What could not be read is read again.
     missed: bool,
+    /// What was read while a change of several paths was under way: read again when its journal is gone.
+    unsettled: BTreeSet<Place>,
 }
 
 /// Where changes show.
@@ -65,8 +67,10 @@ impl Follower {
             begun: clock.now(),
             polling: None,
             missed: false,
+            unsettled: BTreeSet::new(),
         };
         follower.attach(latch, directories);
+        follower.missed = follower.is_changing(latch);
         let mut view = latch.view(&Scope::All, clock)?;
         // What is gone by now may have had its number before: then it is in neither, and nobody would be told.
         for _ in 0..TRIES {
@@ -178,7 +182,11 @@ impl Follower {
             Source::Directory(mirror) => {
                 let (places, events) = mirror.touched(directories, &touched.paths);
                 self.note_means(events);
-                self.with_known(places)
+                let mut places = self.with_known(places);
+                if touched.paths.contains(&latch.local().journal()) {
+                    places.append(&mut self.unsettled);
+                }
+                places
             }
             Source::Tip(tip) => match tip.touched(&touched.paths) {
                 (false, _) => BTreeSet::new(),
@@ -205,6 +213,7 @@ impl Follower {
         clock: &dyn Clock,
     ) -> Result<Vec<Event>> {
         self.attach(latch, directories);
+        let is_changing = self.is_changing(latch);
         self.missed = true;
         // Asked before: what changes while it is read is read again.
         let tree = latch.shared().map(SharedStore::tree).transpose()?;
@@ -212,7 +221,7 @@ impl Follower {
         if let (Source::Tip(tip), Some(tree)) = (&mut self.source, tree) {
             tip.was_read(tree);
         }
-        self.missed = false;
+        self.missed = is_changing;
         let seen = view.entries().map(|entry| entry.place.clone());
         let places: BTreeSet<Place> = seen.chain(self.known.places().cloned()).collect();
         Ok(self.compare(&places, view))
@@ -228,13 +237,14 @@ impl Follower {
         directories: &mut Directories,
         clock: &dyn Clock,
     ) -> Result<Vec<Event>> {
-        let places = match &mut self.source {
+        let mut places = match &mut self.source {
             Source::Directory(mirror) => match mirror.changed()? {
                 Some(places) => places,
                 None => return self.look_everywhere(latch, directories, clock),
             },
             Source::Tip(_) => self.places_of_tip(latch)?,
         };
+        places.append(&mut self.unsettled);
         self.read_or_miss(latch, &places, clock)
     }
 
@@ -260,6 +270,11 @@ impl Follower {
             self.known.remember(item.entry, is_over, &view);
         }
         Ok(events)
+    }
+
+    /// Whether a change is under way that a reading does not show yet, though its files are touched already.
+    fn is_changing(&self, latch: &Latch) -> bool {
+        matches!(self.source, Source::Directory(_)) && latch.local().is_changing()
     }
 
     fn attach(&mut self, latch: &Latch, directories: &mut Directories) {
@@ -309,6 +324,9 @@ impl Follower {
     ) -> Result<Vec<Event>> {
         if places.is_empty() {
             return Ok(Vec::new());
+        }
+        if self.is_changing(latch) {
+            self.unsettled.extend(places.iter().cloned());
         }
         self.missed = true;
         let scope = Scope::Places(places.iter().cloned().collect());

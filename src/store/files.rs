@@ -24,6 +24,9 @@ pub(crate) const NO_FOLLOW: i32 = bits(OFlags::NOFOLLOW.union(OFlags::NONBLOCK))
 #[cfg(unix)]
 const NO_WAIT: i32 = bits(OFlags::NONBLOCK);
 
+/// From how many files on they are synced by more than one thread.
+const WORTH_A_THREAD: usize = 16;
+
 /// Flags as the standard library takes them.
 #[cfg(unix)]
 #[expect(
@@ -245,14 +248,32 @@ pub(crate) fn stage(directory: &Path, bytes: &[u8], sharing: Sharing) -> Result<
     Ok(file)
 }
 
-/// Replaces a small file of ours, not synced: what it says can be lost, but not be torn.
+/// Replaces a small file of ours, not synced: after a loss of power it may be the old one, or empty (xfs).
 pub(crate) fn replace(path: &Path, bytes: &[u8], sharing: Sharing) -> Result<()> {
+    let staged = stage(path.parent().unwrap_or(path), bytes, sharing)?;
+    publish(staged, path)
+}
+
+/// Replaces a small file of ours on which later decisions rest: after a loss of power it is the old one or the new one,
+/// and once this has returned the new one.
+pub(crate) fn replace_durably(path: &Path, bytes: &[u8], sharing: Sharing) -> Result<()> {
     let directory = path.parent().unwrap_or(path);
     let staged = stage(directory, bytes, sharing)?;
+    sync(staged.as_file(), path)?;
+    publish(staged, path)?;
+    sync_directory(directory)
+}
+
+fn publish(staged: NamedTempFile, path: &Path) -> Result<()> {
     staged
         .persist(path)
         .map(drop)
         .map_err(|e| Error::io("write", path)(e.error))
+}
+
+/// Makes a file's bytes durable; `path` is what it is called, or will be.
+pub(crate) fn sync(file: &File, path: &Path) -> Result<()> {
+    file.sync_all().map_err(Error::io("sync", path))
 }
 
 /// Makes a directory's entries durable.
@@ -264,6 +285,35 @@ pub(crate) fn sync_directory(path: &Path) -> Result<()> {
     File::open(path)
         .and_then(|d| d.sync_all())
         .map_err(Error::io("sync", path))
+}
+
+/// Makes the entries of these directories durable. One that is gone has none.
+pub(crate) fn sync_directories<'a>(
+    directories: impl IntoIterator<Item = &'a PathBuf>,
+) -> Result<()> {
+    let directories: Vec<&PathBuf> = directories.into_iter().collect();
+    each(&directories, |directory| match sync_directory(directory) {
+        Err(Error::Io { source, .. }) if is_absent(&source) => Ok(()),
+        other => other,
+    })
+}
+
+/// Does something that waits for the disk with each: several at once share the disk's commits.
+pub(crate) fn each<T: Sync>(all: &[T], work: impl Fn(&T) -> Result<()> + Sync) -> Result<()> {
+    if all.len() < WORTH_A_THREAD {
+        return all.iter().try_for_each(work);
+    }
+    let share = all.len().div_ceil(8);
+    std::thread::scope(|scope| {
+        let work = &work;
+        let workers: Vec<_> = all
+            .chunks(share)
+            .map(|part| scope.spawn(move || part.iter().try_for_each(work)))
+            .collect();
+        workers
+            .into_iter()
+            .try_for_each(|w| w.join().expect("syncing does not panic"))
+    })
 }
 
 /// Removes a file, or a directory that stands in its place and is empty. Not being there is no error.
