@@ -140,10 +140,9 @@ fn one_working_trees_record_keeps_every_lease_of_a_race() {
     let tree = sandbox.repo();
     let racers: Vec<_> = (0..RACERS)
         .map(|n| {
-            (
-                "ada@example.com".to_owned(),
-                racer(n, &["lock", "--new", &format!("p{n}")]).1,
-            )
+            let name = format!("p{n}");
+            tree.write(&name, "");
+            ("ada@example.com".to_owned(), racer(n, &["lock", &name]).1)
         })
         .collect();
     assert_eq!(winners(&race(&tree, &racers)).len(), RACERS);
