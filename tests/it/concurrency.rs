@@ -140,14 +140,14 @@ fn one_working_trees_record_keeps_every_lease_of_a_race() {
     let tree = sandbox.repo();
     let racers: Vec<_> = (0..RACERS)
         .map(|n| {
-            let name = format!("p{n}");
-            tree.write(&name, "");
-            ("ada@example.com".to_owned(), racer(n, &["lock", &name]).1)
+            let locking = racer(n, &["lock", "--new", &format!("p{n}")]).1;
+            ("ada@example.com".to_owned(), locking)
         })
         .collect();
     assert_eq!(winners(&race(&tree, &racers)).len(), RACERS);
     tree.ok(&["unlock", "--all"]);
     for n in 0..RACERS {
+        tree.write(&format!("p{n}"), "");
         tree.latch(&["unlock", &format!("p{n}")])
             .ended(3)
             .said("is not locked");
