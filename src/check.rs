@@ -2,6 +2,8 @@
 //!
 //! Most of the time nobody else holds anything and nothing requires a lock: then no difference is computed at all.
 
+mod required;
+
 use std::collections::{BTreeSet, HashSet};
 
 use crate::config::Config;
@@ -67,6 +69,8 @@ pub fn staged(latch: &Latch, merged: &[String], clock: &dyn Clock) -> Result<Vec
     }
     let edits = StagedQuery::start(latch.repo(), merged)?.finish()?;
     let violations = judgement.of(&edits, clock)?;
+    let allowed = required::added(latch, merged, &violations)?;
+    let violations = without(violations, &allowed);
     let allowed = edits::as_upstream(latch.repo(), &paths_of(&violations))?;
     Ok(without(violations, &allowed))
 }
@@ -85,7 +89,7 @@ pub fn pushed(
     }
     let updates = &edits::judged(updates);
     let edits = edits::pushed(latch.repo(), remote, url, updates)?;
-    let violations = judgement.of(&edits, clock)?;
+    let violations = judgement.of_commits(&edits, clock)?;
     let allowed = edits::unchanged_at_tip(latch.repo(), updates, &paths_of(&violations))?;
     Ok(without(violations, &allowed))
 }
@@ -102,7 +106,7 @@ fn without(mut violations: Vec<Violation>, allowed: &HashSet<Vec<u8>>) -> Vec<Vi
 /// Judges the commits of a range such as `main..topic`, each as its author.
 pub fn range(latch: &Latch, range: &str, clock: &dyn Clock) -> Result<Vec<Violation>> {
     let edits = edits::range(latch.repo(), range)?;
-    Judgement::begin(latch, Answerable::Author, clock)?.of(&edits, clock)
+    Judgement::begin(latch, Answerable::Author, clock)?.of_commits(&edits, clock)
 }
 
 /// Judges everything in a selection as if it were edited now: files as they are named, of a directory what is locked in it
@@ -134,7 +138,8 @@ pub fn selected(latch: &Latch, selection: &Selection, clock: &dyn Clock) -> Resu
         violations.sort_by(|a, b| a.path.cmp(&b.path));
         violations.dedup_by(|a, b| a.path == b.path);
     }
-    Ok(violations)
+    let allowed = required::added(latch, &[], &violations)?;
+    Ok(without(violations, &allowed))
 }
 
 fn staged_edits(paths: BTreeSet<Vec<u8>>) -> Vec<Edit> {
@@ -175,6 +180,16 @@ impl<'a> Judgement<'a> {
     fn could_forbid(&self) -> bool {
         let is_others = |e| !self.me.has(e) && self.view.standing(e) != Standing::Expired;
         !self.is_complete || self.could_require() || self.view.entries().any(is_others)
+    }
+
+    /// Judges commits, oldest first: some need no lock where one is required.
+    fn of_commits(&self, edits: &[Edit], clock: &dyn Clock) -> Result<Vec<Violation>> {
+        let violations = self.of(edits, clock)?;
+        if violations.iter().all(|v| v.code != Code::Required) {
+            return Ok(violations);
+        }
+        let left = required::without_excused(self.latch, edits, &violations)?;
+        self.of(&left, clock)
     }
 
     fn of(&self, edits: &[Edit], clock: &dyn Clock) -> Result<Vec<Violation>> {

@@ -19,7 +19,7 @@ use spelling::{by_key, find_by_key};
 
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::git::split_nul;
+use crate::git::{Git, split_nul};
 use crate::path::{Claim, Here, Key, Kind, RepoPath, path_to_bytes};
 use crate::repo::Repo;
 
@@ -350,7 +350,7 @@ impl<'a> Resolver<'a> {
             }
         }
         if self.index.get().is_none() {
-            let listing = self.repo.git().output(&["ls-files", "-z"])?;
+            let listing = self.list(&self.repo.git(), &["-z"])?;
             // Set once only: nobody else has this resolver.
             drop(self.index.set(by_key(&listing)));
         }
@@ -361,12 +361,20 @@ impl<'a> Resolver<'a> {
             .cloned())
     }
 
+    /// What the index or the last commit has: a file that is staged to go is still one to name.
+    fn list(&self, git: &Git, arguments: &[&str]) -> Result<Vec<u8>> {
+        let listing = |more: &[&str]| git.output(&[&["ls-files"], more, arguments].concat());
+        if self.repo.has_head()? {
+            listing(&["--with-tree=HEAD"])
+        } else {
+            listing(&[])
+        }
+    }
+
     /// The tracked files that git's pathspec matches.
     fn matching(&self, text: &str, relative: &Path) -> Result<Named> {
-        let output =
-            self.repo
-                .git_in(&self.here)
-                .output(&["ls-files", "-z", "--full-name", "--", text])?;
+        let git = self.repo.git_in(&self.here);
+        let output = self.list(&git, &["-z", "--full-name", "--", text])?;
         let targets: Vec<Target> = split_nul(&output)
             .map(|path| {
                 let Ok(path) = std::str::from_utf8(path) else {

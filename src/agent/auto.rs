@@ -5,9 +5,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::edits::is_git_at_work;
-use super::leases::differs;
 use super::{Agent, Deed, Done, Notice, SWEEP};
-use crate::edits::{is_combining, work_in_progress};
+use crate::edits::is_combining;
 use crate::error::Result;
 use crate::first_edits::{Branches, FirstEdits};
 use crate::latch::{Latch, LockOptions};
@@ -219,11 +218,11 @@ pub(super) fn finished(latch: &Latch, locks: &[(Lock, String)]) -> Result<Vec<Re
         // Half a stash or rebase looks like no work at all.
         return Ok(Vec::new());
     }
-    let remote = latch.shared().map(crate::store::SharedStore::remote);
-    let (branch, work) = (branch(latch)?, work_in_progress(latch.repo(), remote)?);
+    let (branch, work) = (branch(latch)?, latch.work_left()?);
+    let is_done = |lock: &Lock| work.left_on(&lock.claim()).is_none();
     let done = locks
         .iter()
-        .filter(|(lock, on)| (on.is_empty() || *on == branch) && !differs(lock, &work));
+        .filter(|(lock, on)| (on.is_empty() || *on == branch) && is_done(lock));
     Ok(done.map(|(lock, _)| lock.path.clone()).collect())
 }
 

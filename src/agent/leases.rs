@@ -78,7 +78,7 @@ pub(super) fn worked_on(
 }
 
 /// Whether there is work on what a lock covers.
-pub(super) fn differs(lock: &Lock, work: &HashSet<Key>) -> bool {
+fn differs(lock: &Lock, work: &HashSet<Key>) -> bool {
     let claim = lock.claim();
     match claim.kind {
         Kind::File => work.contains(&claim.key),

@@ -17,6 +17,7 @@ mod versions;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+pub(crate) use pushed::additions;
 pub use pushed::{
     RefUpdate, judged, parse_received, parse_updates, pushed, range, unchanged_at_tip,
 };
@@ -25,7 +26,7 @@ pub use staged::{StagedQuery, as_upstream, heads_in_environment, staged};
 pub use unfinished::{Saved, changed_files, is_combining, saved};
 pub use upstream::work_in_progress;
 pub use versions::{Newer, newer, unpushed_files};
-pub(crate) use versions::{pathspec, tracked_below};
+pub(crate) use versions::{contents, pathspec, tracked_below, written};
 
 use crate::error::Result;
 use crate::git::{Git, split_nul};

@@ -253,6 +253,9 @@ pub(super) fn commits(git: &Git, oids: &[&str]) -> Result<Vec<Option<String>>> {
     Ok(found)
 }
 
+/// What [`parse_header`] reads, after an empty part.
+const FORMAT: &str = "--format=%x00%H %ae%n%ce";
+
 /// The edits of the commits that the lines `revisions` name (`^` excludes; after `--` come pathspecs), with further
 /// `options` of `rev-list`, oldest first.
 pub(super) fn of_commits(repo: &Repo, revisions: &[String], options: &[&str]) -> Result<Vec<Edit>> {
@@ -260,11 +263,26 @@ pub(super) fn of_commits(repo: &Repo, revisions: &[String], options: &[&str]) ->
     list.extend(options);
     let mut compare = vec!["diff-tree", "--stdin"];
     compare.extend(["--cc", "-r", "--root", "--encoding=UTF-8"]);
-    compare.extend(["--format=%x00%H %ae%n%ce"]);
+    compare.extend([FORMAT]);
     compare.extend(NAMES);
     let input = revisions.join("\n") + "\n";
     let output = git_without_replacements(repo).pipeline(&list, input.into_bytes(), &compare)?;
     Ok(parse_commits(&output, &shallow_boundary(repo)?))
+}
+
+/// The files that commits add, by commit and path. A merge adds none.
+pub(crate) fn additions(
+    repo: &Repo,
+    commits: &BTreeSet<&str>,
+) -> Result<HashSet<(String, Vec<u8>)>> {
+    let mut compare = vec!["diff-tree", "--stdin", "-r", "--root", "--diff-filter=A"];
+    compare.extend(["--encoding=UTF-8", FORMAT]);
+    compare.extend(NAMES);
+    let input: String = commits.iter().map(|oid| format!("{oid}\n")).collect();
+    let output = git_without_replacements(repo).output_with_input(&compare, input.into_bytes())?;
+    let edits = parse_commits(&output, &BTreeSet::new());
+    let named = |edit: Edit| Some((edit.commit?.oid.clone(), edit.path));
+    Ok(edits.into_iter().filter_map(named).collect())
 }
 
 /// The commits whose parents are missing because the clone is shallow.

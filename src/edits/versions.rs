@@ -1,17 +1,20 @@
 //! What the working tree's branch and the remote have of each other's versions, as far as was fetched.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
 
-use super::pushed::of_commits;
+use super::pushed::{git_without_replacements, of_commits};
 use super::{Edit, lines, paths};
 use crate::error::Result;
-use crate::path::{Claim, Key, Kind, RepoPath};
+use crate::git::split_nul;
+use crate::path::{Claim, Key, Kind, RepoPath, bytes_to_path};
 use crate::repo::Repo;
 use crate::target::Target;
 
-/// The files, by their keys, that commits of my branch edit which no branch of the remote has.
+/// The files, by their keys, that commits of my branch edit which no branch of the remote has, unless its main branch or
+/// mine there has the same contents: squashed, picked.
 pub fn unpushed_files(repo: &Repo, remote: &str) -> Result<Vec<Key>> {
     let Some(head) = repo.commit_of("HEAD")? else {
         return Ok(Vec::new());
@@ -19,7 +22,19 @@ pub fn unpushed_files(repo: &Repo, remote: &str) -> Result<Vec<Key>> {
     let of_remote = format!("--remotes={remote}");
     let edits = of_commits(repo, &[head], &["--not", &of_remote])?;
     let paths: BTreeSet<&[u8]> = edits.iter().map(|edit| edit.path.as_slice()).collect();
-    Ok(paths.into_iter().map(Key::of).collect())
+    let paths: Vec<&[u8]> = paths.into_iter().collect();
+    let mine = contents(repo, "HEAD", &paths)?;
+    let mut left = paths.clone();
+    for name in [
+        "@{upstream}".to_owned(),
+        format!("refs/remotes/{remote}/HEAD"),
+    ] {
+        if repo.commit_of(&name)?.is_some() {
+            let theirs = contents(repo, &name, &left)?;
+            left.retain(|path| theirs.get(*path) != mine.get(*path));
+        }
+    }
+    Ok(left.into_iter().map(Key::of).collect())
 }
 
 /// A version of a file that the remote has and my branch does not.
@@ -95,19 +110,57 @@ fn is_among(edit: &Edit, claims: &[Claim]) -> bool {
     claims.iter().any(covers)
 }
 
+/// How many paths git is asked about at once.
+const AT_ONCE: usize = 500;
+
+/// What a commit has at paths: mode, kind and id. Nothing where there is no such commit. Trees are read and no contents,
+/// which a partial clone would fetch.
+pub(crate) fn contents(
+    repo: &Repo,
+    commit: &str,
+    paths: &[&[u8]],
+) -> Result<HashMap<Vec<u8>, Vec<u8>>> {
+    let mut found = HashMap::new();
+    if paths.is_empty() {
+        return Ok(found);
+    }
+    let Some(commit) = repo.commit_of(commit)? else {
+        return Ok(found);
+    };
+    let git = git_without_replacements(repo).with_variable("GIT_LITERAL_PATHSPECS", "1");
+    for some in paths.chunks(AT_ONCE) {
+        let ask = ["ls-tree", "-z", "--full-tree", &commit, "--"];
+        let ask = ask.into_iter().map(PathBuf::from);
+        let ask: Vec<PathBuf> = ask.chain(some.iter().map(|p| bytes_to_path(p))).collect();
+        for line in split_nul(&git.output(&ask)?) {
+            if let Some(tab) = line.iter().position(|b| *b == b'\t') {
+                found.insert(line[tab + 1..].to_vec(), line[..tab].to_vec());
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// When commits were written, by their authors' word: it stays through a rebase.
+pub(crate) fn written<'a>(
+    repo: &Repo,
+    commits: impl Iterator<Item = &'a str>,
+) -> Result<HashMap<String, DateTime<Utc>>> {
+    let oids: BTreeSet<&str> = commits.collect();
+    let ask = ["log", "--no-walk=unsorted", "--format=%H %at", "--stdin"];
+    let input: String = oids.iter().map(|oid| format!("{oid}\n")).collect();
+    let output = git_without_replacements(repo).output_with_input(&ask, input.into_bytes())?;
+    let parse = |line: &String| {
+        let (oid, seconds) = line.split_once(' ')?;
+        let at = DateTime::from_timestamp(seconds.parse().ok()?, 0)?;
+        Some((oid.to_owned(), at))
+    };
+    Ok(lines(&output).iter().filter_map(parse).collect())
+}
+
 /// Whether my branch has the same contents, however they came there: rebased, squashed, picked.
 fn is_same(repo: &Repo, commit: &str, path: &[u8]) -> Result<bool> {
-    let mut question = Vec::new();
-    for revision in [commit, "HEAD"] {
-        question.extend([revision.as_bytes(), b":", path, b"\n"].concat());
-    }
-    let ask = ["cat-file", "--batch-check=%(objectname)"];
-    let answers = lines(&repo.git().output_with_input(&ask, question)?);
-    let is_missing = |answer: &str| answer.ends_with(" missing");
-    Ok(match answers.as_slice() {
-        [theirs, mine] => theirs == mine || (is_missing(theirs) && is_missing(mine)),
-        _ => false,
-    })
+    Ok(contents(repo, commit, &[path])? == contents(repo, "HEAD", &[path])?)
 }
 
 /// Whether no later commit on the remote's branches edits the path.

@@ -8,6 +8,7 @@ mod acquire;
 mod checkin;
 mod checkout;
 mod current;
+mod done;
 mod release;
 mod renew;
 mod selection;

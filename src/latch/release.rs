@@ -5,7 +5,6 @@ use std::collections::{HashMap, HashSet};
 use super::Latch;
 use super::renew::{on_the_way, scope_of};
 use super::selection::{Among, Selection};
-use crate::edits::{changed_files, unpushed_files};
 use crate::error::{Code, Error, Result};
 use crate::lease::{
     self, Acquired, Change, Insist, Outcome, Refusal, Release, Released, Renewal, Why,
@@ -209,26 +208,10 @@ impl Latch {
         if mine.is_empty() {
             return Ok(HashMap::new());
         }
-        let uncommitted: Vec<Key> = changed_files(&self.repo)?
-            .into_iter()
-            .map(|(key, _)| key)
-            .collect();
-        // On this machine alone, whoever comes next finds the commit.
-        let unpushed: Vec<Key> = match self.shared() {
-            Some(shared) => unpushed_files(&self.repo, shared.remote())?,
-            None => Vec::new(),
-        };
-        let why = |entry: &Entry| {
-            let covers = |keys: &[Key]| keys.iter().any(|key| entry.claim.covers(key));
-            if covers(&uncommitted) {
-                Some(Why::Uncommitted)
-            } else {
-                covers(&unpushed).then_some(Why::Unpushed)
-            }
-        };
+        let work = self.work_left()?;
         Ok(mine
             .into_iter()
-            .filter_map(|e| Some((e.claim.key.clone(), (e.clone(), why(e)?))))
+            .filter_map(|e| Some((e.claim.key.clone(), (e.clone(), work.left_on(&e.claim)?))))
             .collect())
     }
 

@@ -33,6 +33,7 @@ mod push;
 mod receive;
 mod receive_limits;
 mod renew;
+mod required;
 mod run;
 mod selection;
 #[cfg(feature = "server")]

@@ -1,0 +1,53 @@
+//! When work is done: the one rule for `unlock`, `checkin`, the daemon and the hooks.
+//!
+//! On one machine it is done once it is committed: whoever comes next finds the commit. Where locks are shared it is done
+//! once it is pushed: on a branch of the remote that shares them, under whatever commit. What is done may be given back,
+//! and no hook refuses it afterwards (for locks of one machine see [`crate::check`]).
+
+use std::collections::HashSet;
+
+use super::Latch;
+use crate::edits::{changed_files, unpushed_files};
+use crate::error::Result;
+use crate::lease::Why;
+use crate::path::{Claim, Key, Kind};
+
+/// The work of a working tree that is not done.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Work {
+    uncommitted: HashSet<Key>,
+    unpushed: HashSet<Key>,
+}
+
+impl Work {
+    /// Why the work under a lock is not done; `None` where it is.
+    pub(crate) fn left_on(&self, claim: &Claim) -> Option<Why> {
+        let covers = |keys: &HashSet<Key>| match claim.kind {
+            Kind::File => keys.contains(&claim.key),
+            Kind::Directory => keys.iter().any(|key| claim.covers(key)),
+        };
+        if covers(&self.uncommitted) {
+            Some(Why::Uncommitted)
+        } else {
+            covers(&self.unpushed).then_some(Why::Unpushed)
+        }
+    }
+}
+
+impl Latch {
+    /// The work that is not done, as far as was fetched.
+    ///
+    /// # Errors
+    /// Where git cannot tell.
+    pub(crate) fn work_left(&self) -> Result<Work> {
+        let unpushed = match self.shared() {
+            Some(shared) => unpushed_files(&self.repo, shared.remote())?,
+            None => Vec::new(),
+        };
+        let uncommitted = changed_files(&self.repo)?;
+        Ok(Work {
+            uncommitted: uncommitted.into_iter().map(|(key, _)| key).collect(),
+            unpushed: unpushed.into_iter().collect(),
+        })
+    }
+}
