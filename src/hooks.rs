@@ -1,65 +1,40 @@
-//! Installing, upgrading and removing the git hooks of a repository: those of whoever works in it, or the one that judges
-//! pushes where it is bare.
+//! Installing, upgrading and removing the git hooks of a repository, and living with those of others: of whoever works in
+//! it, or the one that judges pushes where it is bare.
 //!
 //! The scripts in `hooks/` are shipped as they are; only the path of the binary is filled in. Ours are known by the
-//! marker on their second line and replaced in place. A hook that is not ours is kept beside it as `<name>.legacy`, and
-//! runs first; nothing of anybody else's is ever overwritten.
+//! marker on their second line, whatever they are called, and replaced in place. A hook that is not ours goes on running
+//! as it was called (`before`); the tools that keep the place of a hook for themselves keep it, and run ours. Where the
+//! team tracks its hooks, ours run by lines in them that are for the team to add. Nothing of anybody else's is ever
+//! overwritten.
 
-mod legacy;
+mod before;
+mod lfs;
 mod needed;
+mod place;
+mod removal;
+mod script;
+mod state;
+mod template;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-pub use legacy::{callable, legacy};
+pub use before::callable;
+pub use lfs::is_left_to_us;
+pub use state::State;
+pub use template::Template;
 
+use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::git::split_nul;
-use crate::path::{bytes_to_path, quoted};
+use crate::identity::Home;
+use crate::path::quoted;
 use crate::repo::Repo;
 use crate::store::{Sharing, files};
-
-/// A hook as it is shipped.
-#[derive(Clone, Copy, Debug)]
-struct Shipped {
-    /// Its name for git.
-    name: &'static str,
-    /// Its path in the directory of hooks.
-    file: &'static str,
-    script: &'static str,
-}
-
-macro_rules! shipped {
-    ($name:literal) => {
-        shipped!($name, $name)
-    };
-    ($name:literal, $file:literal) => {
-        Shipped {
-            name: $name,
-            file: $file,
-            script: include_str!(concat!("../hooks/", $name)),
-        }
-    };
-}
-
-/// The hooks of a repository somebody works in.
-const WORKING: [Shipped; 6] = [
-    shipped!("pre-commit"),
-    shipped!("pre-merge-commit"),
-    shipped!("pre-push"),
-    shipped!("post-checkout"),
-    shipped!("post-merge"),
-    shipped!("post-commit"),
-];
-/// The hook of a bare repository.
-const BARE: [Shipped; 1] = [shipped!("pre-receive")];
-/// The same where the host's own `pre-receive` runs everything in a directory (Gitea, Forgejo, GitLab), and is written
-/// anew by each upgrade of the host.
-const BARE_IN_DIRECTORY: [Shipped; 1] = [shipped!("pre-receive", "pre-receive.d/git-latch")];
-/// How the second line of every hook of ours begins.
-const MARKER: &str = "# git-latch hook, version ";
-/// What stands in the shipped scripts for the path of the binary.
-const BINARY: &str = "@GIT_LATCH@";
+use before::{Before, with_suffix};
+use place::Way;
+use removal::remove_strays;
+use script::Shipped;
+use state::{slot, state_in, state_of_line};
 
 /// Whether hooks may be installed where all of the user's repositories look for them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,9 +54,9 @@ pub enum Outcome {
     Upgraded,
     /// It was there.
     Unchanged,
-    /// It is there now, and the one that was there runs from `<name>.legacy`.
+    /// It is there now, and the one that was there goes on running.
     Chained,
-    /// It is for the user to add this line to a hook that the repository tracks.
+    /// It is for the user to add this line to a hook of the team's.
     AddLine(String),
     /// It is gone.
     Removed,
@@ -111,66 +86,76 @@ impl Outcome {
     }
 }
 
-/// How one hook stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// Ours, as this version ships it.
-    Right,
-    /// Ours, from another version.
-    Outdated,
-    /// Ours, but not executable: git leaves it out.
-    NotExecutable,
-    /// Somebody else's, which calls us.
-    Called,
-    /// There is none.
-    Missing,
-    /// Somebody else's; ours was there once if there is a `.legacy` beside it.
-    Foreign,
-}
-
 /// The directory in which git looks for hooks.
 #[derive(Clone, Debug)]
 pub struct Hooks {
     directory: PathBuf,
+    way: Way,
     /// Set by `core.hooksPath` of the user or the system: for all repositories.
     is_global: bool,
-    /// Holds files that the repository tracks.
-    is_tracked: bool,
     /// Those that have something to do here.
     needed: Vec<&'static Shipped>,
     /// Those that have not.
     idle: Vec<&'static Shipped>,
+    common_dir: PathBuf,
 }
 
 impl Hooks {
     /// Finds it.
     pub fn of(repo: &Repo) -> Result<Self> {
-        let root = repo.root().unwrap_or(repo.git_dir());
-        let git = repo.git();
-        let output = git.output(&["rev-parse", "--git-path", "hooks"])?;
-        let path = bytes_to_path(output.strip_suffix(b"\n").unwrap_or(&output));
-        let directory = root.join(path);
-        let scope = git.run(&["config", "--show-scope", "--get", "core.hooksPath"])?;
-        let is_global =
-            scope.stdout.starts_with(b"global\t") || scope.stdout.starts_with(b"system\t");
+        let directory = place::directory(repo)?;
         let (needed, idle) = match (repo.is_bare(), directory.join("pre-receive.d").is_dir()) {
             (false, _) => by_need(repo)?,
-            (true, false) => (BARE.iter().collect(), Vec::new()),
-            (true, true) => (BARE_IN_DIRECTORY.iter().collect(), Vec::new()),
+            (true, false) => (vec![&script::BARE], Vec::new()),
+            (true, true) => (vec![&script::BARE_IN_DIRECTORY], Vec::new()),
         };
         Ok(Hooks {
-            is_tracked: !repo.is_bare() && is_tracked(repo, root, &directory)?,
+            way: place::way(repo, &directory)?,
+            is_global: place::is_global(repo)?,
             needed,
             idle,
             directory,
-            is_global,
+            common_dir: repo.common_dir().to_owned(),
         })
+    }
+
+    /// Whether a hook that has something to do does not run here, by what the configuration says; asks git for
+    /// nothing, and so does not know everything: an answer of `false` is no proof.
+    pub fn are_missing(repo: &Repo, config: &Config, home: &Home) -> Result<bool> {
+        let Some(directory) = place::at_a_glance(repo, config, home.home.as_deref()) else {
+            return Ok(false);
+        };
+        let way = match place::husky(&directory) {
+            Some(scripts) => Way::Lines(scripts),
+            None => Way::Scripts,
+        };
+        let (needed, idle) = by_need(repo)?;
+        let hooks = Hooks {
+            directory,
+            way,
+            is_global: false,
+            needed,
+            idle,
+            common_dir: repo.common_dir().to_owned(),
+        };
+        let states = hooks.states()?;
+        let is_well = |state| matches!(state, State::Outdated) || State::is_well(state);
+        Ok(!states.into_iter().all(|(_, state)| is_well(state)))
     }
 
     /// Where it is.
     #[must_use]
     pub fn directory(&self) -> &Path {
         &self.directory
+    }
+
+    /// The file of the team's in which a hook is to call us, and the line for it; `None` where ours is a script.
+    #[must_use]
+    pub fn line(&self, name: &str) -> Option<(PathBuf, String)> {
+        match &self.way {
+            Way::Scripts => None,
+            Way::Lines(scripts) => Some((scripts.join(name), script::line_for(name))),
+        }
     }
 
     /// Installs every hook that has something to do, to run `binary` where none is on the `PATH`, and removes those of
@@ -185,102 +170,142 @@ impl Hooks {
         sharing: Sharing,
     ) -> Result<Vec<(&'static str, Outcome)>> {
         if self.is_global && global == Global::Refuse {
-            return Err(Error::Unsupported {
-                problem: format!(
-                    "`core.hooksPath` in your global configuration sends every repository to {}",
-                    self.shown()
-                ),
-                hint: Some(
-                    "give this one its own, `git config core.hooksPath .git/hooks`, or install for all of them: git latch init --force".into(),
-                ),
-            });
+            return Err(self.refuse_global());
         }
-        let install = |hook: &Shipped| Ok((hook.name, self.install_one(hook, binary, sharing)?));
-        if !self.is_tracked {
+        if let Way::Lines(_) = self.way {
+            if place::husky(&self.directory).is_some() {
+                Self::clear(&self.directory, |_| true)?;
+            }
+            let line = |hook: &&Shipped| Ok((hook.name, self.line_one(hook)?));
+            return self.needed.iter().map(line).collect();
+        }
+        // It may be a link to a directory.
+        if !self.directory.is_dir() {
             files::create_directories(&self.directory, sharing)?;
         }
-        let installed: Result<Vec<_>> = self.needed.iter().copied().map(install).collect();
-        let mut outcomes = installed?;
-        for hook in &self.idle {
-            let outcome = self.remove_one(hook)?;
-            if matches!(outcome, Outcome::Removed | Outcome::Restored) {
-                outcomes.push((hook.name, outcome));
-            }
-        }
+        self.note_directory(sharing)?;
+        let install = |hook: &&Shipped| Ok((hook.name, self.install_one(hook, binary, sharing)?));
+        let outcomes: Result<Vec<_>> = self.needed.iter().map(install).collect();
+        let mut outcomes = outcomes?;
+        let is_idle = |name: &str| self.idle.iter().any(|hook| hook.name == name);
+        outcomes.extend(Self::clear(&self.directory, is_idle)?);
         Ok(outcomes)
     }
 
-    fn install_one(&self, hook: &Shipped, binary: &Path, sharing: Sharing) -> Result<Outcome> {
-        let path = self.directory.join(hook.file);
-        let state = self.state_of(hook)?;
-        if self.is_tracked {
-            return Ok(match state {
-                State::Called => Outcome::Unchanged,
-                _ => Outcome::AddLine(line_for(hook.name)),
-            });
+    fn refuse_global(&self) -> Error {
+        let shown = quoted(self.directory.as_os_str().as_encoded_bytes());
+        Error::Unsupported {
+            problem: format!(
+                "`core.hooksPath` in your global configuration sends every repository to {shown}"
+            ),
+            hint: Some(
+                "give this one its own, `git config core.hooksPath .git/hooks`, or install for all of them: git latch init --force".into(),
+            ),
         }
-        let text = hook.script.replace(BINARY, &shell_quoted(binary));
-        let outcome = match state {
-            State::Called => return Ok(Outcome::Unchanged),
-            State::Missing => Outcome::Installed,
-            State::Foreign => {
-                self.keep(hook.file)?;
-                Outcome::Chained
+    }
+
+    /// Puts those of ours back that another tool has replaced while one of them ran, as lefthook does when its
+    /// configuration has changed; what the tool put there goes on running. Gives their names.
+    ///
+    /// `script` is the hook of ours that runs, as git called it.
+    pub fn mend(repo: &Repo, script: &Path, binary: &Path) -> Result<Vec<&'static str>> {
+        let Some(directory) = script.parent() else {
+            return Ok(Vec::new());
+        };
+        let is_replaced = |hook: &Shipped| {
+            let state = state_in(directory, hook);
+            state.is_ok_and(|state| state == State::Foreign)
+        };
+        let replaced: Vec<_> = script::WORKING.iter().filter(|h| is_replaced(h)).collect();
+        let mut mended = Vec::new();
+        for hook in replaced {
+            if !needed::is_needed(hook.name, repo)? {
+                continue;
             }
-            State::Right if fs::read(&path).is_ok_and(|old| old == text.as_bytes()) => {
+            let hooks = Hooks::of(repo)?;
+            let config = Config::read(&repo.git())?;
+            let shared = config.get("core.sharedrepository").unwrap_or_default();
+            let sharing = Sharing::from_config(shared);
+            let is_here = place::is_same(&hooks.directory, directory);
+            if is_here && !hooks.is_global && hooks.way == Way::Scripts {
+                hooks.install_one(hook, binary, sharing)?;
+                mended.push(hook.name);
+            }
+        }
+        Ok(mended)
+    }
+
+    fn line_one(&self, hook: &Shipped) -> Result<Outcome> {
+        Ok(match self.state_of(hook)? {
+            State::Called | State::Right => Outcome::Unchanged,
+            _ => Outcome::AddLine(script::line_for(hook.name)),
+        })
+    }
+
+    fn install_one(&self, hook: &Shipped, binary: &Path, sharing: Sharing) -> Result<Outcome> {
+        let place = self.directory.join(hook.file);
+        self.upgrade_first(&place, sharing)?;
+        let slot = slot(&place);
+        let text = hook.text(binary);
+        let outcome = match self.state_of(hook)? {
+            State::Called if !script::is_ours(&slot) => return Ok(Outcome::Unchanged),
+            State::Right | State::Called
+                if fs::read(&slot).is_ok_and(|old| old == text.as_bytes()) =>
+            {
                 return Ok(Outcome::Unchanged);
             }
-            State::Right | State::Outdated | State::NotExecutable => Outcome::Upgraded,
+            State::Foreign => {
+                if fs::symlink_metadata(&slot).is_ok() {
+                    let name = slot.file_name().unwrap_or_default();
+                    Before::of(slot.parent().unwrap_or(&slot)).keep(name, sharing)?;
+                }
+                Outcome::Chained
+            }
+            State::Missing => Outcome::Installed,
+            _ => Outcome::Upgraded,
         };
-        write(&path, &text, sharing)?;
+        write(&slot, &text, sharing)?;
+        remove_strays(hook, &slot)?;
         Ok(outcome)
     }
 
-    /// Moves a foreign hook aside. One that was moved aside before is older: it is numbered, and does not run any more,
-    /// because the tool that replaced it knew nothing of it.
-    fn keep(&self, file: &str) -> Result<()> {
-        let path = self.directory.join(file);
-        let legacy = self.directory.join(format!("{file}.legacy"));
-        if fs::symlink_metadata(&legacy).is_ok() {
-            let free = (1..10_000)
-                .map(|n| self.directory.join(format!("{file}.legacy.{n}")))
-                .find(|path| fs::symlink_metadata(path).is_err())
-                .expect("nobody replaces a hook ten thousand times");
-            fs::rename(&legacy, &free).map_err(Error::io("move", &legacy))?;
+    /// Our first version kept a hook that was there as `<name>.legacy`.
+    fn upgrade_first(&self, place: &Path, sharing: Sharing) -> Result<()> {
+        let legacy = with_suffix(place, ".legacy");
+        let text = script::text_of(place).unwrap_or_default();
+        let is_first = script::version_of(&text) == Some(script::FIRST);
+        if !is_first || fs::symlink_metadata(&legacy).is_err() || script::is_ours(&legacy) {
+            return Ok(());
         }
-        fs::rename(&path, &legacy).map_err(Error::io("move", &path))
+        let called = self.directory.join(script::CALLED_BY_FIRST);
+        if called.is_dir() {
+            fs::remove_dir_all(&called).map_err(Error::io("remove", &called))?;
+        }
+        if script::text_of(&legacy).is_some_and(|text| script::keeps_its_place(&text)) {
+            // It finds itself where it was before, and runs ours.
+            return fs::rename(&legacy, place).map_err(Error::io("restore", place));
+        }
+        let name = place.file_name().unwrap_or_default();
+        Before::of(place.parent().unwrap_or(place)).adopt(&legacy, name, sharing)
     }
 
-    /// Removes ours, and brings back what was there before. What is not ours stays.
+    /// Removes ours, whatever other tools have called them, and brings back what was there before. What is not ours
+    /// stays.
     pub fn uninstall(&self) -> Result<Vec<(&'static str, Outcome)>> {
-        let all = self.needed.iter().chain(&self.idle);
-        let outcomes = all
-            .map(|hook| Ok((hook.name, self.remove_one(hook)?)))
-            .collect();
-        let called = self.directory.join(legacy::CALLED);
-        match fs::remove_dir_all(&called) {
-            Err(e) if !files::is_absent(&e) => Err(Error::io("remove", called)(e)),
-            _ => outcomes,
+        let mut cleared = Vec::new();
+        for directory in self.directories() {
+            cleared.extend(Self::clear(&directory, |_| true)?);
         }
-    }
-
-    fn remove_one(&self, hook: &Shipped) -> Result<Outcome> {
-        let path = self.directory.join(hook.file);
-        let legacy = self.directory.join(format!("{}.legacy", hook.file));
-        Ok(match self.state_of(hook)? {
-            State::Missing => Outcome::Absent,
-            State::Foreign | State::Called => Outcome::Foreign,
-            State::Right | State::Outdated | State::NotExecutable
-                if fs::symlink_metadata(&legacy).is_ok() =>
-            {
-                fs::rename(&legacy, &path).map_err(Error::io("restore", &path))?;
-                Outcome::Restored
-            }
-            State::Right | State::Outdated | State::NotExecutable => {
-                files::remove(&path)?;
-                Outcome::Removed
-            }
-        })
+        let outcome = |hook: &&'static Shipped| {
+            let found = cleared.iter().find(|(name, _)| *name == hook.name);
+            let left = || match self.state_of(hook) {
+                Ok(State::Missing | State::LineMissing) => Outcome::Absent,
+                _ => Outcome::Foreign,
+            };
+            let outcome = found.map_or_else(left, |(_, outcome)| outcome.clone());
+            (hook.name, outcome)
+        };
+        Ok(self.needed.iter().chain(&self.idle).map(outcome).collect())
     }
 
     /// How every hook stands that has something to do.
@@ -289,55 +314,18 @@ impl Hooks {
         self.needed.iter().map(state).collect()
     }
 
-    /// Whether a hook that was there before runs from `<name>.legacy`.
-    #[must_use]
-    pub fn has_legacy(&self, name: &str) -> bool {
-        legacy(&self.directory.join(name)).is_some()
-    }
-
     fn state_of(&self, hook: &Shipped) -> Result<State> {
-        let name = hook.name;
-        let path = self.directory.join(hook.file);
-        let meta = match fs::symlink_metadata(&path) {
-            Ok(meta) => meta,
-            Err(e) if files::is_absent(&e) => return Ok(State::Missing),
-            Err(e) => return Err(Error::io("read", &path)(e)),
-        };
-        // A link leads to somebody's file: never written through.
-        if meta.is_symlink() || meta.is_dir() {
-            return Ok(State::Foreign);
+        match &self.way {
+            Way::Scripts => state_in(&self.directory, hook),
+            Way::Lines(scripts) => Ok(state_of_line(scripts, &self.directory, hook)),
         }
-        let bytes = fs::read(&path).map_err(Error::io("read", &path))?;
-        let text = String::from_utf8_lossy(&bytes);
-        if version_of(&text).is_none() {
-            let calls = text.contains(&format!("git-latch hook {name}")) || self.is_kept(name);
-            return Ok(if calls { State::Called } else { State::Foreign });
-        }
-        Ok(if !is_executable(&meta) {
-            State::NotExecutable
-        } else if version_of(&text) == version_of(hook.script) {
-            State::Right
-        } else {
-            State::Outdated
-        })
-    }
-
-    /// Whether another tool has moved ours aside as we do with theirs, and so runs it (the pre-commit framework does).
-    fn is_kept(&self, name: &str) -> bool {
-        legacy(&self.directory.join(name))
-            .and_then(|path| fs::read_to_string(path).ok())
-            .is_some_and(|text| version_of(&text).is_some())
-    }
-
-    fn shown(&self) -> String {
-        quoted(self.directory.as_os_str().as_encoded_bytes())
     }
 }
 
 /// The hooks of a repository that somebody works in: those that have something to do, and the others.
 fn by_need(repo: &Repo) -> Result<(Vec<&'static Shipped>, Vec<&'static Shipped>)> {
     let (mut needed, mut idle) = (Vec::new(), Vec::new());
-    for hook in &WORKING {
+    for hook in &script::WORKING {
         let group = if needed::is_needed(hook.name, repo)? {
             &mut needed
         } else {
@@ -346,17 +334,6 @@ fn by_need(repo: &Repo) -> Result<(Vec<&'static Shipped>, Vec<&'static Shipped>)
         group.push(hook);
     }
     Ok((needed, idle))
-}
-
-#[cfg(unix)]
-fn is_executable(meta: &fs::Metadata) -> bool {
-    std::os::unix::fs::PermissionsExt::mode(&meta.permissions()) & 0o111 != 0
-}
-
-#[cfg(not(unix))]
-fn is_executable(_meta: &fs::Metadata) -> bool {
-    // Git for Windows runs hooks by their first line.
-    true
 }
 
 /// Whoever may read it may run it.
@@ -370,38 +347,6 @@ fn make_executable(path: &Path) -> std::io::Result<()> {
 #[cfg(not(unix))]
 fn make_executable(_path: &Path) -> std::io::Result<()> {
     Ok(())
-}
-
-/// The version a hook of ours says it is of.
-fn version_of(text: &str) -> Option<&str> {
-    text.lines().nth(1)?.strip_prefix(MARKER)
-}
-
-/// What a tracked hook should say.
-fn line_for(name: &str) -> String {
-    format!("git-latch hook {name} \"$@\" || exit 1")
-}
-
-/// Whether the repository tracks files in its hooks directory.
-fn is_tracked(repo: &Repo, root: &Path, directory: &Path) -> Result<bool> {
-    let Ok(inside) = directory.strip_prefix(root) else {
-        return Ok(false);
-    };
-    if directory.starts_with(repo.git_dir()) || directory.starts_with(repo.common_dir()) {
-        return Ok(false);
-    }
-    let Some(inside) = inside.to_str().filter(|path| !path.is_empty()) else {
-        return Ok(false);
-    };
-    let listed = repo
-        .git()
-        .output(&["--literal-pathspecs", "ls-files", "-z", "--", inside])?;
-    Ok(split_nul(&listed).next().is_some())
-}
-
-/// A path as one word of the shell.
-fn shell_quoted(path: &Path) -> String {
-    format!("'{}'", path.to_string_lossy().replace('\'', "'\\''"))
 }
 
 fn write(path: &Path, text: &str, sharing: Sharing) -> Result<()> {

@@ -8,6 +8,7 @@ use serde_json::json;
 use super::context::Context;
 use super::exit::{self, Failure};
 use super::output::{self, ALERT, GOOD, dim, styled};
+use super::problems::{self, Problem};
 use super::{Answer, words};
 use git_latch::error::{Code, Error, Result};
 use git_latch::hooks::{Hooks, State};
@@ -131,11 +132,11 @@ fn look(context: &Context, latch: &Latch, checks: &mut Vec<Check>) {
         Err(error) => Check::failed("identity", &error),
     });
     if latch.repo().is_bare() {
-        return bare_checks(latch, checks);
+        return bare_checks(context, latch, checks);
     }
     checks.push(store_check(latch));
     checks.push(link_check(latch));
-    hook_checks(latch, "git latch init", checks);
+    hook_checks(context, latch, checks);
     share_checks(context, latch, checks);
     lock_checks(context, latch, checks);
 }
@@ -188,35 +189,24 @@ fn link_check(latch: &Latch) -> Check {
     }
 }
 
-fn hook_checks(latch: &Latch, mend: &str, checks: &mut Vec<Check>) {
-    let states = Hooks::of(latch.repo()).and_then(|hooks| Ok((hooks.states()?, hooks)));
-    let (states, hooks) = match states {
-        Ok(found) => found,
-        Err(error) => return checks.push(Check::failed("hooks", &error)),
-    };
-    let before = checks.len();
-    let missing: Vec<&str> = states
-        .iter()
-        .filter(|(_, state)| *state == State::Missing)
-        .map(|(name, _)| *name)
-        .collect();
-    let mut problems: Vec<String> = states
-        .into_iter()
-        .filter_map(|(name, state)| problem_with(&hooks, name, state))
-        .collect();
-    if !missing.is_empty() {
-        problems.push(format!("not installed: {}", missing.join(", ")));
-    }
-    for problem in problems {
-        checks.push(Check::wrong("hooks", Code::BadUsage, problem, mend));
-    }
-    if checks.len() == before {
-        checks.push(Check::right("hooks", output::file(hooks.directory())));
+fn hook_checks(context: &Context, latch: &Latch, checks: &mut Vec<Check>) {
+    let found = Hooks::of(latch.repo())
+        .and_then(|hooks| Ok((problems::of(context, latch, &hooks)?, hooks)));
+    match found {
+        Err(error) => checks.push(Check::failed("hooks", &error)),
+        Ok((problems, hooks)) if problems.is_empty() => checks.push(Check::right(
+            "hooks",
+            hooks.directory().display().to_string(),
+        )),
+        Ok((problems, _)) => {
+            let wrong = |p: Problem| Check::wrong("hooks", Code::BadUsage, p.detail, &p.mend);
+            checks.extend(problems.into_iter().map(wrong));
+        }
     }
 }
 
 /// Where pushes arrive there is one hook, or none.
-fn bare_checks(latch: &Latch, checks: &mut Vec<Check>) {
+fn bare_checks(context: &Context, latch: &Latch, checks: &mut Vec<Check>) {
     if matches!(latch.repo().has_head(), Ok(false)) {
         checks.push(Check::wrong(
             "policy",
@@ -233,7 +223,7 @@ fn bare_checks(latch: &Latch, checks: &mut Vec<Check>) {
             "none: pushes are not judged (git latch init --bare)",
         ));
     } else {
-        hook_checks(latch, "git latch init --bare", checks);
+        hook_checks(context, latch, checks);
     }
 }
 
@@ -251,20 +241,6 @@ fn share_checks(context: &Context, latch: &Latch, checks: &mut Vec<Check>) {
             words::clocks(&off),
             "set the clocks by NTP",
         ));
-    }
-}
-
-fn problem_with(hooks: &Hooks, name: &str, state: State) -> Option<String> {
-    match state {
-        State::Right | State::Called | State::Missing => None,
-        State::Outdated => Some(format!("{name} is of another version of git-latch")),
-        State::NotExecutable => Some(format!("{name} is not executable: git leaves it out")),
-        State::Foreign if hooks.has_legacy(name) => {
-            Some(format!("{name} was replaced by another tool"))
-        }
-        State::Foreign => Some(format!(
-            "{name} is somebody else's and does not call git-latch"
-        )),
     }
 }
 

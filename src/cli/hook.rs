@@ -4,23 +4,24 @@
 //! anything else of ours. A repository without policy and locks pays for two failed `stat`s.
 
 use std::ffi::OsString;
-use std::io::{Read as _, Write as _};
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use super::chain::{self, Called};
 use super::context::Context;
 use super::exit::{self, Failure};
 use super::{Answer, check as words_of_check, receive};
+use git_latch::check;
 use git_latch::edits;
 use git_latch::error::{Error, Result};
+use git_latch::hooks::Hooks;
 use git_latch::judge::Violation;
 use git_latch::latch::Latch;
 use git_latch::lockable::{self, Merge};
 use git_latch::policy::{self, Reaction};
 use git_latch::repo::Repo;
-use git_latch::{check, hooks};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -47,27 +48,77 @@ impl Arguments {
             context.stand_in(&prefix);
         }
         let input = hook.has_input().then(standard_input).transpose()?;
-        if let Some(exit) = self.run_legacy(input.as_deref())?
-            && exit != 0
-        {
-            return Ok(Answer::silent(exit));
+        let called = self.called(input.as_deref());
+        let exit = self.run_all(context, hook, &called)?;
+        if let Some(script) = &called.script {
+            mend(context, script);
         }
-        let input = input.unwrap_or_default();
-        if hook == Hook::PreReceive {
-            return Ok(Answer::silent(receive::run(context, &input)));
+        Ok(Answer::silent(exit))
+    }
+
+    fn called<'a>(&'a self, input: Option<&'a [u8]>) -> Called<'a> {
+        // One that is named for another hook comes from a hook around this one.
+        let is_this = |path: &PathBuf| {
+            let file = path.file_name().unwrap_or_default().to_string_lossy();
+            file.starts_with(&self.name) || self.name == "pre-receive"
+        };
+        let script = std::env::var_os(chain::SCRIPT).map(PathBuf::from);
+        let script = script.filter(is_this);
+        Called {
+            name: &self.name,
+            script,
+            arguments: &self.arguments,
+            input,
         }
+    }
+
+    /// Runs the hook that was there before ours, ours, and Git LFS where it is left to us; gives the exit code for git.
+    fn run_all(&self, context: &Context, hook: Hook, called: &Called<'_>) -> Result<u8> {
+        match hook {
+            // It may change what is staged.
+            Hook::PreCommit | Hook::PreMergeCommit => match called.run_earlier()? {
+                0 => Ok(self.run_ours(context, hook, &[])),
+                exit => Ok(exit),
+            },
+            // What is rejected is not tested and uploaded first.
+            Hook::PrePush => {
+                let input = called.input.unwrap_or_default();
+                let exit = self.run_ours(context, hook, input);
+                if exit != 0 {
+                    return Ok(exit);
+                }
+                match called.run_earlier()? {
+                    0 => called.run_lfs(&Repo::from_environment(&context.directory)?),
+                    exit => Ok(exit),
+                }
+            }
+            // Git goes on whatever they say, and so do we.
+            Hook::PostCheckout | Hook::PostMerge | Hook::PostCommit => {
+                let exit = called.run_earlier()?;
+                called.run_lfs(&Repo::from_environment(&context.directory)?)?;
+                self.run_ours(context, hook, &[]);
+                Ok(exit)
+            }
+            Hook::PostIndexChange => Ok(self.run_ours(context, hook, &[])),
+            Hook::PreReceive => match called.run_earlier()? {
+                0 => Ok(receive::run(context, called.input.unwrap_or_default())),
+                exit => Ok(exit),
+            },
+        }
+    }
+
+    fn run_ours(&self, context: &Context, hook: Hook, input: &[u8]) -> u8 {
         if std::env::var_os("GIT_LATCH_SKIP").is_some_and(|value| value == "1") {
-            return Ok(Answer::silent(0));
+            return 0;
         }
-        let outcome = self.judge(context, hook, &input);
-        Ok(match outcome {
-            Ok(exit) => Answer::silent(exit),
+        match self.judge(context, hook, input) {
+            Ok(exit) => exit,
             Err(error) if hook.may_reject() => unable(context, &error),
             Err(error) => {
                 super::output::failure(&context.failure(&error));
-                Answer::silent(0)
+                0
             }
-        })
+        }
     }
 
     fn judge(&self, context: &Context, hook: Hook, input: &[u8]) -> Result<u8> {
@@ -90,6 +141,7 @@ impl Arguments {
                 let changed = || lockable::changed_by_commit(latch.repo());
                 settle(context, &latch, changed).map(|()| 0)
             }
+            Hook::PostIndexChange => super::init::set_up_clone(context, &latch).map(|()| 0),
             Hook::PreReceive => {
                 unreachable!("judged apart: there is no working tree, and no bypass")
             }
@@ -139,34 +191,6 @@ impl Arguments {
         let argument = self.arguments.get(n);
         argument.map_or(String::new(), |a| a.to_string_lossy().into_owned())
     }
-
-    /// Runs the hook that was there before ours; gives its exit code.
-    fn run_legacy(&self, input: Option<&[u8]>) -> Result<Option<u8>> {
-        let Some(own) = std::env::var_os("GIT_LATCH_HOOK") else {
-            return Ok(None);
-        };
-        let Some(legacy) = hooks::legacy(Path::new(&own)) else {
-            return Ok(None);
-        };
-        let failed = |source| Error::Io {
-            action: "run the hook",
-            path: legacy.clone(),
-            source,
-        };
-        let mut command = Command::new(hooks::callable(&legacy, &self.name)?);
-        command.args(&self.arguments).env_remove("GIT_LATCH_HOOK");
-        let Some(input) = input else {
-            let status = command.status().map_err(failed)?;
-            return Ok(Some(exit::of_status(status)));
-        };
-        let mut child = command.stdin(Stdio::piped()).spawn().map_err(failed)?;
-        if let Some(mut stdin) = child.stdin.take() {
-            // A hook need not read its input.
-            let _ = stdin.write_all(input);
-        }
-        let status = child.wait().map_err(failed)?;
-        Ok(Some(exit::of_status(status)))
-    }
 }
 
 /// The hooks we have.
@@ -178,6 +202,8 @@ enum Hook {
     PostCheckout,
     PostMerge,
     PostCommit,
+    /// Of a template: the first files of a new clone are there.
+    PostIndexChange,
     PreReceive,
 }
 
@@ -190,6 +216,7 @@ impl Hook {
             "post-checkout" => Hook::PostCheckout,
             "post-merge" => Hook::PostMerge,
             "post-commit" => Hook::PostCommit,
+            "post-index-change" => Hook::PostIndexChange,
             "pre-receive" => Hook::PreReceive,
             _ => return None,
         })
@@ -220,13 +247,33 @@ fn standard_input() -> Result<Vec<u8>> {
     Ok(input)
 }
 
+/// Puts those of ours back that another tool has replaced meanwhile.
+fn mend(context: &Context, script: &Path) {
+    let mended = || {
+        let repo = Repo::from_environment(&context.directory)?;
+        if is_unused(&repo) {
+            return Ok(Vec::new());
+        }
+        let binary = std::env::current_exe().map_err(Error::io("find", "git-latch"))?;
+        Hooks::mend(&repo, script, &binary)
+    };
+    match mended() {
+        Ok(names) => names.iter().for_each(|name| {
+            context.output.note(format!(
+                "another tool had replaced the {name} hook of git-latch: it is back, and runs the other one"
+            ));
+        }),
+        Err(error) => tracing::debug!(%error, "hooks that were replaced are not mended"),
+    }
+}
+
 /// The lock state cannot be read: the answer is no, and how to get past it.
-fn unable(context: &Context, error: &Error) -> Answer {
+fn unable(context: &Context, error: &Error) -> u8 {
     super::output::failure(&context.failure(error));
     context
         .output
         .hint("to get past git-latch once: GIT_LATCH_SKIP=1 git …");
-    Answer::silent(exit::of(error.code()))
+    exit::of(error.code())
 }
 
 /// The other parents, which git names in the environment of pre-merge-commit, and nowhere else yet.

@@ -2,14 +2,17 @@
 
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write as _};
+use std::path::PathBuf;
 
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::context::Context;
+use super::exit::Failure;
 use super::output::{GOOD, dim, styled};
+use super::problems::{self, Problem};
 use super::{Answer, words};
-use git_latch::error::{Error, Result};
+use git_latch::error::{Code, Error, Result};
 use git_latch::hooks::{Global, Hooks, Outcome};
 use git_latch::latch::Latch;
 use git_latch::{lockable, policy};
@@ -49,41 +52,48 @@ impl Arguments {
         let latch = context.open()?;
         latch.prepare()?;
         latch.sync(None, &context.clock)?;
-        if latch.notice_lockable_files()? {
-            let paths = lockable::all(latch.repo())?;
-            latch.settle(&paths, &latch.reader()?, &context.clock)?;
-        }
-        let output = context.output;
-        let policy_file = root.join(policy::FILE);
+        settle_all(context, &latch)?;
         let shown = context.here(latch.repo()).path(policy::FILE.as_bytes());
+        self.tell_policy(context, &shown, is_new, shares);
+        tell_hooks(context, &hooks, &installed);
+        let keys = json!({
+            "policy": {
+                "path": root.join(policy::FILE),
+                "outcome": if is_new { "created" } else { "kept" },
+            },
+            "link": root.join(git_latch::link::NAME),
+            "hooks": report(&hooks, &installed),
+        });
+        let problems = problems::of(context, &latch, &hooks)?;
+        if !problems.is_empty() {
+            return Ok(unprotected(context, keys, &problems));
+        }
+        context.output.done(format!(
+            "{} this repository is protected",
+            styled(GOOD, "ready:")
+        ));
         if is_new {
-            output.done(format!(
+            context.output.done(dim(&format!(
+                "next: git add {shown} && git commit -m \"Use git-latch\" {shown}"
+            )));
+        }
+        Ok(Answer::done(keys))
+    }
+
+    fn tell_policy(&self, context: &Context, shown: &str, is_new: bool, shares: bool) {
+        if is_new {
+            context.output.done(format!(
                 "{} {shown}: the team's rules, all commented out",
                 styled(GOOD, "wrote")
             ));
         }
         if shares {
             let remote = self.remote.as_deref().unwrap_or_default();
-            output.done(format!(
+            context.output.done(format!(
                 "{} locks through {remote}, with every clone that has this policy",
                 styled(GOOD, "sharing")
             ));
         }
-        tell_hooks(context, &hooks, &installed);
-        output.done(format!(
-            "{} this repository is protected",
-            styled(GOOD, "ready:")
-        ));
-        if is_new {
-            output.done(dim(&format!(
-                "next: git add {shown} && git commit -m \"Use git-latch\" {shown}"
-            )));
-        }
-        Ok(Answer::done(json!({
-            "policy": {"path": policy_file, "outcome": if is_new { "created" } else { "kept" }},
-            "link": root.join(git_latch::link::NAME),
-            "hooks": report(&installed),
-        })))
     }
 
     /// Has pushes into a bare repository judged.
@@ -109,7 +119,7 @@ impl Arguments {
         Ok(Answer::done(json!({
             "policy": null,
             "link": null,
-            "hooks": report(&installed),
+            "hooks": report(&hooks, &installed),
         })))
     }
 
@@ -119,15 +129,55 @@ impl Arguments {
         } else {
             Global::Refuse
         };
-        let binary = std::env::current_exe().map_err(Error::io("find", "git-latch"))?;
-        hooks.install(&binary, global, latch.sharing())
+        hooks.install(&binary()?, global, latch.sharing())
     }
 }
 
-fn report(installed: &[(&str, Outcome)]) -> Vec<serde_json::Value> {
+/// Sets up a new clone of a repository that has a policy: what `init` does, but for what belongs to the team.
+pub(super) fn set_up_clone(context: &Context, latch: &Latch) -> Result<()> {
+    let hooks = Hooks::of(latch.repo())?;
+    hooks.install(&binary()?, Global::Refuse, latch.sharing())?;
+    latch.prepare()?;
+    settle_all(context, latch)?;
+    let problems = problems::of(context, latch, &hooks)?;
+    context.output.note(match problems.first() {
+        None => "this clone has a policy for locks: git-latch has set it up",
+        Some(_) => "this clone has a policy for locks and is not protected yet: git latch init",
+    });
+    Ok(())
+}
+
+fn binary() -> Result<PathBuf> {
+    std::env::current_exe().map_err(Error::io("find", "git-latch"))
+}
+
+fn settle_all(context: &Context, latch: &Latch) -> Result<()> {
+    if latch.notice_lockable_files()? {
+        let paths = lockable::all(latch.repo())?;
+        latch.settle(&paths, &latch.reader()?, &context.clock)?;
+    }
+    Ok(())
+}
+
+/// What is left to the user is said, and that it is missing.
+fn unprotected(context: &Context, keys: Value, problems: &[Problem]) -> Answer {
+    for Problem { detail, mend } in problems {
+        context.output.note(format!("{detail}\n      {mend}"));
+    }
+    let message = match problems.len() {
+        1 => "this repository is not protected yet: 1 thing is to be done".to_owned(),
+        n => format!("this repository is not protected yet: {n} things are to be done"),
+    };
+    let hint = "do what is said above, then: git latch doctor";
+    let failure = Failure::new(Code::Unsupported, message, Some(hint.into())).with_exit(1);
+    Answer::with(keys, Some(failure))
+}
+
+fn report(hooks: &Hooks, installed: &[(&str, Outcome)]) -> Vec<Value> {
     let one = |(name, outcome): &(&str, Outcome)| match outcome {
         Outcome::AddLine(line) => {
-            json!({"name": name, "outcome": outcome.as_str(), "line": line})
+            let file = hooks.line(name).map(|(file, _)| file);
+            json!({"name": name, "outcome": outcome.as_str(), "line": line, "file": file})
         }
         _ => json!({"name": name, "outcome": outcome.as_str()}),
     };
@@ -214,15 +264,10 @@ fn tell_hooks(context: &Context, hooks: &Hooks, installed: &[(&str, Outcome)]) {
             .output
             .done(format!("{} in {directory}: {done}", styled(GOOD, "hooks")));
     }
-    for (name, outcome) in installed {
-        match outcome {
-            Outcome::Chained => context.output.note(format!(
-                "the {name} hook that was there is kept as {name}.legacy, and runs first"
-            )),
-            Outcome::AddLine(line) => context.output.note(format!(
-                "{directory} is tracked by git: add this line to {directory}/{name}: {line}"
-            )),
-            _ => {}
-        }
+    let chained = named(|outcome| *outcome == Outcome::Chained);
+    if !chained.is_empty() {
+        context.output.note(format!(
+            "what was there before goes on running, with git-latch: {chained}"
+        ));
     }
 }

@@ -3,6 +3,7 @@
 //! Only this part of the program knows the terminal, the environment and the system's clock.
 
 mod agent;
+mod chain;
 mod check;
 mod checkin;
 mod checkout;
@@ -19,6 +20,7 @@ mod lock;
 mod log;
 mod man;
 mod output;
+mod problems;
 mod receive;
 mod renew;
 mod run;

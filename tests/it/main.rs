@@ -6,6 +6,7 @@
 mod adversity;
 mod agent;
 mod arguments;
+mod chained;
 mod check;
 mod checkout;
 mod concurrency;
