@@ -28,6 +28,12 @@ pub fn current() -> Process {
     }
 }
 
+/// Which start of the system this is; `None` where nobody says.
+pub(crate) fn boot() -> Option<String> {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(id.trim().to_owned())
+}
+
 /// What is known of a process from here.
 #[must_use]
 pub fn liveness(process: Option<&Process>) -> Liveness {
@@ -64,10 +70,7 @@ mod linux {
 
     impl Here {
         pub(super) fn look() -> Option<Self> {
-            let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id")
-                .ok()?
-                .trim()
-                .to_owned();
+            let boot = super::boot()?;
             let pidns = fs::metadata("/proc/self/ns/pid").ok()?.ino();
             Some(Here {
                 boot,

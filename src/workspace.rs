@@ -1,122 +1,114 @@
-//! The workspace: which working tree, on which host, a lock was taken in.
+//! The workspace: which working tree a lock was taken in.
 //!
-//! Its id lies in the working tree's own git directory, beside host, path and inode of that directory. One of the three
-//! may change (the tree was moved, the host renamed); where two do, the directory was copied, and a copy is another
-//! workspace: it must not pass for the one that took the locks.
+//! Its id lies in the working tree's own git directory, beside the marks by which that directory is told from its copies
+//! ([`marks`]). A copy is another workspace: it must not pass for the one that took the locks. Reading changes nothing: a
+//! tree gets its id, and a copy its own, when it takes its first lock.
+
+mod marks;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use self::marks::Marks;
 use crate::error::{Error, Result};
 use crate::store::{Sharing, files};
 
-/// The identity of a working tree.
+/// What a working tree's record says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Workspace {
-    /// 16 hexadecimal digits (or what `GIT_LATCH_WORKSPACE` says).
+pub enum Workspace {
+    /// It has none: no lock was ever taken here.
+    Unknown,
+    /// It is this workspace: 16 hexadecimal digits.
+    Known(String),
+    /// It was copied, record and all, and has no id of its own yet.
+    CopyOf(String),
+}
+
+/// The workspace of a change, which has an id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settled {
+    /// 16 hexadecimal digits.
     pub id: String,
     /// The id of the workspace that this one turned out to be a copy of, told once.
     pub copied_from: Option<String>,
 }
 
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Record {
     id: String,
-    host: String,
-    path: String,
-    inode: u64,
     /// Who the configuration said works here, at the last change: what a hook goes by that has no time to ask git.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     owner: Option<String>,
-}
-
-impl Record {
-    fn is_of_same_place(&self, other: &Record) -> bool {
-        (&self.host, &self.path, self.inode) == (&other.host, &other.path, other.inode)
-    }
+    #[serde(flatten)]
+    marks: Marks,
 }
 
 impl Workspace {
-    /// The workspace of a working tree, if it has got an id already: one that has not holds nothing, and reading must
-    /// not leave a trace where nobody uses locks. A copy's id is replaced.
-    pub fn known(git_dir: &Path, host: &str, sharing: Sharing) -> Result<Option<Self>> {
-        if Self::file(git_dir).exists() {
-            Self::of(git_dir, host, sharing).map(Some)
+    /// The workspace of a working tree, for reading: leaves no trace.
+    pub fn of(git_dir: &Path, host: &str) -> Result<Self> {
+        let Some(record) = read(&Self::file(git_dir))? else {
+            return Ok(Workspace::Unknown);
+        };
+        Ok(if record.is_of(&Marks::of(git_dir, host)) {
+            Workspace::Known(record.id)
         } else {
-            Ok(None)
-        }
+            Workspace::CopyOf(record.id)
+        })
     }
 
-    /// The workspace of a working tree; a first id is written down, a copy's replaced.
+    /// The workspace of a working tree, for a change: a first id is written down, a copy's replaced. `owner` is who the
+    /// configuration says works here.
     ///
-    /// In a repository that cannot be written to, a workspace without a record gets an id that lasts for this call:
-    /// nothing there can be its own.
-    pub fn of(git_dir: &Path, host: &str, sharing: Sharing) -> Result<Self> {
+    /// It is durable when this returns: what rests on it is written afterwards. In a repository that cannot be written
+    /// to, a workspace without a record gets an id that lasts for this call: nothing there can be its own.
+    pub fn settle(
+        git_dir: &Path,
+        host: &str,
+        owner: Option<&str>,
+        sharing: Sharing,
+    ) -> Result<Settled> {
         let path = Self::file(git_dir);
-        let now = here(git_dir, host);
         let Some(old) = read(&path)? else {
-            let id = create(&path, &now, sharing)?.unwrap_or(now).id;
-            return Ok(Workspace {
-                id,
+            let fresh = || Record::fresh(git_dir, host, owner);
+            return Ok(Settled {
+                id: create(&path, fresh, sharing)?.id,
                 copied_from: None,
             });
         };
-        let changed = [
-            old.host != now.host,
-            old.path != now.path,
-            old.inode != now.inode,
-        ];
-        match changed.into_iter().filter(|c| *c).count() {
-            0 => Ok(Workspace {
-                id: old.id,
-                copied_from: None,
-            }),
-            1 => {
-                let moved = Record {
-                    id: old.id,
-                    owner: old.owner,
-                    ..now
-                };
-                // It is told apart all the same as long as nothing else changes.
-                drop(write(&path, &moved, sharing));
-                Ok(Workspace {
-                    id: moved.id,
-                    copied_from: None,
-                })
-            }
-            _ => {
-                write(&path, &now, sharing)?;
-                Ok(Workspace {
-                    id: now.id,
-                    copied_from: Some(old.id),
-                })
-            }
+        let marks = Marks::of(git_dir, host);
+        if !old.is_of(&marks) {
+            let fresh = Record::fresh(git_dir, host, owner);
+            write(&path, &fresh, sharing)?;
+            return Ok(Settled {
+                id: fresh.id,
+                copied_from: Some(old.id),
+            });
         }
+        let owner = owner.map(str::to_owned).or_else(|| old.owner.clone());
+        let now = Record {
+            id: old.id.clone(),
+            owner,
+            marks,
+        };
+        if now != old {
+            // It was moved, or is seen from another side. It is told apart all the same as long as nothing else changes.
+            drop(write(&path, &now, sharing));
+        }
+        Ok(Settled {
+            id: now.id,
+            copied_from: None,
+        })
     }
 
     /// The id of this very working tree and who the configuration said works here; `None` where either is not known, or
-    /// the tree may have been moved or copied.
+    /// the tree was copied.
     pub fn at_a_glance(git_dir: &Path, host: &str) -> Result<Option<(String, String)>> {
         let known = read(&Self::file(git_dir))?;
-        let here = here(git_dir, host);
         Ok(known
-            .filter(|record| record.is_of_same_place(&here))
+            .filter(|record| record.is_of(&Marks::of(git_dir, host)))
             .and_then(|record| Some((record.id, record.owner?))))
-    }
-
-    /// Notes who the configuration says works here. That it cannot be noted costs a hook a millisecond.
-    pub fn note_owner(git_dir: &Path, owner: &str, sharing: Sharing) {
-        let path = Self::file(git_dir);
-        let known = read(&path).ok().flatten();
-        if let Some(record) = known.filter(|record| record.owner.as_deref() != Some(owner)) {
-            let noted = Record {
-                owner: Some(owner.to_owned()),
-                ..record
-            };
-            drop(write(&path, &noted, sharing));
-        }
     }
 
     /// Where the record lies.
@@ -126,14 +118,27 @@ impl Workspace {
     }
 }
 
-/// The record that a working tree without one gets.
-fn here(git_dir: &Path, host: &str) -> Record {
-    Record {
-        id: uuid::Uuid::new_v4().simple().to_string()[..16].to_owned(),
-        host: host.to_owned(),
-        path: git_dir.to_string_lossy().into_owned(),
-        inode: inode(git_dir),
-        owner: None,
+impl Record {
+    /// The record that a working tree without one gets.
+    fn fresh(git_dir: &Path, host: &str, owner: Option<&str>) -> Self {
+        Record {
+            id: uuid::Uuid::new_v4().simple().to_string()[..16].to_owned(),
+            owner: owner.map(str::to_owned),
+            marks: Marks::of(git_dir, host),
+        }
+    }
+
+    /// Whether it is the record of the directory that looks like this, and not of one that it was copied from.
+    fn is_of(&self, now: &Marks) -> bool {
+        self.marks.is_same(now, || self.lives_elsewhere(now))
+    }
+
+    /// Whether the directory that the record was written for is still there, with the same record.
+    fn lives_elsewhere(&self, now: &Marks) -> bool {
+        let old = Path::new(&self.marks.path);
+        let is_another = !Marks::of(old, &now.host).is_same_file_on_mount(now);
+        let record = read(&Workspace::file(old)).ok().flatten();
+        is_another && record.is_some_and(|record| record.id == self.id)
     }
 }
 
@@ -147,85 +152,114 @@ fn read(path: &Path) -> Result<Option<Record>> {
 }
 
 fn text_of(record: &Record) -> String {
-    toml::to_string(record).expect("strings and a number are TOML")
+    toml::to_string(record).expect("strings and numbers are TOML")
 }
 
 fn write(path: &Path, record: &Record, sharing: Sharing) -> Result<()> {
     files::replace_durably(path, text_of(record).as_bytes(), sharing)
 }
 
-/// Writes the first record; where another command was faster, its record counts.
-fn create(path: &Path, record: &Record, sharing: Sharing) -> Result<Option<Record>> {
+/// Writes a first record; where another command was faster, its record counts.
+///
+/// Synced before any lock is taken under it: without its record the owner of a lock is a stranger to it.
+fn create(path: &Path, fresh: impl Fn() -> Record, sharing: Sharing) -> Result<Record> {
     let directory = path.parent().unwrap_or(path);
-    // Synced before any lock is taken under it: without its record the owner of a lock is a stranger to it.
     let staged = files::create_directories(directory, sharing).and_then(|above| {
         files::sync_directories(&above)?;
-        let staged = files::stage(directory, text_of(record).as_bytes(), sharing)?;
+        // Only now: on an overlay the git directory is another one from the first writing in it on.
+        let record = fresh();
+        let staged = files::stage(directory, text_of(&record).as_bytes(), sharing)?;
         files::sync(staged.as_file(), path)?;
-        Ok(staged)
+        Ok((record, staged))
     });
-    let Ok(staged) = staged else { return Ok(None) };
+    let Ok((record, staged)) = staged else {
+        return Ok(fresh());
+    };
     match staged.persist_noclobber(path) {
-        Ok(_) => files::sync_directory(directory).map(|()| None),
+        Ok(_) => files::sync_directory(directory).map(|()| record),
         Err(e) if e.error.kind() == std::io::ErrorKind::AlreadyExists => match read(path)? {
-            Some(faster) => Ok(Some(faster)),
+            Some(faster) => Ok(faster),
             // What stands there does not parse.
             None => e
                 .file
                 .persist(path)
-                .map(|_| None)
+                .map(|_| record)
                 .map_err(|e| Error::io("write", path)(e.error)),
         },
         Err(e) => Err(Error::io("write", path)(e.error)),
     }
 }
 
-#[cfg(unix)]
-fn inode(directory: &Path) -> u64 {
-    use std::os::unix::fs::MetadataExt as _;
-    // TOML has no numbers over 63 bits.
-    fs::metadata(directory).map_or(0, |m| m.ino() & u64::MAX >> 1)
-}
-
-#[cfg(not(unix))]
-fn inode(_directory: &Path) -> u64 {
-    0
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn settle(tree: &Path, host: &str) -> Settled {
+        Workspace::settle(tree, host, None, Sharing::Umask).unwrap()
+    }
+
+    fn copy(from: &Path, to: &Path) {
+        fs::create_dir_all(to.join("latch")).unwrap();
+        fs::copy(Workspace::file(from), Workspace::file(to)).unwrap();
+    }
+
+    fn text(tree: &Path) -> String {
+        fs::read_to_string(Workspace::file(tree)).unwrap()
+    }
+
     #[test]
-    fn an_id_stays_when_one_of_three_changes_and_not_when_two_do() {
+    fn a_tree_stays_itself_under_other_names_and_a_copy_in_its_place_does_not() {
         let home = tempfile::tempdir().unwrap();
         let tree = home.path().join("a");
         fs::create_dir(&tree).unwrap();
-        let first = Workspace::of(&tree, "host", Sharing::Umask).unwrap();
-        assert_eq!(
-            Workspace::of(&tree, "renamed", Sharing::Umask).unwrap(),
-            first
-        );
+        let first = settle(&tree, "host");
         let moved = home.path().join("b");
         fs::rename(&tree, &moved).unwrap();
+        assert_eq!(settle(&moved, "renamed"), first);
+        // Where the original was, on a machine that is called the same.
+        copy(&moved, &tree);
         assert_eq!(
-            Workspace::of(&moved, "renamed", Sharing::Umask).unwrap(),
-            first
+            Workspace::of(&tree, "renamed").unwrap(),
+            Workspace::CopyOf(first.id.clone())
         );
+        let copied = settle(&tree, "host");
+        assert_ne!(copied.id, first.id);
+        assert_eq!(copied.copied_from, Some(first.id.clone()));
+        assert_eq!(settle(&tree, "host").copied_from, None);
+        assert_eq!(settle(&moved, "host"), first);
+    }
+
+    #[test]
+    fn reading_writes_nothing() {
+        let home = tempfile::tempdir().unwrap();
+        let (tree, other) = (home.path().join("a"), home.path().join("b"));
+        fs::create_dir(&tree).unwrap();
+        assert_eq!(Workspace::of(&tree, "host").unwrap(), Workspace::Unknown);
+        assert!(!tree.join("latch").exists());
+        let id = settle(&tree, "host").id;
+        copy(&tree, &other);
+        let before = text(&tree);
+        for tree in [&tree, &other] {
+            Workspace::of(tree, "box").unwrap();
+            Workspace::at_a_glance(tree, "box").unwrap();
+            assert_eq!(text(tree), before);
+        }
+        assert_eq!(Workspace::of(&tree, "box").unwrap(), Workspace::Known(id));
+    }
+
+    #[test]
+    fn a_record_of_an_older_version_goes_on_with_more_marks() {
+        let home = tempfile::tempdir().unwrap();
+        let tree = home.path().join("a");
         fs::create_dir_all(tree.join("latch")).unwrap();
-        fs::copy(Workspace::file(&moved), Workspace::file(&tree)).unwrap();
-        let copy = Workspace::of(&tree, "renamed", Sharing::Umask).unwrap();
-        assert_ne!(copy.id, first.id);
-        assert_eq!(copy.copied_from, Some(first.id.clone()));
-        assert_eq!(
-            Workspace::of(&tree, "renamed", Sharing::Umask)
-                .unwrap()
-                .copied_from,
-            None
+        let inode = std::os::unix::fs::MetadataExt::ino(&fs::metadata(&tree).unwrap());
+        let old = format!(
+            "id = \"0123456789abcdef\"\nhost = \"host\"\npath = \"{}\"\ninode = {inode}\n",
+            tree.display()
         );
-        assert_eq!(
-            Workspace::of(&moved, "renamed", Sharing::Umask).unwrap(),
-            first
-        );
+        fs::write(Workspace::file(&tree), old).unwrap();
+        assert_eq!(settle(&tree, "host").id, "0123456789abcdef");
+        assert!(text(&tree).contains("device = "), "{}", text(&tree));
+        assert_eq!(settle(&tree, "box").id, "0123456789abcdef");
     }
 }

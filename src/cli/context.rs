@@ -99,6 +99,11 @@ impl Context {
     pub(crate) fn tell_news(&self, latch: &Latch) -> Result<()> {
         self.tell_copy(latch)?;
         self.tell_settled(latch);
+        self.tell_losses(latch)
+    }
+
+    /// Says which leases are lost, once.
+    pub(crate) fn tell_losses(&self, latch: &Latch) -> Result<()> {
         let losses = latch.losses(&self.clock)?;
         let me = latch.reader()?;
         let viewpoint = self.viewpoint(latch, &me);
@@ -178,14 +183,18 @@ impl Context {
         }
     }
 
-    /// Says that this tree was copied from another, once.
+    /// Says that this tree was copied from another, until it has taken a lock: reading leaves no note of having said it.
     pub(crate) fn tell_copy(&self, latch: &Latch) -> Result<()> {
         latch.reader()?;
-        if let Some((from, id)) = latch.copied_workspace() {
-            self.output.note(format!(
-                "this working tree was copied from workspace {from}; it is workspace {id} from now on, and locks of the original are not its own"
-            ));
-        }
+        let Some((original, id)) = latch.copied_workspace() else {
+            return Ok(());
+        };
+        let now = id.map_or(String::new(), |id| {
+            format!("; it is workspace {id} from now on")
+        });
+        self.output.note(format!(
+            "this working tree was copied from workspace {original}, and locks taken there are not its own{now}"
+        ));
         Ok(())
     }
 

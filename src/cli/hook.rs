@@ -150,7 +150,7 @@ impl Arguments {
 
     fn pre_push(&self, context: &Context, latch: &Latch, input: &[u8]) -> Result<u8> {
         let reaction = latch.policy().pre_push;
-        context.tell_news(latch)?;
+        context.tell_losses(latch)?;
         if reaction == Reaction::Off {
             return Ok(0);
         }
@@ -284,7 +284,7 @@ fn merged() -> Vec<String> {
 
 fn pre_commit(context: &Context, latch: &Latch, merged: &[String]) -> Result<u8> {
     let reaction = latch.policy().pre_commit;
-    context.tell_news(latch)?;
+    context.tell_losses(latch)?;
     if reaction == Reaction::Off {
         return Ok(0);
     }

@@ -9,6 +9,7 @@ mod checkin;
 mod checkout;
 mod current;
 mod done;
+mod me;
 mod release;
 mod renew;
 mod selection;
@@ -34,7 +35,7 @@ use crate::held::{Held, HeldFile, Loss};
 use crate::identity::{self, Environment};
 use crate::lease::Change;
 use crate::link;
-use crate::lock::{Lock, Owner};
+use crate::lock::Lock;
 use crate::lockable;
 use crate::path::{Claim, Key, Kind, RepoPath};
 use crate::policy::Policy;
@@ -44,7 +45,7 @@ use crate::store::{
 };
 use crate::time::Clock;
 use crate::view::{Me, Terms, View};
-use crate::workspace::Workspace;
+use crate::workspace::{Settled, Workspace};
 
 /// A repository with its locks.
 #[derive(Debug)]
@@ -58,7 +59,9 @@ pub struct Latch {
     shared: Option<SharedStore>,
     received: Option<ReceivedStore>,
     held: HeldFile,
-    workspace: OnceLock<Option<Workspace>>,
+    /// The workspace as it was read, and as it is from the first change on.
+    seen: OnceLock<Workspace>,
+    settled: OnceLock<Settled>,
 }
 
 impl Latch {
@@ -110,7 +113,8 @@ impl Latch {
         Ok(Latch {
             held: HeldFile::of(repo.git_dir(), sharing),
             environment: environment.clone(),
-            workspace: OnceLock::new(),
+            seen: OnceLock::new(),
+            settled: OnceLock::new(),
             repo,
             config,
             policy,
@@ -186,85 +190,6 @@ impl Latch {
     #[must_use]
     pub fn held(&self) -> &HeldFile {
         &self.held
-    }
-
-    /// Who I am. The workspace gets its id now, if it has none.
-    ///
-    /// # Errors
-    /// [`Error::NoIdentity`].
-    pub fn me(&self) -> Result<Me> {
-        // Asked first: a command that fails for want of a name leaves no trace.
-        identity::owner(&self.environment, &self.config, None)?;
-        let workspace = match &self.environment.workspace {
-            Some(id) => id.clone(),
-            None => self.own_workspace(Workspace::of)?.unwrap_or_default(),
-        };
-        let me = self.me_in(Some(workspace))?;
-        if self.environment.leaves_it_to_the_configuration() {
-            Workspace::note_owner(self.repo.git_dir(), &me.owner.id, self.sharing);
-        }
-        Ok(me)
-    }
-
-    /// Who I am, for reading: without a name, or in a workspace that never took a lock, nothing is mine.
-    ///
-    /// # Errors
-    /// Only where an id was given that nobody can have, or the workspace's record cannot be read.
-    pub fn reader(&self) -> Result<Me> {
-        let workspace = match &self.environment.workspace {
-            Some(id) => Some(id.clone()),
-            // No lock has an empty workspace: nothing is held in one that has no id yet.
-            None => Some(self.own_workspace(Workspace::known)?.unwrap_or_default()),
-        };
-        match self.me_in(workspace.clone()) {
-            Err(Error::NoIdentity) => Ok(Me {
-                owner: Owner {
-                    id: String::new(),
-                    name: String::new(),
-                    host: self.environment.host.clone(),
-                    workspace,
-                },
-                inside: Vec::new(),
-            }),
-            other => other,
-        }
-    }
-
-    fn me_in(&self, workspace: Option<String>) -> Result<Me> {
-        Ok(Me {
-            owner: identity::owner(&self.environment, &self.config, workspace)?,
-            inside: self.environment.inside.clone(),
-        })
-    }
-
-    fn own_workspace<W: Into<Option<Workspace>>>(
-        &self,
-        find: impl FnOnce(&Path, &str, Sharing) -> Result<W>,
-    ) -> Result<Option<String>> {
-        if self.workspace.get().is_none_or(Option::is_none) {
-            let found = find(self.repo.git_dir(), &self.environment.host, self.sharing)?.into();
-            if let Some(workspace) = &found {
-                if workspace.copied_from.is_some() {
-                    // The copied record lists the original's leases.
-                    self.held.strike(|_| true)?;
-                }
-                // Set once only, unless a reader came first and found none.
-                drop(self.workspace.set(found.clone()));
-            }
-            return Ok(found.map(|w| w.id));
-        }
-        Ok(self
-            .workspace
-            .get()
-            .and_then(Option::as_ref)
-            .map(|w| w.id.clone()))
-    }
-
-    /// The workspace this one turned out to be a copy of, and its own new id: told once.
-    #[must_use]
-    pub fn copied_workspace(&self) -> Option<(&str, &str)> {
-        let workspace = self.workspace.get()?.as_ref()?;
-        Some((workspace.copied_from.as_deref()?, &workspace.id))
     }
 
     /// Reads a view. Expired locks are in it, and count for nobody: ask [`View::live`] or [`View::standing`].

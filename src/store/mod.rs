@@ -10,7 +10,7 @@ mod past;
 mod scan;
 pub mod shared;
 
-pub(crate) use mount::mount_of;
+pub(crate) use mount::{magic_of, mount_of};
 use scan::entry_of;
 pub(crate) use scan::stamps;
 

@@ -32,10 +32,7 @@ const SMB: &str = "an SMB mount";
 /// no event.
 #[cfg(target_os = "linux")]
 pub(crate) fn mount_of(directory: &Path) -> Option<&'static str> {
-    let stat = rustix::fs::statfs(directory).ok()?;
-    // The type is a signed word of differing width; the magic numbers are 32 bits (statfs(2), linux/magic.h).
-    let magic = u32::try_from(stat.f_type & 0xffff_ffff).unwrap_or_default();
-    Some(match magic {
+    Some(match magic_of(directory)? {
         0x6969 => NFS,
         0xff53_4d42 | 0xfe53_4d42 | 0x517b => SMB,
         0x6573_5546 => "a FUSE mount",
@@ -49,6 +46,20 @@ pub(crate) fn mount_of(directory: &Path) -> Option<&'static str> {
         0x4750_4653 => "a GPFS mount",
         _ => return None,
     })
+}
+
+/// The magic number of the file system that a directory lies on.
+#[cfg(target_os = "linux")]
+pub(crate) fn magic_of(directory: &Path) -> Option<u32> {
+    let stat = rustix::fs::statfs(directory).ok()?;
+    // The type is a signed word of differing width; the magic numbers are 32 bits (statfs(2), linux/magic.h).
+    u32::try_from(stat.f_type & 0xffff_ffff).ok()
+}
+
+/// There are no such numbers elsewhere.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn magic_of(_directory: &Path) -> Option<u32> {
+    None
 }
 
 /// Elsewhere the kind of a mount cannot be told without unsafe code.

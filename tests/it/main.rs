@@ -65,3 +65,4 @@ mod unlock;
 mod user;
 mod wait;
 mod watch;
+mod workspaces;
