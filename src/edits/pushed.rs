@@ -278,7 +278,7 @@ pub(crate) fn additions(
     let mut compare = vec!["diff-tree", "--stdin", "-r", "--root", "--diff-filter=A"];
     compare.extend(["--encoding=UTF-8", FORMAT]);
     compare.extend(NAMES);
-    let input: String = commits.iter().map(|oid| format!("{oid}\n")).collect();
+    let input: String = commits.iter().flat_map(|oid| [oid, "\n"]).collect();
     let output = git_without_replacements(repo).output_with_input(&compare, input.into_bytes())?;
     let edits = parse_commits(&output, &BTreeSet::new());
     let named = |edit: Edit| Some((edit.commit?.oid.clone(), edit.path));

@@ -148,7 +148,7 @@ pub(crate) fn written<'a>(
 ) -> Result<HashMap<String, DateTime<Utc>>> {
     let oids: BTreeSet<&str> = commits.collect();
     let ask = ["log", "--no-walk=unsorted", "--format=%H %at", "--stdin"];
-    let input: String = oids.iter().map(|oid| format!("{oid}\n")).collect();
+    let input: String = oids.iter().flat_map(|oid| [oid, "\n"]).collect();
     let output = git_without_replacements(repo).output_with_input(&ask, input.into_bytes())?;
     let parse = |line: &String| {
         let (oid, seconds) = line.split_once(' ')?;
