@@ -192,6 +192,14 @@ pub enum Error {
         /// The remote's name.
         remote: String,
     },
+    /// Another person's lock would be taken away without a word.
+    #[error("{}", self.told(Here::root()))]
+    ReasonWanted {
+        /// The path, from the root.
+        path: String,
+        /// Whose lock it is.
+        owner: String,
+    },
     /// There is no lock of that lease.
     #[error("no lock has the lease {}", quoted(lease.as_bytes()))]
     NoSuchLease {
@@ -354,6 +362,10 @@ impl Error {
                 "your lock on {} cannot move to `{remote}`: somebody has it there",
                 path(held)
             ),
+            Error::ReasonWanted { path: held, owner } => format!(
+                "to take the lock on {} away from {owner} needs a reason",
+                path(held)
+            ),
             other => other.to_string(),
         }
     }
@@ -366,6 +378,10 @@ impl Error {
                 "take `[share] remote` out of the policy, and give it back: git latch unlock {}",
                 here.path(path.as_bytes())
             )),
+            Error::ReasonWanted { path, .. } => Some(format!(
+                "say why, for its holder to read: git latch unlock --force -m WHY {}",
+                here.path(path.as_bytes())
+            )),
             other => other.hint(),
         }
     }
@@ -374,7 +390,9 @@ impl Error {
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
-            Error::BadUsage { .. } | Error::BadUsers { .. } => Code::BadUsage,
+            Error::BadUsage { .. } | Error::BadUsers { .. } | Error::ReasonWanted { .. } => {
+                Code::BadUsage
+            }
             Error::BadPath { .. } => Code::BadPath,
             Error::BadPolicy { .. } => Code::BadPolicy,
             Error::NoIdentity => Code::NoIdentity,
@@ -441,7 +459,7 @@ impl Error {
                 Some("`git latch list --mine --json` shows the leases that are yours".into())
             }
             Error::HeldHere { .. } => Some("wait until it is given back: git latch list".into()),
-            Error::HeldThere { .. } => self.advice(Here::root()),
+            Error::HeldThere { .. } | Error::ReasonWanted { .. } => self.advice(Here::root()),
             Error::Git { .. } => None,
         }
     }

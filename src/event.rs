@@ -5,7 +5,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::lock::{Owner, is_same_id};
+use crate::lock::{LeaseId, Owner, is_same_id};
 use crate::view::{Content, Entry};
 
 /// What happened.
@@ -97,6 +97,57 @@ pub struct Event {
     pub previous: Option<Entry>,
     /// Who did it, where that is recorded.
     pub by: Option<Author>,
+    /// Why a lock was taken away, in the words of who did it; never those of the lock itself.
+    pub note: Option<String>,
+}
+
+impl Event {
+    /// The same, with who did it where the lock itself tells: whoever takes a path or renews signs the lock.
+    #[must_use]
+    pub fn signed(self) -> Self {
+        let owner = match self.happening {
+            Happening::Locked | Happening::Renewed | Happening::Stolen => self.lock.lock(),
+            _ => None,
+        };
+        let by = self
+            .by
+            .or_else(|| owner.map(|lock| Author::from(&lock.owner)));
+        Event { by, ..self }
+    }
+
+    /// What who did it said about it: to take and to renew gives the lock its reason, to take away has words of its own.
+    #[must_use]
+    pub fn said(&self) -> Option<&str> {
+        match self.happening {
+            Happening::Locked | Happening::Renewed | Happening::Stolen => {
+                self.lock.lock()?.reason.as_deref()
+            }
+            Happening::Unlocked | Happening::Expired | Happening::Edited => self.note.as_deref(),
+        }
+    }
+
+    /// Whose lock it was that somebody else took or took away.
+    #[must_use]
+    pub fn bereaved(&self) -> Option<&Owner> {
+        let (entry, by) = match self.happening {
+            Happening::Stolen => (self.previous.as_ref()?, None),
+            Happening::Unlocked => (&self.lock, Some(self.by.as_ref()?)),
+            _ => return None,
+        };
+        let owner = &entry.lock()?.owner;
+        by.is_none_or(|by| !is_same_id(&by.id, &owner.id))
+            .then_some(owner)
+    }
+
+    /// Whether a lease ended by it: given back, taken away, taken over, or found to be over.
+    #[must_use]
+    pub fn ends(&self, lease: &LeaseId) -> bool {
+        let is_it = |entry: &Entry| entry.lock().is_some_and(|lock| lock.lease == *lease);
+        match self.happening {
+            Happening::Unlocked | Happening::Expired => is_it(&self.lock),
+            _ => self.previous.as_ref().is_some_and(is_it) && !is_it(&self.lock),
+        }
+    }
 }
 
 /// Who made a change.

@@ -14,6 +14,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::event::{Event, Happening};
 use crate::guard::Guard;
 use crate::lease::rival;
 use crate::lock::{LeaseId, Lock, id_key, is_same_id};
@@ -134,6 +135,27 @@ pub struct Loss {
     pub cause: Cause,
     /// Whether it is told for the first time.
     pub is_news: bool,
+    /// What ended it, where the history tells.
+    pub ended: Option<Box<Event>>,
+}
+
+impl Loss {
+    /// The same, as the history tells it: who ended it, when, in which words. What was noticed later may look otherwise, as
+    /// where somebody else has taken the path since.
+    #[must_use]
+    pub(crate) fn told_by(self, event: Event) -> Self {
+        let cause = match event.happening {
+            Happening::Unlocked => Cause::Removed,
+            Happening::Stolen => Cause::Stolen,
+            _ => return self,
+        };
+        Loss {
+            cause,
+            at: event.at,
+            ended: Some(Box::new(event)),
+            ..self
+        }
+    }
 }
 
 /// The record of one working tree.
@@ -408,6 +430,7 @@ fn fate(held: &Held, view: &View, me: &Me) -> Fate {
         at,
         cause,
         is_news: held.lost_at.is_none(),
+        ended: None,
     };
     Fate::Lost(Box::new(loss))
 }

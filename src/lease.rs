@@ -24,7 +24,7 @@ use crate::view::{Entry, Me, Standing, View};
 pub enum Change {
     /// A lock of a new lease appears, in place of whatever lay there.
     Acquire(Box<Lock>),
-    /// The same lease gets a new heartbeat; nothing else changes.
+    /// The same lease gets a new heartbeat, and perhaps another reason.
     Renew(Box<Lock>),
     /// What lies there goes.
     Remove {
@@ -32,6 +32,8 @@ pub enum Change {
         place: Place,
         /// Whether it was still live: taking it away must be undone if the change stops half way.
         was_live: bool,
+        /// What who takes it away says to whom it belonged.
+        note: Option<String>,
     },
 }
 
@@ -42,6 +44,21 @@ impl Change {
         match self {
             Change::Acquire(lock) | Change::Renew(lock) => lock.claim().place(),
             Change::Remove { .. } => None,
+        }
+    }
+
+    /// The same step, and what who takes it says about a lock that goes by it.
+    #[must_use]
+    pub fn saying(self, words: Option<&str>) -> Self {
+        match self {
+            Change::Remove {
+                place, was_live, ..
+            } => Change::Remove {
+                place,
+                was_live,
+                note: words.map(str::to_owned),
+            },
+            filling => filling,
         }
     }
 
@@ -248,11 +265,12 @@ struct Changes {
 }
 
 impl Changes {
-    fn remove(&mut self, entry: &Entry, was_live: bool) {
+    fn remove(&mut self, entry: &Entry, was_live: bool, note: Option<&String>) {
         if self.removed.insert(entry.place.clone()) {
             self.steps.push(Change::Remove {
                 place: entry.place.clone(),
                 was_live,
+                note: note.cloned(),
             });
         }
     }
@@ -301,14 +319,14 @@ fn acquire_one(
         return Ok(Err(Box::new(refusal)));
     }
     for entry in over {
-        changes.remove(entry, false);
+        changes.remove(entry, false, None);
     }
     let displaced: Vec<Entry> = in_the_way.into_iter().cloned().collect();
     for entry in displaced
         .iter()
         .filter(|e| Some(&e.place) != place.as_ref())
     {
-        changes.remove(entry, true);
+        changes.remove(entry, true, request.reason.as_ref());
     }
     let outcome = match (mine, displaced.is_empty()) {
         (Some(_), true) => Outcome::Renewed,
@@ -316,7 +334,11 @@ fn acquire_one(
         (_, false) => Outcome::Stolen,
     };
     let lock = match mine.and_then(Entry::lock) {
-        Some(held) => renewed(view, held, Some(request.ttl)),
+        Some(held) => Lock {
+            // Who says why again has thought of something new.
+            reason: request.reason.clone().or_else(|| held.reason.clone()),
+            ..renewed(view, held, Some(request.ttl))
+        },
         None => fresh(view, request, wanted),
     };
     let step = Box::new(lock.clone());
@@ -352,7 +374,11 @@ fn refuse(
         if !request.force.allows(&request.me.owner.id) {
             return Ok(Some(Refusal::by(path, Code::Forbidden, entry)));
         }
-        if request.reason.is_none() {
+        if request
+            .reason
+            .as_deref()
+            .is_none_or(|reason| reason.trim().is_empty())
+        {
             return Err(Error::bad_usage(
                 format!("stealing `{path}` from {} needs a reason", lock.owner),
                 "say why, for its holder to read: `--steal -m REASON`",

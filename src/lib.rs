@@ -50,7 +50,7 @@
 //! let refused = bob.lock(&hero, &LockOptions::default(), &SystemClock)?.refused;
 //! let holder = refused[0].holder.as_ref().and_then(|entry| entry.lock());
 //! assert_eq!(holder.map(|lock| lock.owner.id.as_str()), Some("ada@example.com"));
-//! ada.unlock(What::Selected(&Selection::of(&hero)), Insist::No, &SystemClock)?;
+//! ada.unlock(What::Selected(&Selection::of(&hero)), Insist::No, None, &SystemClock)?;
 //! assert!(bob.lock(&hero, &LockOptions::default(), &SystemClock)?.refused.is_empty());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

@@ -159,7 +159,7 @@ impl Live {
         if self.failing.is_none_or(|(again, _)| now.steady >= again) {
             match self.read(&round, clock) {
                 Ok(events) => {
-                    round.events = events;
+                    round.events = self.current.latch().attributed(events);
                     self.failing = None;
                 }
                 Err(error) => {

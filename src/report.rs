@@ -77,6 +77,8 @@ pub struct EventReport {
     previous: Option<LockReport>,
     #[serde(skip_serializing_if = "Option::is_none")]
     by: Option<Author>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
 }
 
 /// A lease that was lost.
@@ -88,6 +90,10 @@ pub struct LossReport {
     by: Option<LockReport>,
     at: String,
     reason: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ended_by: Option<Author>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
 }
 
 impl Viewpoint<'_> {
@@ -170,6 +176,7 @@ impl Viewpoint<'_> {
             lock: self.entry(&event.lock),
             previous: event.previous.as_ref().map(|entry| self.entry(entry)),
             by: event.by.clone(),
+            note: event.note.clone(),
         }
     }
 
@@ -182,6 +189,11 @@ impl Viewpoint<'_> {
             by: loss.by.as_ref().map(|entry| self.entry(entry)),
             at: rfc3339(loss.at),
             reason: loss.cause.as_str(),
+            ended_by: loss.ended.as_ref().and_then(|event| event.by.clone()),
+            note: loss
+                .ended
+                .as_ref()
+                .and_then(|event| event.said().map(str::to_owned)),
         }
     }
 }

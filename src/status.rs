@@ -43,7 +43,7 @@ pub fn status(latch: &Latch, clock: &dyn Clock) -> Result<Status> {
     Ok(Status {
         mine,
         blocking,
-        lost: latch.losses(clock)?,
+        lost: latch.explained(latch.losses(clock)?),
         view,
     })
 }

@@ -339,6 +339,7 @@ impl Agent {
             lock: holder,
             previous: None,
             by: None,
+            note: None,
         })));
     }
 

@@ -193,7 +193,16 @@ fn sentence(viewpoint: &Viewpoint<'_>, event: &Event) -> String {
             });
             format!("{path} by {holder}{from}, {}", terms())
         }
-        Happening::Unlocked | Happening::Expired => format!("{path}, held by {holder} until now"),
+        Happening::Unlocked | Happening::Expired => {
+            let by = event.by.as_ref().filter(|_| event.bereaved().is_some());
+            let by = by.map(|by| format!(", taken away by {by}"));
+            let words = event.said().map(|words| format!(", \"{words}\""));
+            format!(
+                "{path}, held by {holder} until now{}{}",
+                by.unwrap_or_default(),
+                words.unwrap_or_default()
+            )
+        }
         Happening::Edited => format!("{path}, which is locked by {holder}, {}", all_terms()),
     }
 }

@@ -14,7 +14,6 @@ use git_latch::path::Claim;
 use git_latch::report::Viewpoint;
 use git_latch::target::{Target, Unknown};
 use git_latch::time::Clock as _;
-use git_latch::view::Entry;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -64,14 +63,21 @@ impl Arguments {
 }
 
 fn row(viewpoint: &Viewpoint<'_>, event: &Event) -> Vec<Cell> {
-    let by = event.by.as_ref().map(|by| format!("by {by}"));
-    let holder = event.previous.as_ref().and_then(Entry::lock);
-    let from = match (holder, event.happening) {
-        (Some(holder), Happening::Stolen) => format!("from {}", holder.owner),
+    let by = event
+        .by
+        .as_ref()
+        .filter(|_| event.happening != Happening::Expired);
+    let by = by.map(|by| format!("by {by}"));
+    let from = match (event.happening, event.bereaved()) {
+        (_, Some(owner)) => format!("from {owner}"),
+        // Whoever found it to be over has not ended it.
+        (Happening::Expired, None) => {
+            let owner = event.lock.lock().map(|lock| format!("of {}", lock.owner));
+            owner.unwrap_or_default()
+        }
         _ => String::new(),
     };
-    let reason = event.lock.lock().and_then(|lock| lock.reason.as_ref());
-    let reason = reason.map(|r| format!("\"{r}\""));
+    let reason = event.said().map(|r| format!("\"{r}\""));
     vec![
         Cell::dim(ago(event.at, viewpoint.now)),
         Cell::plain(event.happening.as_str()),

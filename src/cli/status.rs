@@ -169,7 +169,7 @@ fn of_paths(context: &Context, latch: &Latch, selection: &Selection) -> Result<A
     }
     context.output.lines(&table(&rows));
     let is_named = |path: &str| selection.includes(&Key::of(path.as_bytes()));
-    let lost = latch.losses(&context.clock)?;
+    let lost = latch.explained(latch.losses(&context.clock)?);
     let lost: Vec<_> = lost.iter().filter(|l| is_named(&l.path)).collect();
     for loss in &lost {
         context.output.note(words::loss(&viewpoint, loss));

@@ -28,6 +28,9 @@ pub(super) struct Arguments {
     /// Also what others hold, what has changes not committed or not pushed, what is unreadable
     #[arg(long)]
     force: bool,
+    /// Say why, for the holder to read; wanted where the lock is another person's
+    #[arg(short, long, value_name = "WHY", requires = "force")]
+    message: Option<String>,
 }
 
 impl Arguments {
@@ -41,7 +44,7 @@ impl Arguments {
         };
         let insist = if self.force { Insist::Yes } else { Insist::No };
         let me = latch.me()?;
-        let answer = latch.unlock(what, insist, &context.clock)?;
+        let answer = latch.unlock(what, insist, self.message.as_deref(), &context.clock)?;
         context.tell_news(&latch)?;
         let viewpoint = context.viewpoint(&latch, &me);
         for entry in &answer.unlocked {
@@ -104,6 +107,6 @@ fn hint(viewpoint: &Viewpoint<'_>, refusal: &Refusal) -> String {
         _ if lock.is_some_and(|lock| viewpoint.me.owner.is_person_of(&lock.owner)) => {
             format!("it is your own lock elsewhere: git latch unlock --force {path}")
         }
-        _ => format!("ask the holder; in need: git latch unlock --force {path}"),
+        _ => format!("ask the holder; in need: git latch unlock --force -m WHY {path}"),
     }
 }

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use git_latch::error::{Code, Error};
+use git_latch::event::Event;
 use git_latch::held::{Cause, Loss};
 use git_latch::lease::{Refusal, Why};
 use git_latch::lock::{Lock, is_same_id};
@@ -194,6 +195,9 @@ pub(crate) fn plain(text: &str) -> String {
 pub(crate) fn loss(viewpoint: &Viewpoint<'_>, loss: &Loss) -> String {
     let name = path(viewpoint.here, loss.path.as_bytes());
     let when = ago(loss.at, viewpoint.now);
+    if let Some(event) = &loss.ended {
+        return ended(viewpoint, loss, event, &name, &when);
+    }
     let by = loss.by.as_ref().and_then(|entry| {
         let reason = entry.lock()?.reason.as_ref();
         let reason = reason.map(|r| format!(", \"{r}\"")).unwrap_or_default();
@@ -214,6 +218,30 @@ pub(crate) fn loss(viewpoint: &Viewpoint<'_>, loss: &Loss) -> String {
                 "your lock on {name} is gone, noticed {when}; nobody has it, as far as is known here"
             )
         }
+    }
+}
+
+/// The same, where the history tells who ended it.
+fn ended(viewpoint: &Viewpoint<'_>, loss: &Loss, event: &Event, name: &str, when: &str) -> String {
+    let by = match &event.by {
+        Some(by) if git_latch::lock::is_same_id(&by.id, &viewpoint.me.owner.id) => {
+            " by you, elsewhere".to_owned()
+        }
+        Some(by) => format!(" by {by}"),
+        None => String::new(),
+    };
+    let words = event.said().map(|words| format!(", \"{words}\""));
+    let words = words.unwrap_or_default();
+    let what = match loss.cause {
+        Cause::Stolen => format!("{name} was taken over {when}{by}{words}"),
+        _ => format!("your lock on {name} was removed {when}{by}{words}"),
+    };
+    let is_theirs =
+        |entry: &Entry| loss.cause == Cause::Stolen && entry.lock() == event.lock.lock();
+    match &loss.by {
+        Some(entry) if is_theirs(entry) => what,
+        Some(entry) => format!("{what}; now it is locked by {}", holder(viewpoint, entry)),
+        None => format!("{what}; nobody has it now"),
     }
 }
 

@@ -75,7 +75,7 @@ impl Latch {
         }
         // A change of its own: what others do to the locks meanwhile does not make the push start over.
         let selection = super::Selection::of(checkin.targets);
-        answer.locks = self.unlock(super::What::Selected(&selection), Insist::No, clock)?;
+        answer.locks = self.unlock(super::What::Selected(&selection), Insist::No, None, clock)?;
         Ok(answer)
     }
 

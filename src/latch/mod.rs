@@ -30,14 +30,14 @@ pub use wait::Waiting;
 
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::event::Event;
+use crate::event::{Event, Happening};
 use crate::held::{Held, HeldFile, Loss};
 use crate::identity::{self, Environment};
 use crate::lease::Change;
 use crate::link;
-use crate::lock::Lock;
+use crate::lock::{LeaseId, Lock};
 use crate::lockable;
-use crate::path::{Claim, Key, Kind, RepoPath};
+use crate::path::{Claim, Key, Kind, Place, RepoPath};
 use crate::policy::Policy;
 use crate::repo::Repo;
 use crate::store::{
@@ -331,6 +331,80 @@ impl Latch {
         }
         let claims = held.iter().filter_map(crate::held::Held::claim).collect();
         let view = self.store().view(&Scope::Claims(claims), clock)?;
-        self.held.losses(&view, &self.reader()?)
+        let losses = self.held.losses(&view, &self.reader()?)?;
+        let (news, known) = losses.into_iter().partition(|loss| loss.is_news);
+        let mut told = self.explained(news);
+        told.extend(known);
+        told.sort_by(|a: &Loss, b: &Loss| a.path.cmp(&b.path));
+        Ok(told)
     }
+
+    /// The losses as the history tells them, where it does: who ended the lease, and in which words. News come so already.
+    #[must_use]
+    pub fn explained(&self, losses: Vec<Loss>) -> Vec<Loss> {
+        let wanted: Vec<(LeaseId, Place)> = losses
+            .iter()
+            .filter(|loss| loss.ended.is_none())
+            .flat_map(|loss| places_of(&loss.path).map(|place| (loss.lease.clone(), place)))
+            .collect();
+        let mut events = self.endings(&wanted);
+        let of = |loss: &Loss, events: &mut Vec<Event>| {
+            let at = events.iter().position(|event| event.ends(&loss.lease))?;
+            Some(events.swap_remove(at))
+        };
+        let told = losses.into_iter().map(|loss| match of(&loss, &mut events) {
+            Some(event) => loss.told_by(event),
+            None => loss,
+        });
+        told.collect()
+    }
+
+    /// Events as the history tells them: who took a lock away, and why.
+    #[must_use]
+    pub fn attributed(&self, events: Vec<Event>) -> Vec<Event> {
+        let is_open = |event: &Event| event.happening == Happening::Unlocked && event.by.is_none();
+        let open = events.iter().filter(|event| is_open(event));
+        let wanted: Vec<(LeaseId, Place)> = open
+            .filter_map(|event| Some((event.lock.lock()?.lease.clone(), event.lock.place.clone())))
+            .collect();
+        let found = self.endings(&wanted);
+        let told = events.into_iter().map(|event| {
+            let lease = event.lock.lock().map(|lock| &lock.lease);
+            let known = lease.and_then(|lease| found.iter().find(|found| found.ends(lease)));
+            match known.filter(|_| is_open(&event)) {
+                Some(known) => Event {
+                    by: known.by.clone(),
+                    note: known.note.clone(),
+                    ..event
+                },
+                None => event,
+            }
+        });
+        told.collect()
+    }
+
+    /// How leases ended. It only adds to what is known anyhow: that it cannot be read is no reason to fail.
+    fn endings(&self, wanted: &[(LeaseId, Place)]) -> Vec<Event> {
+        if wanted.is_empty() {
+            return Vec::new();
+        }
+        let found = match self.shared() {
+            Some(shared) => shared.endings(wanted),
+            None => self.local.endings(wanted),
+        };
+        found.unwrap_or_else(|error| {
+            tracing::debug!(%error, "the history does not tell how leases ended");
+            Vec::new()
+        })
+    }
+}
+
+/// Where the lock on a path may lie: a file's, or a directory's.
+fn places_of(path: &str) -> impl Iterator<Item = Place> {
+    let path = RepoPath::new(path).ok();
+    let place = move |kind| {
+        path.as_ref()
+            .and_then(|path| Claim::new(path, kind).place())
+    };
+    [Kind::File, Kind::Directory].into_iter().filter_map(place)
 }

@@ -9,7 +9,7 @@ use crate::error::{Code, Error, Result};
 use crate::lease::{
     self, Acquired, Change, Insist, Outcome, Refusal, Release, Released, Renewal, Why,
 };
-use crate::lock::Lock;
+use crate::lock::{Lock, check_reason};
 use crate::path::{Claim, Key, Kind, RepoPath};
 use crate::store::{Scope, Verdict};
 use crate::time::Clock;
@@ -44,12 +44,39 @@ pub struct Unlocked {
     pub refused: Vec<Refusal>,
 }
 
+/// Whoever takes another person's lock away says why, for them to read.
+fn wants_reason(me: &Me, released: &[Released]) -> Result<()> {
+    let others = released.iter().find_map(|came_to| match came_to {
+        Released::Free(entry) => entry
+            .lock()
+            .filter(|lock| !me.owner.is_person_of(&lock.owner)),
+        _ => None,
+    });
+    match others {
+        Some(lock) => Err(Error::ReasonWanted {
+            path: lock.path.to_string(),
+            owner: lock.owner.to_string(),
+        }),
+        None => Ok(()),
+    }
+}
+
 impl Latch {
     /// Gives locks back: each for itself, whatever becomes of the others.
     ///
     /// # Errors
-    /// [`Error::NoSuchLease`]; whatever keeps the store from changing.
-    pub fn unlock(&self, what: What<'_>, insist: Insist, clock: &dyn Clock) -> Result<Unlocked> {
+    /// [`Error::NoSuchLease`]; [`Code::BadUsage`] where another person's lock would go without a reason; whatever keeps
+    /// the store from changing.
+    pub fn unlock(
+        &self,
+        what: What<'_>,
+        insist: Insist,
+        reason: Option<&str>,
+        clock: &dyn Clock,
+    ) -> Result<Unlocked> {
+        check_reason(reason.unwrap_or_default())
+            .map_err(|problem| Error::bad_usage(problem, "say it in a sentence"))?;
+        let reason = reason.filter(|reason| !reason.trim().is_empty());
         let me = self.me()?;
         self.turn_sharing_on(&me, clock)?;
         let (paths, before) = self.meant(what, insist, &me, clock)?;
@@ -76,7 +103,12 @@ impl Latch {
         let due = self.due(&me, clock.now())?;
         let scope = scope_of(going.iter().map(|p| Claim::new(p, Kind::File)), &due);
         let (_, (released, renewed)) = self.transact(&scope, clock, |view| {
-            let (mut changes, released) = self.release_all(view, &me, &going, insist);
+            let (changes, released) = self.release_all(view, &me, &going, insist);
+            if reason.is_none() {
+                wants_reason(&me, &released)?;
+            }
+            let saying = |change: Change| change.saying(reason);
+            let mut changes: Vec<Change> = changes.into_iter().map(saying).collect();
             let renewed = on_the_way(view, &me, &due, &mut changes);
             let all_free = released.iter().all(|r| matches!(r, Released::Free(_)));
             Ok((changes, Verdict::no_if(!all_free), (released, renewed)))

@@ -132,6 +132,7 @@ impl Latch {
             let all = view.entries().map(|entry| Change::Remove {
                 place: entry.place.clone(),
                 was_live: false,
+                note: None,
             });
             Ok((all.collect(), Verdict::Yes, ()))
         })?;

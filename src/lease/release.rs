@@ -54,6 +54,7 @@ pub fn release(
         vec![Change::Remove {
             place: entry.place.clone(),
             was_live,
+            note: None,
         }]
     };
     if me.has(entry) {
@@ -111,6 +112,7 @@ pub fn sweep(view: &View, is_meant: impl Fn(&Entry) -> bool) -> (Vec<Change>, Ve
         .map(|e| Change::Remove {
             place: e.place.clone(),
             was_live: false,
+            note: None,
         })
         .collect();
     (changes, over)

@@ -387,7 +387,9 @@ impl Follower {
             lock: entry.clone(),
             previous: previous.cloned(),
             by: None,
+            note: None,
         }
+        .signed()
     }
 }
 

@@ -11,25 +11,25 @@ use super::{Kind, path_to_bytes};
 /// Where a person stands, as seen from the root of the working tree.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Here {
-    place: Place,
+    place: Stand,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Place {
+enum Stand {
     /// In this directory of the tree; empty is its root.
     Inside(Vec<u8>),
     /// Elsewhere: the way from there to the root.
     Outside(Vec<u8>),
 }
 
-impl Default for Place {
+impl Default for Stand {
     fn default() -> Self {
-        Place::Inside(Vec::new())
+        Stand::Inside(Vec::new())
     }
 }
 
 static ROOT: Here = Here {
-    place: Place::Inside(Vec::new()),
+    place: Stand::Inside(Vec::new()),
 };
 
 impl Here {
@@ -45,7 +45,7 @@ impl Here {
         let end = directory.iter().rposition(|b| *b != b'/');
         let directory = &directory[..end.map_or(0, |end| end + 1)];
         Here {
-            place: Place::Inside(directory.to_vec()),
+            place: Stand::Inside(directory.to_vec()),
         }
     }
 
@@ -57,7 +57,7 @@ impl Here {
         }
         let (root, directory) = (path_to_bytes(root), path_to_bytes(directory));
         Here {
-            place: Place::Outside(between(&directory, &root)),
+            place: Stand::Outside(between(&directory, &root)),
         }
     }
 
@@ -66,9 +66,9 @@ impl Here {
     pub fn relative(&self, path: &[u8]) -> Vec<u8> {
         let path = if path == b"." { b"" } else { path };
         match &self.place {
-            Place::Inside(directory) => between(directory, path),
-            Place::Outside(way) if path.is_empty() => way.clone(),
-            Place::Outside(way) => [way.as_slice(), path].join(&b'/'),
+            Stand::Inside(directory) => between(directory, path),
+            Stand::Outside(way) if path.is_empty() => way.clone(),
+            Stand::Outside(way) => [way.as_slice(), path].join(&b'/'),
         }
     }
 

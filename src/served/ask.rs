@@ -20,7 +20,6 @@ pub(super) type Decide<T> = dyn FnMut(&View) -> Result<(Vec<Change>, Verdict, T)
 pub struct Ask<T> {
     pub(super) claims: Vec<Claim>,
     pub(super) by: Author,
-    pub(super) note: Option<String>,
     pub(super) decide: Box<Decide<T>>,
 }
 
@@ -66,7 +65,6 @@ impl Ask<Acquired> {
         Ask {
             claims: taking.wanted.iter().map(claim).collect(),
             by: Author::from(&me.owner),
-            note: None,
             decide: Box::new(move |view| {
                 let request = Request {
                     wanted: taking.wanted.clone(),
@@ -100,11 +98,12 @@ impl Ask<Released> {
         Ask {
             claims: vec![renewal.claim],
             by: Author::from(&me.owner),
-            note: reason.map(|reason| format!("because: {reason}")),
             decide: Box::new(move |view| {
                 let what = Release::Lease(renewal.lease.as_str());
                 let (changes, released) = lease::release(view, &me, &what, insist, &force);
                 let verdict = Verdict::no_if(changes.is_empty());
+                let saying = |change: Change| change.saying(reason.as_deref());
+                let changes = changes.into_iter().map(saying).collect();
                 Ok((changes, verdict, released))
             }),
         }
@@ -118,7 +117,6 @@ impl Ask<Renewed> {
         Ask {
             claims: leases.iter().map(|renewal| renewal.claim.clone()).collect(),
             by: Author::from(&me.owner),
-            note: None,
             decide: Box::new(move |view| {
                 let (changes, renewed) = lease::renew(view, &me, &leases, ttl);
                 let verdict = Verdict::no_if(!renewed.lost.is_empty());
@@ -135,7 +133,6 @@ impl Ask<Vec<Entry>> {
         Ask {
             claims: leases.iter().map(|renewal| renewal.claim.clone()).collect(),
             by: by.unwrap_or_else(|| Author::from(&me.owner)),
-            note: None,
             decide: Box::new(move |view| {
                 let (mut changes, mut gone) = (Vec::new(), Vec::new());
                 for renewal in &leases {
@@ -158,7 +155,6 @@ impl Ask<Vec<Entry>> {
         Ask {
             claims: claims.iter().cloned().collect(),
             by,
-            note: None,
             decide: Box::new(move |view| {
                 let is_meant = |entry: &Entry| claims.contains(&entry.claim);
                 let (changes, over) = lease::sweep(view, is_meant);

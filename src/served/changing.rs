@@ -22,7 +22,6 @@ impl Served {
         self.queue.push(Job {
             claims: ask.claims,
             by: ask.by,
-            note: ask.note,
             decide: Box::new(move |view| {
                 let (changes, verdict, answered) = decide(view)?;
                 *answer.lock() = Some(answered);

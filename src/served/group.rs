@@ -31,8 +31,6 @@ pub(super) struct Job {
     pub(super) claims: Vec<Claim>,
     /// Who asks.
     pub(super) by: Author,
-    /// What else the record should say.
-    pub(super) note: Option<String>,
     /// The decision; run again where somebody was faster.
     pub(super) decide: Decide,
     /// Told when it is done, or cannot be.
@@ -185,9 +183,6 @@ fn decide(jobs: &mut [Job], view: &View) -> (Decision, Vec<Fate>) {
             step.apply_to(&mut view);
             taken.insert(place.clone());
             decision.on_behalf.push((place.clone(), job.by.clone()));
-        }
-        if !steps.is_empty() {
-            decision.notes.extend(job.note.clone());
         }
         decision.changes.extend(steps);
     }

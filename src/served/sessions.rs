@@ -372,6 +372,7 @@ pub(super) fn removed(renewal: &Renewal, now: DateTime<Utc>) -> Loss {
         at: now,
         cause: Cause::Removed,
         is_news: true,
+        ended: None,
     }
 }
 
@@ -387,5 +388,6 @@ fn loss(event: &Event, lock: &Lock) -> Loss {
             _ => Cause::Expired,
         },
         is_news: true,
+        ended: Some(Box::new(event.clone())),
     }
 }

@@ -47,6 +47,7 @@ impl Served {
                     at,
                     cause: Cause::Expired,
                     is_news: true,
+                    ended: None,
                 }),
                 _ => heard.renewed.push(entry),
             }

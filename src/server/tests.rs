@@ -213,11 +213,17 @@ fn events_and_losses_are_as_the_document_says() {
         lock: held(),
         previous: None,
         by: None,
+        note: None,
     };
     let whole = Event {
         previous: Some(held()),
         by: Some(author),
+        note: Some("release day".into()),
         ..bare.clone()
+    };
+    let removed = Event {
+        happening: Happening::Unlocked,
+        ..whole.clone()
     };
     check(
         "Event",
@@ -230,9 +236,11 @@ fn events_and_losses_are_as_the_document_says() {
         at: now(),
         cause: Cause::Stolen,
         is_news: true,
+        ended: None,
     };
     let whole = Loss {
         by: Some(held()),
+        ended: Some(Box::new(removed)),
         ..bare.clone()
     };
     check(

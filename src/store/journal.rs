@@ -71,6 +71,7 @@ impl Journal {
                 Change::Remove {
                     place,
                     was_live: true,
+                    ..
                 } => (Some(place.clone()), None),
                 Change::Renew(_)
                 | Change::Remove {

@@ -20,7 +20,8 @@ use crate::error::{Error, Result};
 use crate::event::{Author, Event};
 use crate::fault;
 use crate::guard::Guard;
-use crate::lock::Owner;
+use crate::lock::{LeaseId, Owner};
+use crate::path::Place;
 use crate::time::Clock;
 use crate::view::{Terms, View};
 
@@ -206,6 +207,18 @@ impl LocalStore {
             drop(Guard::take(&self.guard(), ""));
         }
         Record::of(&self.directory).events()
+    }
+
+    /// How leases ended, as far as the latest changes tell.
+    pub(crate) fn endings(&self, wanted: &[(LeaseId, Place)]) -> Result<Vec<Event>> {
+        let record = Record::of(&self.directory);
+        let found = record.endings(wanted)?;
+        if found.len() == wanted.len() || !self.guard().exists() {
+            return Ok(found);
+        }
+        // A lock goes a moment before its line comes.
+        drop(Guard::take(&self.guard(), ""));
+        record.endings(wanted)
     }
 }
 

@@ -53,8 +53,6 @@ pub struct Decision {
     pub verdict: Verdict,
     /// Who asked for the step in a place, where a server changes locks for others.
     pub on_behalf: Vec<(Place, Author)>,
-    /// What else is to be read in the record of the change: reasons.
-    pub notes: Vec<String>,
 }
 
 impl Decision {
@@ -65,7 +63,6 @@ impl Decision {
             changes,
             verdict,
             on_behalf: Vec::new(),
-            notes: Vec::new(),
         }
     }
 }

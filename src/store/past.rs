@@ -15,7 +15,7 @@ use super::{Sharing, entry_of, files};
 use crate::error::{Error, Result};
 use crate::event::{Author, Event, Happening};
 use crate::lease::Change;
-use crate::lock::Lock;
+use crate::lock::{LeaseId, Lock};
 use crate::path::Place;
 use crate::time::rfc3339;
 use crate::view::{Entry, Standing, View};
@@ -29,6 +29,9 @@ pub(super) struct Record {
     before: PathBuf,
 }
 
+/// How many lines are looked at for how a lease ended.
+const LATEST: usize = 10_000;
+
 /// One line of it.
 #[derive(Serialize, Deserialize)]
 struct Line {
@@ -40,6 +43,8 @@ struct Line {
     lock: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     previous: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
 }
 
 impl Record {
@@ -92,6 +97,28 @@ impl Record {
         Ok(())
     }
 
+    /// How leases ended, as far as the latest changes tell.
+    pub(super) fn endings(&self, wanted: &[(LeaseId, Place)]) -> Result<Vec<Event>> {
+        let mut found = Vec::new();
+        let bytes = files::read_small(&self.now, 64 * FULL)?.unwrap_or_default();
+        for line in bytes.rsplit(|b| *b == b'\n').take(LATEST) {
+            if found.len() == wanted.len() {
+                break;
+            }
+            // Most lines are about something else, and to look is cheaper than to parse.
+            let text = String::from_utf8_lossy(line);
+            if !wanted
+                .iter()
+                .any(|(lease, _)| text.contains(lease.as_str()))
+            {
+                continue;
+            }
+            let told = serde_json::from_slice::<Line>(line).ok().and_then(event);
+            found.extend(told.filter(|e| wanted.iter().any(|(lease, _)| e.ends(lease))));
+        }
+        Ok(found)
+    }
+
     /// Everything that is still known, newest first.
     pub(super) fn events(&self) -> Result<Vec<Event>> {
         let mut events = Vec::new();
@@ -116,12 +143,12 @@ fn line(
     change: &Change,
     by: Option<&Author>,
 ) -> Option<Line> {
-    let (place, after) = match change {
+    let (place, after, note) = match change {
         Change::Acquire(lock) | Change::Renew(lock) => {
             let entry = Entry::of((**lock).clone())?;
-            (entry.place.clone(), Some(entry))
+            (entry.place.clone(), Some(entry), None)
         }
-        Change::Remove { place, .. } => (place.clone(), None),
+        Change::Remove { place, note, .. } => (place.clone(), None, note.clone()),
     };
     let before = before.get(&place).copied();
     let is_over = |entry: &Entry| view.standing(entry) == Standing::Expired;
@@ -141,6 +168,7 @@ fn line(
         place: String::from_utf8(place.as_bytes().to_vec()).ok()?,
         lock,
         previous,
+        note,
     })
 }
 
@@ -159,5 +187,6 @@ fn event(line: Line) -> Option<Event> {
         lock,
         previous: line.previous.and_then(entry),
         by: line.by,
+        note: line.note,
     })
 }

@@ -312,7 +312,7 @@ fn write_bits_follow_the_locks_whoever_changes_them() {
     assert!(is_writable());
     agent.tells_in_the_end("locked", "hero.psd");
     let elsewhere = ada.worktree("elsewhere").by("bob");
-    elsewhere.ok(&["unlock", "--force", "hero.psd"]);
+    elsewhere.ok(&["unlock", "--force", "-m", "in need", "hero.psd"]);
     agent.tells_in_the_end("lost", "hero.psd");
     eventually("read-only after the forced unlock", || !is_writable());
     // No hook runs after a stash, and git writes files as it likes.

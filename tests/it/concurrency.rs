@@ -63,7 +63,7 @@ fn one_path_has_one_winner_every_round() {
             tree.locks(),
             [("hero.psd".into(), racers[won[0]].0.clone())]
         );
-        tree.ok(&["unlock", "--force", "hero.psd"]);
+        tree.ok(&["unlock", "--force", "-m", "next", "hero.psd"]);
     }
 }
 
@@ -87,7 +87,7 @@ fn overlapping_directories_have_no_two_owners() {
             "{won:?}"
         );
         for (path, _) in tree.locks() {
-            tree.ok(&["unlock", "--force", &path]);
+            tree.ok(&["unlock", "--force", "-m", "next", &path]);
         }
     }
 }
@@ -110,7 +110,7 @@ fn sets_in_different_orders_are_whole_or_not_at_all_and_end() {
         assert_eq!(locks.len(), sets[won[0] % 3].len() - 1);
         assert!(locks.iter().all(|(_, owner)| *owner == racers[won[0]].0));
         for (path, _) in locks {
-            tree.ok(&["unlock", "--force", &path]);
+            tree.ok(&["unlock", "--force", "-m", "next", &path]);
         }
     }
 }
@@ -180,7 +180,7 @@ fn of_steals_releases_and_renewals_no_late_one_touches_a_successor() {
         first.latch(&["unlock", "scenes"]);
         first.latch(&["unlock", "scenes/town.tscn"]);
         assert_eq!(tree.locks(), before);
-        tree.ok(&["unlock", "--force", &before[0].0]);
+        tree.ok(&["unlock", "--force", "-m", "next", &before[0].0]);
     }
 }
 

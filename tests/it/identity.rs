@@ -33,7 +33,7 @@ fn what_my_agent_holds_is_mine_to_commit_renew_and_unlock() {
     // Whoever had it hears that it is gone.
     agent(&ada, "s1", &["list"])
         .ended(0)
-        .said("hero.psd is gone");
+        .said("your lock on hero.psd was removed");
 }
 
 #[test]

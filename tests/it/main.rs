@@ -31,6 +31,7 @@ mod lock;
 mod lockable;
 mod places;
 mod push;
+mod reasons;
 mod receive;
 mod receive_limits;
 mod renew;

@@ -18,7 +18,7 @@ fn works(tree: &Tree<'_>) {
             .contains("hero.psd: locked by bob@example.com"),
         "{commit:?}"
     );
-    bob.ok(&["unlock", "--force", "hero.psd"]);
+    bob.ok(&["unlock", "--force", "-m", "in need", "hero.psd"]);
     tree.git(&["commit", "-q", "-m", "mine"]);
     assert_eq!(tree.locks(), []);
 }

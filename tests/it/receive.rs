@@ -104,7 +104,12 @@ fn force_is_for_those_whom_the_policy_names() {
     )
     .ended(1)
     .said("`[force] who` does not name bob@example.com");
-    latch(&bob, "bob@example.com", &["unlock", "--force", "hero.psd"]).ended(1);
+    latch(
+        &bob,
+        "bob@example.com",
+        &["unlock", "--force", "-m", "in need", "hero.psd"],
+    )
+    .ended(1);
     let lead = bob.by("lead@example.com");
     latch(
         &lead,
@@ -420,7 +425,12 @@ fn replacements_do_not_replace_the_rules() {
     for tree in [&ada, &bob] {
         tree.write(".latch.toml", "[share]\nremote = \"origin\"\n");
     }
-    latch(&bob, "bob@example.com", &["unlock", "--force", "hero.psd"]).ended(1);
+    latch(
+        &bob,
+        "bob@example.com",
+        &["unlock", "--force", "-m", "in need", "hero.psd"],
+    )
+    .ended(1);
 }
 
 #[test]

@@ -211,7 +211,7 @@ fn on_lost_terminate_ends_the_command_with_124() {
     let ada = sandbox.repo();
     let mut begun = begin(&ada, &["--on-lost", "terminate"], "echo $$; exec cat");
     ada.by("bob@example.com")
-        .ok(&["unlock", "--force", "hero.psd"]);
+        .ok(&["unlock", "--force", "-m", "in need", "hero.psd"]);
     assert_eq!(begun.run.wait().unwrap().code(), Some(124));
     assert!(is_gone(begun.pid));
 }

@@ -149,7 +149,7 @@ fn unlock_and_renew_find_my_locks_in_directories_and_patterns() {
             .ended(1)
             .said("locked by bob@example.com");
         assert_eq!(ada.locks().len(), 1);
-        ada.ok(&["unlock", "--force", argument]);
+        ada.ok(&["unlock", "--force", "-m", "in need", argument]);
         assert_eq!(ada.locks(), [], "{argument}");
         ada.latch(&["unlock", argument]).ended(3);
         ada.latch(&["renew", argument]).ended(3);

@@ -35,7 +35,14 @@ fn a_lost_lease_stays_listed_until_it_is_locked_or_unlocked() {
     let ada = sandbox.repo();
     let bob = ada.by("bob@example.com");
     ada.ok(&["lock", "hero.psd", "notes.txt"]);
-    bob.ok(&["unlock", "--force", "hero.psd", "notes.txt"]);
+    bob.ok(&[
+        "unlock",
+        "--force",
+        "-m",
+        "in need",
+        "hero.psd",
+        "notes.txt",
+    ]);
     for _ in 0..2 {
         assert_eq!(ada.json(&["status"])["lost"].as_array().unwrap().len(), 2);
     }

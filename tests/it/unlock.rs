@@ -27,8 +27,8 @@ fn what_is_free_is_not_held_and_what_is_anothers_is_held() {
     ada.latch(&["unlock", "hero.psd"])
         .ended(1)
         .said("locked by bob@example.com")
-        .said("git latch unlock --force hero.psd");
-    ada.ok(&["unlock", "--force", "hero.psd"]);
+        .said("git latch unlock --force -m WHY hero.psd");
+    ada.ok(&["unlock", "--force", "-m", "in need", "hero.psd"]);
     assert_eq!(ada.locks(), []);
 }
 
@@ -38,7 +38,7 @@ fn one_that_was_removed_by_force_is_lost_for_its_holder() {
     let ada = sandbox.repo();
     let bob = ada.by("bob@example.com");
     bob.ok(&["lock", "hero.psd"]);
-    ada.ok(&["unlock", "--force", "hero.psd"]);
+    ada.ok(&["unlock", "--force", "-m", "in need", "hero.psd"]);
     let lost = bob.json(&["unlock", "hero.psd"]);
     assert_eq!(lost["refused"][0]["code"], "lost");
     bob.latch(&["unlock", "hero.psd"])

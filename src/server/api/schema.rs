@@ -195,6 +195,8 @@ pub(crate) struct Event {
     /// The lock that was replaced.
     previous: Option<Lock>,
     by: Option<Author>,
+    /// Why a lock was taken away, in the words of who did it.
+    note: Option<String>,
 }
 
 /// One event of the stream.
@@ -248,6 +250,10 @@ pub(crate) struct Loss {
     at: String,
     /// `expired`, `stolen` or `removed`.
     reason: String,
+    /// Who ended it, where that is known.
+    ended_by: Option<Author>,
+    /// In whose words.
+    note: Option<String>,
 }
 
 /// What a session has, and has lost.

@@ -53,7 +53,6 @@ fn table(page: &HistoryPage<'_>) -> Markup {
 }
 
 fn row(page: &HistoryPage<'_>, event: &Event) -> Markup {
-    let lock = event.lock.lock();
     let shown = words::shown(&event.path, event.lock.claim.kind);
     html! {
         tr role="row" data-kind=(event.lock.claim.kind.as_str()) {
@@ -67,7 +66,7 @@ fn row(page: &HistoryPage<'_>, event: &Event) -> Markup {
             }
             td.holder role="cell" data-label="Who" { (who(event)) }
             td.reason role="cell" data-label="Reason" {
-                bdi { (visible(lock.and_then(|lock| lock.reason.as_deref()).unwrap_or_default())) }
+                bdi { (visible(event.said().unwrap_or_default())) }
             }
         }
     }
@@ -82,16 +81,12 @@ fn what(happening: Happening) -> &'static str {
 
 /// From whom it was taken, or whose it was that another gave back.
 fn from(event: &Event) -> Markup {
-    let owner = |entry: &crate::view::Entry| entry.lock().map(|lock| lock.owner.clone());
-    let other = match event.happening {
-        Happening::Stolen => event.previous.as_ref().and_then(owner).map(|o| ("from", o)),
-        Happening::Unlocked => owner(&event.lock)
-            .filter(|o| event.by.as_ref().is_some_and(|by| by.id != o.id))
-            .map(|o| ("for", o)),
-        _ => None,
+    let word = match event.happening {
+        Happening::Stolen => "from",
+        _ => "for",
     };
     html! {
-        @if let Some((word, owner)) = other { " " (word) " " bdi { (words::name_of(&owner)) } }
+        @if let Some(owner) = event.bereaved() { " " (word) " " bdi { (words::name_of(owner)) } }
     }
 }
 

@@ -304,6 +304,7 @@ fn a_history_tells_who_took_from_whom() {
         lock: entry(lock("ada@x", "a")),
         previous: Some(entry(lock("bob@x", "a"))),
         by: None,
+        note: None,
     };
     let page = history(&HistoryPage {
         repo: "game",

@@ -104,6 +104,7 @@ fn remove(lock: &Lock) -> Change {
     Change::Remove {
         place: lock.claim().place().unwrap(),
         was_live: true,
+        note: None,
     }
 }
 

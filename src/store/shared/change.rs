@@ -173,6 +173,7 @@ impl SharedStore {
             Change::Remove {
                 place,
                 was_live: true,
+                ..
             } => view.at(place).and_then(Entry::lock),
             // What had expired was nobody's to give back.
             Change::Remove { .. } | Change::Acquire(_) | Change::Renew(_) => None,

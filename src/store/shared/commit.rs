@@ -8,6 +8,7 @@ use super::SharedStore;
 use crate::error::Result;
 use crate::event::{Author, Event, Happening};
 use crate::lease::Change;
+use crate::lock::{LeaseId, check_reason};
 use crate::path::Place;
 use crate::repo::{Objects, Revision, Writer};
 use crate::store::{Decision, place_of};
@@ -23,6 +24,11 @@ const WORKSPACE: &str = "Latch-Workspace: ";
 const SERVED: &str = "Latch-Served: several";
 /// ... what this trailer names: a lease that somebody else removed, with their id and name.
 const BY: &str = "Latch-By: ";
+
+/// The trailer that tells why a lease was removed, in the words of who did it.
+const WHY: &str = "Latch-Why: ";
+/// How much of a message such words may take: nobody takes in a message of any length.
+const MOST_WORDS: usize = 32 << 10;
 
 /// The trailer of a commit that drops the history: where that ended.
 const COMPACTS: &str = "Latch-Compacts: ";
@@ -78,8 +84,6 @@ pub(super) struct Draft<'a> {
     pub(super) author: Author,
     /// Who asked for which of the steps, where that is somebody else.
     pub(super) on_behalf: &'a [(Place, Author)],
-    /// Further lines of the message.
-    pub(super) notes: &'a [String],
 }
 
 impl Draft<'_> {
@@ -108,12 +112,9 @@ impl Draft<'_> {
     fn signed(&self) -> (&Author, String) {
         let depth = self.tip.map_or(0, |tip| depth_of(tip).saturating_add(1));
         let workspace = workspace_of(self.view, self.changes);
-        let mut words = what_happened(self.view, self.changes);
-        for (n, note) in self.notes.iter().enumerate() {
-            // A note must not pass for a trailer.
-            let _ = write!(words, "{}  {note}", if n == 0 { "\n\n" } else { "\n" });
-        }
+        let words = what_happened(self.view, self.changes);
         let mut text = message(&words, self.view.next_seq(), depth, workspace);
+        text.push_str(&notes(self.view, self.changes));
         let mut authors = self.on_behalf.iter().map(|(_, author)| author);
         let first = authors.next();
         match first {
@@ -134,6 +135,38 @@ impl Draft<'_> {
         }
         (&self.author, text)
     }
+}
+
+/// A trailer for each lock that was removed with words about it.
+fn notes(view: &View, changes: &[Change]) -> String {
+    let mut text = String::new();
+    for change in changes {
+        let Change::Remove {
+            place,
+            note: Some(note),
+            ..
+        } = change
+        else {
+            continue;
+        };
+        if let Some(lock) = view.at(place).and_then(Entry::lock)
+            && text.len() + note.len() < MOST_WORDS
+            && !note.chars().any(char::is_control)
+        {
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "{WHY}{} {note}", lock.lease);
+        }
+    }
+    text
+}
+
+/// Why a lease was removed, by the message of the change.
+pub(super) fn why(message: &str, lease: &LeaseId) -> Option<String> {
+    message.lines().find_map(|line| {
+        let (named, words) = line.strip_prefix(WHY)?.split_once(' ')?;
+        let is_sentence = check_reason(words).is_ok();
+        (named == lease.as_str() && is_sentence).then(|| words.to_owned())
+    })
 }
 
 /// Whether a message says that the change was made for several people.
@@ -174,7 +207,6 @@ impl SharedStore {
             changes: &decision.changes,
             author: self.signature(),
             on_behalf: &decision.on_behalf,
-            notes: &decision.notes,
         };
         if decision.changes.len() > MANY {
             objects.in_bulk(|to| draft.write(to))

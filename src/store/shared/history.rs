@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use chrono::{DateTime, TimeDelta, Utc};
+
 use super::{commit, tree};
 use crate::error::{Error, Result};
 use crate::event::{Author, Event, Happening};
-use crate::lock::MAX_BYTES;
+use crate::lock::{LeaseId, Lock, MAX_BYTES};
 use crate::path::Place;
 use crate::repo::{Differing, Node, NodeKind, Objects, Past, Revision};
 use crate::store::entry_of;
@@ -181,6 +183,29 @@ pub(crate) fn page(
     Ok(Page { events, next: None })
 }
 
+/// How leases ended, for those of them that did in one of these places; looked for from the newest change on, among so
+/// many of them.
+pub(super) fn endings(
+    objects: &Objects,
+    tip: &Revision,
+    wanted: &[(LeaseId, Place)],
+    limit: usize,
+    terms: &Terms,
+) -> Result<Vec<Event>> {
+    let places: BTreeSet<Vec<u8>> = wanted.iter().map(|(_, p)| p.as_bytes().to_vec()).collect();
+    let past = objects.history(tip, limit)?;
+    let mut found = Vec::new();
+    for pair in past.windows(2) {
+        let made = made_by(objects, &pair[0], Some(&pair[1]), Some(&places), terms)?;
+        let is_wanted = |event: &Event| wanted.iter().any(|(lease, _)| event.ends(lease));
+        found.extend(made.into_iter().filter(is_wanted));
+        if found.len() == wanted.len() {
+            break;
+        }
+    }
+    Ok(found)
+}
+
 fn event(
     objects: &Objects,
     now: &Past,
@@ -192,10 +217,8 @@ fn event(
     }
     let old = lock(objects, difference, difference.old.as_ref())?;
     let new = lock(objects, difference, difference.new.as_ref())?;
-    let is_over = |entry: &Entry| {
-        let over = entry.over_at(now.at, terms);
-        over.is_some_and(|over| now.at >= over)
-    };
+    let at = moment(now, new.as_ref().and_then(Entry::lock));
+    let is_over = |entry: &Entry| entry.over_at(at, terms).is_some_and(|over| at >= over);
     let happening = Happening::between(old.as_ref(), new.as_ref(), is_over);
     let (lock, previous) = match (new, old) {
         (Some(new), old) => (new, old),
@@ -211,14 +234,29 @@ fn event(
             lock,
             previous,
             by: None,
+            note: None,
         };
         let author = || Author {
             id: now.mail.clone(),
             name: now.author.clone(),
         };
         event.by = Some(commit::asked_by(&now.message, &event).unwrap_or_else(author));
+        if let (Happening::Unlocked, Some(lock)) = (happening, event.lock.lock()) {
+            event.note = commit::why(&now.message, &lock.lease);
+        }
         event
     }))
+}
+
+/// When a change was decided, to the millisecond: a commit's date has whole seconds, and a lock that was over by then must
+/// not look like one that lived. A lock that was taken in it tells, else the change's number.
+fn moment(now: &Past, taken: Option<&Lock>) -> DateTime<Utc> {
+    let numbered = i64::try_from(commit::seq_in(&now.message)).ok();
+    let numbered = numbered.and_then(DateTime::from_timestamp_millis);
+    let is_then =
+        |at: &DateTime<Utc>| (TimeDelta::zero()..TimeDelta::seconds(1)).contains(&(*at - now.at));
+    let taken = taken.map(|lock| lock.acquired_at).filter(is_then);
+    taken.or(numbered.filter(is_then)).unwrap_or(now.at)
 }
 
 /// The lock on one side of a difference; what is no lock has no history.
@@ -235,4 +273,30 @@ fn lock(
     };
     let entry = entry_of(Place::from_bytes(difference.path.clone()), Ok(bytes), None);
     Ok(entry.lock().is_some().then_some(entry))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_takeover_in_the_second_in_which_the_lock_was_over_is_one() {
+        let second = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+        let numbered = |millis: i64| Past {
+            commit: String::new(),
+            tree: String::new(),
+            message: format!(
+                "lock a\n\nLatch-Seq: {}\n",
+                second.timestamp_millis() + millis
+            ),
+            author: String::new(),
+            mail: String::new(),
+            at: second,
+        };
+        let millis = |past: &Past| (moment(past, None) - second).num_milliseconds();
+        assert_eq!(millis(&numbered(700)), 700);
+        // A number that has run ahead of the clock tells no time.
+        assert_eq!(millis(&numbered(1_700)), 0);
+        assert_eq!(millis(&numbered(-1)), 0);
+    }
 }

@@ -352,7 +352,6 @@ impl HostedStore {
                 changes: &decision.changes,
                 author: self.author.clone(),
                 on_behalf: &decision.on_behalf,
-                notes: &decision.notes,
             };
             let (commit, pack) = self.packs.write(&objects, |to| draft.write(to))?;
             fault::point("hosted-packed");

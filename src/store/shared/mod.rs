@@ -49,12 +49,14 @@ use super::{Decide, LockStore, Scope, Sharing};
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::git::Git;
-use crate::lock::{MAX_SEQ, Owner};
+use crate::lock::{LeaseId, MAX_SEQ, Owner};
 use crate::path::Place;
 use crate::repo::{Objects, Repo, Revision};
 use crate::time::Clock;
 use crate::view::{Terms, View};
 
+/// How many changes are looked at for how a lease ended.
+const LOOKED_BACK: usize = 2_000;
 /// Our own repository, beside the lock directory.
 const STORE: &str = "store.git";
 /// After how many changes our repository is looked after.
@@ -383,6 +385,20 @@ impl SharedStore {
         };
         match self.tips.seen(&objects)? {
             Some(tip) => history::of(&objects, &tip, &self.terms),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// How leases ended, as far as the latest changes tell; each with the place it lay in.
+    pub(crate) fn endings(&self, wanted: &[(LeaseId, Place)]) -> Result<Vec<Event>> {
+        let tip = match self.objects()? {
+            Some(objects) => self.tips.seen(&objects)?.map(|tip| (objects, tip)),
+            None => None,
+        };
+        match tip {
+            Some((objects, tip)) => {
+                history::endings(&objects, &tip, wanted, LOOKED_BACK, &self.terms)
+            }
             None => Ok(Vec::new()),
         }
     }
