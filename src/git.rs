@@ -232,6 +232,44 @@ impl Git {
         }
     }
 
+    /// Runs git with `input` on its standard input and has its standard output read while it comes.
+    ///
+    /// # Errors
+    /// [`Error::Git`] where git fails; the reader's own, which ends git.
+    pub(crate) fn read<S: AsRef<OsStr>>(
+        &self,
+        arguments: &[S],
+        input: Vec<u8>,
+        read: &mut dyn FnMut(&mut dyn io::BufRead) -> Result<()>,
+    ) -> Result<()> {
+        let failed = |e: io::Error| not_started(arguments, &e);
+        let mut child = self
+            .command(arguments)
+            .stdin(Stdio::piped())
+            .spawn()
+            .map_err(failed)?;
+        let mut stdin = child.stdin.take().expect("standard input was asked for");
+        let stdout = child.stdout.take().expect("standard output was asked for");
+        let stderr = collect(child.stderr.take());
+        let writer = std::thread::spawn(move || drop(stdin.write_all(&input)));
+        let outcome = read(&mut io::BufReader::with_capacity(1 << 16, stdout));
+        if outcome.is_err() {
+            end_git(&mut child, Duration::from_millis(200));
+        }
+        writer.join().expect("writing to a pipe does not panic");
+        let output = Output {
+            status: child.wait().map_err(failed)?,
+            stdout: Vec::new(),
+            stderr: stderr.join().unwrap_or_default(),
+        };
+        // Where git has something to say, that is why its answer was cut off.
+        let is_mute = outcome.is_err() && output.stderr.is_empty();
+        if !output.status.success() && !is_mute {
+            return Err(failure(arguments, &output));
+        }
+        outcome
+    }
+
     /// Runs `first | second` with `input` on the first one's standard input and gives the second one's output.
     pub fn pipeline<S: AsRef<OsStr>>(
         &self,

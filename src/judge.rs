@@ -22,8 +22,10 @@ pub struct Violation {
     pub code: Code,
     /// What stands against it, where it is held.
     pub holder: Option<Entry>,
-    /// The first commit that breaks the rule; `None` for what is staged.
+    /// The first commit that breaks the rule; `None` for what is staged, and where refs are judged.
     pub commit: Option<Arc<Commit>>,
+    /// The ref on which the path is edited, where refs are judged.
+    pub reference: Option<String>,
 }
 
 /// Who answers for a commit.
@@ -32,12 +34,8 @@ pub enum Answerable {
     /// I do, who push it; what the holder wrote themselves I may push for them, and of what others wrote I need not
     /// hold the required locks.
     Me,
-    /// I do, who push it, whoever wrote it: where nobody can skip the judgement an author's name proves nothing.
-    MeAlone,
     /// Its author does, in whatever workspace.
     Author,
-    /// Its committer does, in whatever workspace: where nobody says who pushes.
-    Committer,
 }
 
 /// Judges edits: one violation a path, that of its first edit at fault, sorted by path.
@@ -55,10 +53,9 @@ pub fn judge(
     let mut found: BTreeMap<&[u8], Violation> = BTreeMap::new();
     for edit in edits {
         let editor = match (&edit.commit, answerable) {
-            (None, _) | (Some(_), Answerable::MeAlone) => Editor::Me(me),
+            (None, _) => Editor::Me(me),
             (Some(commit), Answerable::Me) => Editor::Pusher(me, &commit.author),
             (Some(commit), Answerable::Author) => Editor::Author(&commit.author),
-            (Some(commit), Answerable::Committer) => Editor::Author(&commit.committer),
         };
         let Some((code, holder)) = offence(view, editor, &edit.path, required) else {
             continue;
@@ -68,6 +65,7 @@ pub fn judge(
             code,
             holder: holder.cloned(),
             commit: edit.commit.clone(),
+            reference: None,
         });
     }
     found.into_values().collect()
@@ -76,7 +74,12 @@ pub fn judge(
 /// What to ask a store for, to judge these edits: each path's key once.
 #[must_use]
 pub fn claims(edits: &[Edit]) -> Vec<Claim> {
-    let keys: BTreeSet<Key> = edits.iter().map(|edit| Key::of(&edit.path)).collect();
+    claims_of(edits.iter().map(|edit| edit.path.as_slice()))
+}
+
+/// The same of their paths.
+pub(crate) fn claims_of<'a>(paths: impl Iterator<Item = &'a [u8]>) -> Vec<Claim> {
+    let keys: BTreeSet<Key> = paths.map(Key::of).collect();
     let claim = |key| Claim {
         key,
         kind: Kind::File,
@@ -91,7 +94,7 @@ enum Editor<'a> {
     Me(&'a Me),
     /// That of an author, brought by me.
     Pusher(&'a Me, &'a str),
-    /// That of an author, or of a committer.
+    /// That of an author.
     Author(&'a str),
 }
 
@@ -133,6 +136,16 @@ fn is_owned_by(entry: &Entry, person: &str) -> bool {
     entry
         .lock()
         .is_some_and(|lock| is_or_below(&lock.owner.id, person))
+}
+
+/// What stands against an edit of mine: one that is [`Code::Held`] has its holder.
+pub(crate) fn on_mine<'v>(
+    view: &'v View,
+    me: &Me,
+    path: &[u8],
+    required: &dyn Fn(&[u8]) -> bool,
+) -> Option<(Code, Option<&'v Entry>)> {
+    offence(view, Editor::Me(me), path, required)
 }
 
 /// What is wrong with an edit of a path.

@@ -5,6 +5,7 @@
 //! line: a misspelt rule must not pass for no rule.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -22,6 +23,9 @@ pub const FILE: &str = ".latch.toml";
 
 /// The largest policy, in bytes: a link to a device must not be read for ever.
 const LARGEST: u64 = 1 << 20;
+
+/// How many paths one push may change, unless the policy says otherwise.
+const MAX_PATHS: usize = 1_000_000;
 
 /// What `init` writes: every key, commented out, with its default.
 pub const TEMPLATE: &str = include_str!("policy.toml");
@@ -51,8 +55,10 @@ pub struct Policy {
     pub pre_commit: Reaction,
     /// What pre-push does.
     pub pre_push: Reaction,
-    /// Who may push commits authored by lock owners.
+    /// Who may push what others have locked, where pushes are judged.
     pub integrators: Vec<String>,
+    /// How many paths one push may change, where pushes are judged.
+    pub max_paths: usize,
     /// Files that may only be edited under one's own lock.
     pub require: Patterns,
     /// Who may use force.
@@ -215,6 +221,7 @@ struct Hooks {
     pre_commit: Option<Reaction>,
     pre_push: Option<Reaction>,
     integrators: Vec<String>,
+    max_paths: Option<NonZeroUsize>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -267,6 +274,7 @@ impl File {
             pre_commit: self.hooks.pre_commit.unwrap_or(Reaction::Block),
             pre_push: self.hooks.pre_push.unwrap_or(Reaction::Block),
             integrators: self.hooks.integrators,
+            max_paths: self.hooks.max_paths.map_or(MAX_PATHS, NonZeroUsize::get),
             require: Patterns::new(&self.require.patterns).map_err(|e| ("patterns", e))?,
             force: self.force.check()?,
             auto_lock: Patterns::new(&self.agent.auto_lock).map_err(|e| ("auto_lock", e))?,

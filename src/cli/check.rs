@@ -103,6 +103,10 @@ fn line(viewpoint: &Viewpoint<'_>, violation: &Violation) -> String {
         .commit
         .as_ref()
         .map(|commit| format!(" (commit {})", words::short(&commit.oid)));
+    let on = violation.reference.as_deref().map(|name| {
+        let name = name.strip_prefix("refs/heads/").unwrap_or(name);
+        format!(" (on {})", git_latch::path::escaped(name.as_bytes()))
+    });
     let what = match &violation.holder {
         Some(entry) if entry.lock().is_none() => {
             format!(
@@ -128,19 +132,20 @@ fn line(viewpoint: &Viewpoint<'_>, violation: &Violation) -> String {
     format!(
         "{}{}: {what}",
         path(viewpoint.here, &violation.path),
-        commit.unwrap_or_default()
+        commit.or(on).unwrap_or_default()
     )
 }
 
 /// The next step against a violation.
 pub(super) fn advice(here: &Here, violation: &Violation) -> String {
     let name = here.path(&violation.path);
-    match (violation.code, &violation.commit) {
+    let is_staged = violation.commit.is_none() && violation.reference.is_none();
+    match (violation.code, is_staged) {
         (Code::Required, _) => format!("git latch lock {name}"),
-        (_, None) => format!(
+        (_, true) => format!(
             "leave it out (git restore --staged {name}), or wait until it is free (git latch lock --wait {name})"
         ),
-        (_, Some(_)) => {
+        (_, false) => {
             format!("ask the holder, or wait until it is free: git latch lock --wait {name}")
         }
     }

@@ -5,10 +5,9 @@
 //! against somebody's lock is not decided here but in [`crate::judge`].
 //!
 //! Not seen before a push: what a forced push takes back, and a change that an already committed merge threw away. Where
-//! a push arrives ([`taken_back`]) they are.
+//! a push arrives ([`crate::receive`]) refs are judged by what they say, and it is.
 
 mod pushed;
-mod received;
 mod staged;
 mod unfinished;
 mod upstream;
@@ -21,7 +20,6 @@ pub(crate) use pushed::additions;
 pub use pushed::{
     RefUpdate, judged, parse_received, parse_updates, pushed, range, unchanged_at_tip,
 };
-pub use received::{authors, received, taken_back};
 pub use staged::{StagedQuery, as_upstream, heads_in_environment, staged};
 pub use unfinished::{Saved, changed_files, is_combining, saved};
 pub use upstream::work_in_progress;

@@ -1,21 +1,28 @@
 //! A push as it arrives in a bare repository: judged where nobody can skip it.
 //!
 //! Two judgements. Changes of the lock ref are authorised: everybody writes in their own name only, and
-//! nobody takes what is another's. Commits on all other refs are judged as before a push, against the locks as they were
-//! before it. The rules come from the policy of the commit that `HEAD` named before the push, so that no push changes
+//! nobody takes what is another's. All other refs are judged by what they say before and after, against the locks as they
+//! were before the push: names in commits prove nothing. The rules come from the policy of the commit that `HEAD` named before the push, so that no push changes
 //! the rules it is judged by.
 //!
 //! New objects lie in the push's quarantine until it is accepted: they are read where the environment says.
 
 mod authorise;
+mod beside;
+mod branches;
+mod difference;
+mod graph;
 mod pusher;
+mod refs;
+mod rule;
 
 use std::collections::{BTreeSet, HashSet};
 use std::path::PathBuf;
 
-use crate::edits::{self, RefUpdate};
+use crate::edits::RefUpdate;
 use crate::error::{Code, Error, Result};
-use crate::judge::{self, Answerable, Violation};
+use crate::git::Git;
+use crate::judge::{self, Violation};
 use crate::lock::{LeaseId, Owner, is_or_below};
 use crate::lockable;
 use crate::path::{Key, Kind, Place};
@@ -25,16 +32,19 @@ use crate::store::shared::limits;
 use crate::store::shared::tree::{self, Known};
 use crate::store::{Scope, shared};
 use crate::time::Clock;
-use crate::view::{Entry, Me};
+use crate::view::{Entry, Me, View};
 
 pub use authorise::Objection;
 use authorise::{Rules, Step};
+use branches::{Branches, Move, directories};
 pub use pusher::{Origin, Pusher, pusher};
+use refs::Listed;
 
 /// A bare repository that receives a push.
 #[derive(Debug)]
 pub struct Receiver {
     repo: Repo,
+    git: Git,
     policy: Policy,
     objects: Objects,
     pusher: Option<Pusher>,
@@ -45,7 +55,7 @@ pub struct Receiver {
 pub struct Judged {
     /// Of the lock ref's change.
     pub objections: Vec<Objection>,
-    /// Of the commits on other refs.
+    /// Of what other refs say.
     pub violations: Vec<Violation>,
 }
 
@@ -75,6 +85,11 @@ impl Receiver {
             objects: Objects::at(&object_directories(&repo, variable))?,
             pusher: pusher(variable, &policy.pushers),
             policy,
+            // Replacements and histories cut short show what is not so; what a partial clone lacks it would fetch.
+            git: repo
+                .git()
+                .with_variable("GIT_NO_REPLACE_OBJECTS", "1")
+                .with_variable("GIT_NO_LAZY_FETCH", "1"),
             repo,
         })
     }
@@ -94,7 +109,11 @@ impl Receiver {
     /// Who pushes, as somebody who could hold locks: wherever they work.
     #[must_use]
     pub fn me(&self) -> Me {
-        let id = self.pusher.as_ref().map_or("", |pusher| &pusher.id);
+        self.me_called(self.pusher.as_ref().map_or("", |pusher| &pusher.id))
+    }
+
+    #[expect(clippy::unused_self, reason = "who is me is asked of the receiver")]
+    fn me_called(&self, id: &str) -> Me {
         Me {
             owner: Owner {
                 id: id.to_owned(),
@@ -108,6 +127,8 @@ impl Receiver {
 
     /// Judges everything that the push changes.
     pub fn judge(&self, updates: &[RefUpdate], clock: &dyn Clock) -> Result<Judged> {
+        let listed = Listed::of(&self.git)?;
+        let updates = &listed.resolved(updates);
         if let Some(objection) = self.on_names(updates) {
             return Ok(Judged {
                 objections: vec![objection],
@@ -124,7 +145,7 @@ impl Receiver {
         };
         Ok(Judged {
             objections,
-            violations: self.violations(&others, clock)?,
+            violations: self.violations(&listed, &others, clock)?,
         })
     }
 
@@ -268,9 +289,15 @@ impl Receiver {
         })
     }
 
-    /// What the new commits edit against the locks as they were before the push.
-    fn violations(&self, updates: &[RefUpdate], clock: &dyn Clock) -> Result<Vec<Violation>> {
-        if updates.is_empty() {
+    /// What the push does to all other refs against the locks as they were before it.
+    fn violations(
+        &self,
+        listed: &Listed,
+        updates: &[RefUpdate],
+        clock: &dyn Clock,
+    ) -> Result<Vec<Violation>> {
+        let is_mine = |pusher: &Pusher| self.is_integrator(&self.me_called(&pusher.id));
+        if updates.is_empty() || self.pusher.as_ref().is_some_and(is_mine) {
             return Ok(Vec::new());
         }
         let is_locked = self.repo.commit_of(&self.policy.share_ref)?.is_some();
@@ -278,61 +305,74 @@ impl Receiver {
         if !is_locked && self.policy.require.is_empty() && attribute.is_none() {
             return Ok(Vec::new());
         }
-        let edits = edits::received(&self.repo, updates)?;
-        let taken_back = edits::taken_back(&self.repo, updates, &edits)?;
-        let all = [&edits[..], &taken_back].concat();
-        if all.is_empty() {
-            return Ok(Vec::new());
+        let branches = Branches::new(self, &self.git, listed)?;
+        let mut moves = branches.moves(updates)?;
+        if is_locked {
+            moves.extend(branches.beside(&moves)?);
         }
+        let found = branches.candidates(&moves)?;
+        let distinct: BTreeSet<&[u8]> = found.iter().flatten().map(|(p, _)| &**p).collect();
         // Read as late as can be: what is locked meanwhile is locked.
-        let tip = self.repo.commit_of(&self.policy.share_ref)?;
-        let tip: Option<Revision> = tip.map(|oid| self.objects.commit(&oid)).transpose()?;
-        let scope = Scope::Claims(judge::claims(&all));
-        let when = (self.policy.terms, clock.now());
-        let view = tree::view(&self.objects, tip.as_ref(), &scope, Known::Nothing, when)?;
+        let view = self.view_of(distinct.iter().copied(), clock)?;
         let lockable = match attribute {
-            Some(attribute) => {
-                let distinct: BTreeSet<&[u8]> = all.iter().map(|e| e.path.as_slice()).collect();
-                attribute.among(&self.repo, &distinct.into_iter().collect::<Vec<_>>())?
-            }
+            Some(attribute) => attribute.among(&self.repo, &Vec::from_iter(distinct))?,
             None => HashSet::new(),
         };
         let require = &self.policy.require;
         let is_required = |path: &[u8]| lockable.contains(path) || require.matches(&Key::of(path));
-        let who = match &self.pusher {
-            None => Answerable::Committer,
-            Some(pusher) if self.policy.integrators.iter().any(|id| pusher.is(id)) => {
-                Answerable::Me
-            }
-            Some(_) => Answerable::MeAlone,
-        };
-        let mut violations = judge::judge(&view, &self.me(), &edits, &is_required, who);
-        let paths: Vec<&[u8]> = violations.iter().map(|v| v.path.as_slice()).collect();
-        let same = edits::unchanged_at_tip(&self.repo, updates, &paths)?;
-        violations.retain(|violation| !same.contains(&violation.path));
-        let suspects = judge::judge(&view, &self.me(), &taken_back, &|_| false, who);
-        violations.extend(self.unexplained(updates, suspects)?);
-        Ok(violations)
+        let offences = branches.offences(&moves, found, &view, &is_required)?;
+        let touched = branches.touched(&moves, offences)?;
+        Ok(branches::violations(&moves, touched))
     }
 
-    /// Those that are not the holder's own work, brought from another ref: whoever merges that does not edit it.
-    fn unexplained(
+    /// The locks that bear on these paths.
+    fn view_of<'a>(
         &self,
-        updates: &[RefUpdate],
-        mut suspects: Vec<Violation>,
-    ) -> Result<Vec<Violation>> {
-        if suspects.is_empty() {
-            return Ok(suspects);
+        paths: impl Iterator<Item = &'a [u8]> + Clone,
+        clock: &dyn Clock,
+    ) -> Result<View> {
+        let tip = self.repo.commit_of(&self.policy.share_ref)?;
+        let tip: Option<Revision> = tip.map(|oid| self.objects.commit(&oid)).transpose()?;
+        let above: BTreeSet<&[u8]> = paths.clone().flat_map(directories).collect();
+        let scope = Scope::Claims(judge::claims_of(paths.chain(above)));
+        let when = (self.policy.terms, clock.now());
+        tree::view(&self.objects, tip.as_ref(), &scope, Known::Nothing, when)
+    }
+
+    /// Who moves a ref: who pushes. Where no host says who that is, the committer of what it is to name, or has named.
+    fn me_of(&self, one: &Move) -> Result<Me> {
+        if self.pusher.is_some() {
+            return Ok(self.me());
         }
-        let authors = edits::authors(&self.repo, updates)?;
-        suspects.retain(|violation| {
-            let holder = violation.holder.as_ref().and_then(Entry::lock);
-            let is_holders =
-                |author: &String| holder.is_some_and(|lock| is_or_below(&lock.owner.id, author));
-            let by = authors.get(&violation.path);
-            !by.is_some_and(|by| by.iter().all(is_holders))
-        });
-        Ok(suspects)
+        let side = one.new.as_ref().or(one.old.as_ref());
+        let Some(commit) = side.and_then(|side| side.tip.commit.as_ref()) else {
+            return Ok(self.me());
+        };
+        let told = self
+            .git
+            .output(&["log", "-1", "--format=%ce", commit, "--"])?;
+        Ok(self.me_called(String::from_utf8_lossy(&told).trim()))
+    }
+
+    /// Whether they may push what others have locked.
+    fn is_integrator(&self, me: &Me) -> bool {
+        let mut all = self.policy.integrators.iter();
+        all.any(|id| is_or_below(&me.owner.id, id))
+    }
+
+    fn is_lock_ref(&self, name: &str) -> bool {
+        name == self.policy.share_ref
+    }
+
+    /// Whether a name is that of a ref, where the file system tells upper case from lower, or does not.
+    fn is_named(&self, name: &str, reference: Option<&str>) -> bool {
+        let ignores_case = || {
+            let asked = self.git.run(&["config", "--type=bool", "core.ignorecase"]);
+            asked.is_ok_and(|output| output.stdout == b"true\n")
+        };
+        reference.is_some_and(|reference| {
+            name == reference || (name.eq_ignore_ascii_case(reference) && ignores_case())
+        })
     }
 }
 

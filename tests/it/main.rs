@@ -34,6 +34,7 @@ mod push;
 mod reasons;
 mod receive;
 mod receive_limits;
+mod receive_refs;
 mod renew;
 mod required;
 mod run;

@@ -382,27 +382,19 @@ fn what_a_merge_throws_away_or_a_forced_push_takes_back_is_an_edit() {
         &["--no-verify", "--force", "origin", "main"],
     )
     .said("git-latch: held hero.psd");
-    // The holder's own work, merged by somebody else, is the holder's.
+    // Onto the team's branch the holder's work comes by the holder.
     ada.git(&["switch", "-q", "-c", "topic"]);
     commit(&ada, "hero.psd", "three\n");
     push(&ada, "ada@example.com", &["-q", "origin", "topic"]).ended(0);
     bob.git(&["reset", "-q", "--hard", "origin/main"]);
     bob.git(&["fetch", "-q"]);
-    bob.git(&[
-        "merge",
-        "-q",
-        "--no-verify",
-        "--no-ff",
-        "-m",
-        "merge",
-        "origin/topic",
-    ]);
-    push(
-        &bob,
-        "bob@example.com",
-        &["--no-verify", "-q", "origin", "main"],
-    )
-    .ended(0);
+    let merge = ["merge", "-q", "--no-verify", "--no-ff", "-m", "merge"];
+    bob.git(&[&merge[..], &["origin/topic"]].concat());
+    push(&bob, "bob@example.com", &["--no-verify", "origin", "main"])
+        .said("git-latch: held hero.psd");
+    ada.git(&["switch", "-q", "main"]);
+    ada.git(&[&merge[..], &["topic"]].concat());
+    push(&ada, "ada@example.com", &["-q", "origin", "main"]).ended(0);
 }
 
 #[test]
