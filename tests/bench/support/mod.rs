@@ -134,10 +134,22 @@ impl Repo {
 
     /// Locks of Bob's, written straight into the lock directory.
     pub(crate) fn bob_locks(&self, paths: impl Iterator<Item = String>) {
+        self.bob_has(paths.map(|path| bobs(&path)));
+    }
+
+    /// A lock of Bob's on a folder.
+    pub(crate) fn bob_locks_folder(&self, path: &str) {
+        let lock = Lock {
+            kind: Kind::Directory,
+            ..bobs(path)
+        };
+        self.bob_has(std::iter::once(lock));
+    }
+
+    fn bob_has(&self, locks: impl Iterator<Item = Lock>) {
         self.latch(&["lock", "--new", "first"]);
-        self.latch(&["unlock", "first"]);
-        for path in paths {
-            let lock = bobs(&path);
+        self.latch(&["unlock", "--force", "first"]);
+        for lock in locks {
             let place = lock.claim().place().unwrap().to_path();
             let file = self.path().join(".git/latch/locks").join(place);
             fs::create_dir_all(file.parent().unwrap()).unwrap();
@@ -207,11 +219,17 @@ pub(crate) fn medians(rounds: usize, things: &mut [&mut dyn FnMut()]) -> Vec<Dur
         .collect()
 }
 
+/// A line of the table; an infinite goal is none.
 pub(crate) fn row(what: &str, ours: Duration, compared: Duration, at_most: f64) {
     let ratio = ours.as_secs_f64() / compared.as_secs_f64();
     let mark = if ratio > at_most { "  over" } else { "" };
+    let goal = if at_most.is_finite() {
+        format!("{at_most:.2}")
+    } else {
+        String::new()
+    };
     println!(
-        "{what:<58} {:>7.2} ms {:>7.2} ms {ratio:>7.2} {at_most:>7.2}{mark}",
+        "{what:<58} {:>7.2} ms {:>7.2} ms {ratio:>7.2} {goal:>7}{mark}",
         ours.as_secs_f64() * 1e3,
         compared.as_secs_f64() * 1e3
     );
