@@ -14,7 +14,7 @@ use crate::identity::Environment;
 use crate::judge::{self, Answerable, Violation};
 use crate::latch::{Latch, Selection};
 use crate::lock::{Lock, is_or_below};
-use crate::lockable;
+use crate::lockable::{self, Attributes};
 use crate::path::{Key, Kind};
 use crate::policy::Policy;
 use crate::repo::Repo;
@@ -38,7 +38,7 @@ pub fn is_quiet(repo: &Repo, environment: &Environment, clock: &dyn Clock) -> Re
     let is_shared =
         policy.share_remote.is_some() || repo.common_dir().join("latch/store.git").exists();
     let is_plain = policy.require.is_empty() && !is_shared;
-    if !is_plain || lockable::is_in_use(repo, &Config::default(), &environment.home)? {
+    if !is_plain || !has_nothing_lockable(repo, environment)? {
         return Ok(false);
     }
     let store = LocalStore::new(repo.common_dir(), policy.terms, &environment.host);
@@ -59,6 +59,15 @@ pub fn is_quiet(repo: &Repo, environment: &Environment, clock: &dyn Clock) -> Re
     };
     let lives = |held: &Held| live.iter().flatten().any(|lock| lock.lease == held.lease);
     Ok(live.iter().all(|lock| lock.is_some_and(is_mine)) && held.iter().all(lives))
+}
+
+/// Whether no file is `lockable`, nor was when write bits were set last: then none need be. Asks git nothing.
+///
+/// # Errors
+/// What keeps a file of attributes from being read.
+pub fn has_nothing_lockable(repo: &Repo, environment: &Environment) -> Result<bool> {
+    let attributes = Attributes::look(repo, &Config::default(), &environment.home)?;
+    Ok(!attributes.is_in_use() && attributes.are_settled())
 }
 
 /// Judges what is staged. `merged` are the other parents that git names to pre-merge-commit.

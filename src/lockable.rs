@@ -5,86 +5,52 @@
 //! Git LFS has it: a line in `.gitattributes` works from the moment it is written, and a hook, an editor and `lock`
 //! cannot disagree about a file.
 //!
-//! Most repositories have no such file. [`is_in_use`] tells them apart without running git; it cannot see attributes
-//! in directories below the top, for which [`notice`] looks and leaves a note.
+//! Most repositories have no such file: [`Attributes`] tells them apart without running git. Write bits are a function of
+//! two inputs, the attribute and the locks of the working tree, and nothing else: [`Settler`] sets them wherever one of
+//! the two may have changed, and remembers what it took.
 
 mod bits;
 mod commit;
+mod index;
+mod record;
+mod settle;
+mod sources;
 
 use std::collections::{BTreeSet, HashSet};
-use std::fs;
-use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-pub use bits::{Bits, Changed, set};
+pub use bits::{Bits, set};
 pub use commit::InCommit;
+pub use settle::Settler;
+pub use sources::Attributes;
 
-use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::git::{Git, split_nul};
-use crate::identity::Home;
-use crate::path::{Key, bytes_to_path};
 use crate::repo::Repo;
 use crate::store::{Sharing, files};
-use crate::view::{Me, Standing, View};
 
 /// The attribute.
 const ATTRIBUTE: &str = "lockable";
 /// The files whose attributes are meant.
 const ATTRIBUTES_FILE: &str = ".gitattributes";
 
-/// Whether any file can be `lockable` here: the attribute is mentioned at the top of the working tree, in the
-/// repository's, the person's or the system's attributes, or was marked as found below.
-pub fn is_in_use(repo: &Repo, config: &Config, home: &Home) -> Result<bool> {
-    if marker(repo).exists() {
-        return Ok(true);
-    }
-    let mut sources = vec![
-        repo.common_dir().join("info").join("attributes"),
-        PathBuf::from("/etc/gitattributes"),
-    ];
-    if !repo.is_bare() {
-        sources.push(repo.root()?.join(ATTRIBUTES_FILE));
-    }
-    match personal(config, home) {
-        Personal::At(path) => sources.push(path),
-        Personal::None => {}
-        Personal::Unclear => return Ok(true),
-    }
-    for source in sources {
-        if mentions(&source)? {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+/// Whether the attribute was met in a working tree of this repository: then there is more to do for hooks.
+#[must_use]
+pub fn was_met(repo: &Repo) -> bool {
+    marker(repo).exists()
 }
 
-/// Looks through every tracked `.gitattributes` of the working tree for the attribute.
-pub fn search(repo: &Repo) -> Result<bool> {
-    let root = repo.root()?;
-    let tracked = by_pathspec(repo, &[":(glob)**/.gitattributes"])?;
-    for path in tracked {
-        if mentions(&root.join(bytes_to_path(&path)))? {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
-/// Looks everywhere for the attribute, and leaves a note for [`is_in_use`], also as it is asked without configuration.
-pub fn notice(repo: &Repo, config: &Config, home: &Home, sharing: Sharing) -> Result<bool> {
-    if !is_in_use(repo, config, home)? && !search(repo)? {
+/// Notes that the attribute was met; says whether that is new.
+pub fn note_met(repo: &Repo, sharing: Sharing) -> Result<bool> {
+    if was_met(repo) {
         return Ok(false);
     }
-    let marker = marker(repo);
-    if !marker.exists() {
-        files::create_directories(&repo.common_dir().join("latch"), sharing)?;
-        files::replace(&marker, b"", sharing)?;
-    }
+    files::create_directories(&repo.common_dir().join("latch"), sharing)?;
+    files::replace(&marker(repo), b"", sharing)?;
     Ok(true)
 }
 
-/// Whether a path is one of the files for which [`search`] looks: where one changes, it is time to search again.
+/// Whether a path is a file of attributes.
 #[must_use]
 pub fn is_attributes_file(path: &[u8]) -> bool {
     path.rsplit(|b| *b == b'/').next() == Some(ATTRIBUTES_FILE.as_bytes())
@@ -130,18 +96,6 @@ pub fn changed_by_commit(repo: &Repo) -> Result<Vec<Vec<u8>>> {
     }
 }
 
-/// Gives `lockable` files the write bits they should have: writable where I hold the lock in `view`, read-only where not.
-pub fn settle(root: &Path, view: &View, me: &Me, paths: &[Vec<u8>]) -> Result<()> {
-    for path in paths {
-        let key = Key::of(path);
-        let mut covering = view.covering(&key);
-        let mine = covering.any(|e| me.has(e) && view.standing(e) == Standing::Live);
-        let bits = if mine { Bits::Writable } else { Bits::ReadOnly };
-        set(root, path, bits)?;
-    }
-    Ok(())
-}
-
 /// What kind of merge is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Merge {
@@ -183,64 +137,21 @@ fn with_attribute(output: &[u8]) -> impl Iterator<Item = &[u8]> {
         .map(|(path, _, _)| path)
 }
 
-/// The tracked files that match, sorted. Magit and others tell their gits to take pathspecs literally.
+/// The tracked files that match, sorted. Magit and others tell their gits to take pathspecs literally; in a hook of a
+/// commit of single files git works with an index that lacks what else was added.
 fn by_pathspec(repo: &Repo, pathspecs: &[&str]) -> Result<BTreeSet<Vec<u8>>> {
-    let git = repo.git().with_variable("GIT_LITERAL_PATHSPECS", "0");
+    let git = repo
+        .git()
+        .with_variable("GIT_LITERAL_PATHSPECS", "0")
+        .with_variable("GIT_INDEX_FILE", repo.git_dir().join("index"));
     let arguments = [&["ls-files", "-z", "--"], pathspecs].concat();
     let output = git.output(&arguments)?;
     Ok(split_nul(&output).map(<[u8]>::to_vec).collect())
 }
 
-/// The note that the attribute is used somewhere below the top.
+/// The note that the attribute was met.
 fn marker(repo: &Repo) -> PathBuf {
     repo.common_dir().join("latch").join(ATTRIBUTE)
-}
-
-/// Whether a file mentions the attribute; one that is not there mentions nothing.
-fn mentions(file: &Path) -> Result<bool> {
-    match fs::read(file) {
-        Ok(text) => Ok(text
-            .windows(ATTRIBUTE.len())
-            .any(|word| word == ATTRIBUTE.as_bytes())),
-        // Git takes no attributes from a directory or from what it may not read.
-        Err(e) if files::is_absent(&e) => Ok(false),
-        Err(e)
-            if matches!(
-                e.kind(),
-                ErrorKind::IsADirectory | ErrorKind::PermissionDenied
-            ) =>
-        {
-            Ok(false)
-        }
-        Err(e) => Err(Error::io("read", file)(e)),
-    }
-}
-
-/// Where a person's attributes lie.
-enum Personal {
-    At(PathBuf),
-    None,
-    /// Only git can tell.
-    Unclear,
-}
-
-fn personal(config: &Config, home: &Home) -> Personal {
-    let Some(configured) = config.get("core.attributesfile") else {
-        let directory = home
-            .xdg_config_home
-            .clone()
-            .filter(|path| !path.as_os_str().is_empty())
-            .or_else(|| home.home.as_ref().map(|home| home.join(".config")));
-        return directory.map_or(Personal::None, |directory| {
-            Personal::At(directory.join("git").join("attributes"))
-        });
-    };
-    match (configured.strip_prefix("~/"), &home.home) {
-        (Some(rest), Some(home)) => Personal::At(home.join(rest)),
-        (None, _) if Path::new(configured).is_absolute() => Personal::At(configured.into()),
-        // `~user/`, `%(prefix)/`, or relative to wherever git runs.
-        _ => Personal::Unclear,
-    }
 }
 
 #[cfg(test)]

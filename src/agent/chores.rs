@@ -6,7 +6,6 @@ use std::time::Instant;
 use super::{Agent, Deed, Done, Notice, edits, pace};
 use crate::error::Result;
 use crate::latch::{Latch, Whose};
-use crate::lockable;
 use crate::store::Synced;
 use crate::time::Clock;
 
@@ -99,15 +98,8 @@ impl Agent {
         );
         self.tree.give(move || {
             let covered: Vec<_> = covered.iter().map(|(path, kind)| (path, *kind)).collect();
-            let settle_all = || {
-                if latch.has_lockable_files()? {
-                    latch.settle(&lockable::all(latch.repo())?, &me, &*clock)
-                } else {
-                    Ok(())
-                }
-            };
             Done::Settled(if all {
-                settle_all()
+                latch.keep_bits(&*clock).map(drop)
             } else {
                 latch.try_settle_bits(&covered, &me, &*clock)
             })

@@ -67,6 +67,9 @@ impl Context {
     pub(crate) fn open(&self) -> Result<Latch> {
         let latch = Latch::from_environment(&self.directory, &self.environment)?;
         latch.mend_link();
+        if let Err(error) = latch.keep_bits(&self.clock) {
+            tracing::warn!(%error, "write bits are not set");
+        }
         // Known from now on also to who tells of a failure.
         self.here(latch.repo());
         Ok(latch)

@@ -126,20 +126,29 @@ impl Arguments {
         if is_unused(&repo) {
             return Ok(0);
         }
-        if hook.may_reject() && check::is_quiet(&repo, &context.environment, &context.clock)? {
+        let is_quiet = if hook.may_reject() {
+            check::is_quiet(&repo, &context.environment, &context.clock)?
+        } else {
+            check::has_nothing_lockable(&repo, &context.environment)?
+        };
+        if is_quiet {
             return Ok(0);
         }
         let latch = Latch::of(repo, &context.environment)?;
         latch.mend_link();
+        if hook.may_reject() {
+            // What changed the attributes may be about to be committed by a git that runs no other hook.
+            settle(context, &latch, || Ok(Vec::new()));
+        }
         match hook {
             Hook::PreCommit => pre_commit(context, &latch, &[]),
             Hook::PreMergeCommit => pre_commit(context, &latch, &merged()),
             Hook::PrePush => self.pre_push(context, &latch, input),
-            Hook::PostCheckout => self.post_checkout(context, &latch).map(|()| 0),
-            Hook::PostMerge => self.post_merge(context, &latch).map(|()| 0),
+            Hook::PostCheckout => Ok(self.post_checkout(context, &latch)),
+            Hook::PostMerge => Ok(self.post_merge(context, &latch)),
             Hook::PostCommit => {
                 let changed = || lockable::changed_by_commit(latch.repo());
-                settle(context, &latch, changed).map(|()| 0)
+                Ok(settle(context, &latch, changed))
             }
             Hook::PostIndexChange => super::init::set_up_clone(context, &latch).map(|()| 0),
             Hook::PreReceive => {
@@ -167,7 +176,7 @@ impl Arguments {
         tell(context, latch, reaction, "push", &violations)
     }
 
-    fn post_checkout(&self, context: &Context, latch: &Latch) -> Result<()> {
+    fn post_checkout(&self, context: &Context, latch: &Latch) -> u8 {
         // The third word is 0 where single files were checked out: which, git does not say.
         if self.word(2) == "0" {
             return settle(context, latch, || lockable::all(latch.repo()));
@@ -177,7 +186,7 @@ impl Arguments {
         })
     }
 
-    fn post_merge(&self, context: &Context, latch: &Latch) -> Result<()> {
+    fn post_merge(&self, context: &Context, latch: &Latch) -> u8 {
         let merge = match self.word(0).as_str() {
             "1" => Merge::Squashed,
             _ => Merge::Moved,
@@ -323,15 +332,11 @@ fn tell(
     Ok(exit::of(first.code))
 }
 
-/// Sets the write bits of the lockable files among those that changed.
-fn settle(
-    context: &Context,
-    latch: &Latch,
-    changed: impl FnOnce() -> Result<Vec<Vec<u8>>>,
-) -> Result<()> {
-    // Attributes may have come with what was checked out, committed or merged.
-    if !latch.notice_lockable_files()? {
-        return Ok(());
+/// Sets the write bits of the lockable files among those that changed, or of all. What goes wrong is said, and is no
+/// reason to stop git.
+fn settle(context: &Context, latch: &Latch, changed: impl FnOnce() -> Result<Vec<Vec<u8>>>) -> u8 {
+    if let Err(error) = latch.settle_changed(changed, &context.clock) {
+        context.tell_problem(&error);
     }
-    latch.settle(&changed()?, &latch.reader()?, &context.clock)
+    0
 }

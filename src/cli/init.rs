@@ -15,7 +15,7 @@ use super::{Answer, words};
 use git_latch::error::{Code, Error, Result};
 use git_latch::hooks::{Global, Hooks, Outcome};
 use git_latch::latch::Latch;
-use git_latch::{lockable, policy};
+use git_latch::policy;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -52,7 +52,7 @@ impl Arguments {
         let latch = context.open()?;
         latch.prepare()?;
         latch.sync(None, &context.clock)?;
-        settle_all(context, &latch)?;
+        latch.settle_all(&latch.reader()?, &context.clock)?;
         let shown = context.here(latch.repo()).path(policy::FILE.as_bytes());
         self.tell_policy(context, &shown, is_new, shares);
         tell_hooks(context, &hooks, &installed);
@@ -149,14 +149,6 @@ pub(super) fn set_up_clone(context: &Context, latch: &Latch) -> Result<()> {
 
 fn binary() -> Result<PathBuf> {
     std::env::current_exe().map_err(Error::io("find", "git-latch"))
-}
-
-fn settle_all(context: &Context, latch: &Latch) -> Result<()> {
-    if latch.notice_lockable_files()? {
-        let paths = lockable::all(latch.repo())?;
-        latch.settle(&paths, &latch.reader()?, &context.clock)?;
-    }
-    Ok(())
 }
 
 /// What is left to the user is said, and that it is missing.

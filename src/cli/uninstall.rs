@@ -1,6 +1,6 @@
 //! `git latch uninstall`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::json;
@@ -14,9 +14,10 @@ use git_latch::git::split_nul;
 use git_latch::hooks::{Hooks, Outcome};
 use git_latch::latch::Latch;
 use git_latch::link;
-use git_latch::lockable::{self, Bits};
+use git_latch::lockable::Settler;
 use git_latch::path::bytes_to_path;
 use git_latch::policy;
+use git_latch::repo::Repo;
 use git_latch::store::Scope;
 
 #[derive(Debug, Args)]
@@ -54,12 +55,8 @@ impl Arguments {
             return Ok(Answer::with(super::empty("uninstall"), Some(failure)));
         }
         let hooks = Hooks::of(latch.repo())?.uninstall()?;
-        if latch.has_lockable_files()? {
-            for path in lockable::all(latch.repo())? {
-                lockable::set(root, &path, Bits::Writable)?;
-            }
-        }
         for tree in working_trees(&latch)? {
+            give_bits_back(&latch, &tree)?;
             link::remove(&tree, latch.repo().common_dir(), &latch.local().locks())?;
         }
         remove_state(&latch)?;
@@ -95,6 +92,18 @@ fn working_trees(latch: &Latch) -> Result<Vec<PathBuf>> {
     trees.extend(latch.repo().root().map(PathBuf::from));
     trees.retain(|tree| tree.is_dir());
     Ok(trees)
+}
+
+/// The files of one working tree get back the write bits that were taken from them.
+fn give_bits_back(latch: &Latch, tree: &Path) -> Result<()> {
+    let repo = match Repo::discover(tree) {
+        Ok(repo) if !repo.is_bare() && repo.common_dir() == latch.repo().common_dir() => repo,
+        // Something else stands there now.
+        _ => return Ok(()),
+    };
+    let mut settler = Settler::of(&repo)?;
+    settler.give_back_all_but(&[])?;
+    settler.finish(latch.sharing())
 }
 
 /// Removes what was recorded: for the repository, and for each of its working trees.

@@ -5,6 +5,7 @@
 //! argument and says in its answer what was refused; only what could not be done at all is an error.
 
 mod acquire;
+mod bits;
 mod checkin;
 mod checkout;
 mod current;
@@ -20,6 +21,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 pub use acquire::{Bound, LockOptions};
+pub use bits::Met;
 pub use checkin::{CheckedIn, Checkin};
 pub use checkout::Against;
 pub use current::Current;
@@ -36,8 +38,7 @@ use crate::identity::{self, Environment};
 use crate::lease::Change;
 use crate::link;
 use crate::lock::{LeaseId, Lock};
-use crate::lockable;
-use crate::path::{Claim, Key, Kind, Place, RepoPath};
+use crate::path::{Claim, Kind, Place, RepoPath};
 use crate::policy::Policy;
 use crate::repo::Repo;
 use crate::store::{
@@ -246,71 +247,6 @@ impl Latch {
         if let Err(error) = self.held.confirm(&locks.collect::<Vec<_>>()) {
             tracing::warn!(%error, "the working tree's record of its leases is not written");
         }
-    }
-
-    /// Gives the `lockable` files among these targets, and below the directories among them, their write bits.
-    ///
-    /// The change of the locks is done: a bit that cannot be set is told in the log only.
-    fn settle_bits(&self, targets: &[(&RepoPath, Kind)], me: &Me, clock: &dyn Clock) {
-        if let Err(error) = self.try_settle_bits(targets, me, clock) {
-            tracing::warn!(%error, "write bits are not set");
-        }
-    }
-
-    pub(crate) fn try_settle_bits(
-        &self,
-        targets: &[(&RepoPath, Kind)],
-        me: &Me,
-        clock: &dyn Clock,
-    ) -> Result<()> {
-        if targets.is_empty() || !self.has_lockable_files()? {
-            return Ok(());
-        }
-        let (directories, files): (Vec<_>, Vec<_>) = targets
-            .iter()
-            .partition(|(_, kind)| *kind == Kind::Directory);
-        let files: Vec<&[u8]> = files
-            .iter()
-            .map(|(path, _)| path.as_str().as_bytes())
-            .collect();
-        let mut paths: Vec<Vec<u8>> = lockable::among(&self.repo, &files)?.into_iter().collect();
-        if !directories.is_empty() {
-            let above: Vec<Key> = directories.iter().map(|(path, _)| path.key()).collect();
-            let is_below = |path: &Vec<u8>| above.iter().any(|k| k.is_above(&Key::of(path)));
-            paths.extend(lockable::all(&self.repo)?.into_iter().filter(is_below));
-        }
-        self.settle(&paths, me, clock)
-    }
-
-    /// Gives lockable files their write bits.
-    ///
-    /// # Errors
-    /// [`Error::Io`] with the file whose bit cannot be set.
-    pub fn settle(&self, paths: &[Vec<u8>], me: &Me, clock: &dyn Clock) -> Result<()> {
-        if paths.is_empty() {
-            return Ok(());
-        }
-        let claims = paths.iter().map(|path| Claim {
-            key: Key::of(path),
-            kind: Kind::File,
-        });
-        let view = self.store().view(&Scope::Claims(claims.collect()), clock)?;
-        lockable::settle(self.repo.root()?, &view, me, paths)
-    }
-
-    /// Whether files with the attribute `lockable` may exist here.
-    pub fn has_lockable_files(&self) -> Result<bool> {
-        lockable::is_in_use(&self.repo, &self.config, &self.environment.home)
-    }
-
-    /// Looks everywhere for the attribute `lockable`, and remembers having found it.
-    pub fn notice_lockable_files(&self) -> Result<bool> {
-        lockable::notice(
-            &self.repo,
-            &self.config,
-            &self.environment.home,
-            self.sharing,
-        )
     }
 
     /// What follows every change: the copy of the lock directory, where there is one, and the policy for branches that

@@ -85,7 +85,12 @@ impl Latch {
             other => other?,
         };
         self.turn_sharing_on(&me, clock)?;
-        shared.sync(limit, clock).map(Some)
+        let synced = shared.sync(limit, clock)?;
+        // The locks that it has brought may have taken mine.
+        if let Err(error) = self.take_back_lost(clock) {
+            tracing::warn!(%error, "write bits are not set");
+        }
+        Ok(Some(synced))
     }
 
     /// Notes in the repository's configuration through which remote locks are shared, the first time a command changes

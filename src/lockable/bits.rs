@@ -1,7 +1,7 @@
 //! Write bits of files in the working tree.
 
 use std::fs::{self, Permissions};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::path::bytes_to_path;
@@ -10,82 +10,145 @@ use crate::store::files;
 /// Whether a file may be written to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bits {
-    /// Its owner may write. Group and others get no bit: what they had before is not known, and git itself goes by the
-    /// umask in a working tree, not by `core.sharedRepository`.
+    /// Whoever could write before it was made read-only can again; at least its owner.
     Writable,
     /// Nobody may write.
     ReadOnly,
 }
 
-/// Whether a file had to be changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Changed {
-    /// It has other bits now.
-    Yes,
-    /// It had them already, or is no regular file that could have them.
-    No,
+/// The write bits of owner, group and others.
+pub(super) const WRITE: u32 = 0o222;
+/// Those that a file gets of which nothing is known. Git itself goes by the umask in a working tree, not by
+/// `core.sharedRepository`; a umask that leaves more is rare.
+const OWNER: u32 = 0o200;
+
+/// A file of the working tree whose bits are not as they should be.
+#[derive(Debug)]
+pub(super) struct Odd {
+    file: PathBuf,
+    wanted: Permissions,
+    /// The bits that it loses.
+    pub(super) taken: u32,
 }
 
-/// Sets the write bits of a file of the working tree, only where they differ: a file whose bits change is read again by
-/// git.
-///
-/// A path that is not there, no regular file, or reached through a symbolic link is left alone.
+impl Odd {
+    pub(super) fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// Sets them.
+    ///
+    /// # Errors
+    /// [`Error::Io`], as when the file belongs to another account.
+    pub(super) fn mend(self) -> Result<()> {
+        match fs::set_permissions(&self.file, self.wanted) {
+            Err(e) if !files::is_absent(&e) => Err(Error::io("set the mode of", self.file)(e)),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Looks at the files of one working tree, sorted paths best: a directory is looked at once as long as files in it follow
+/// each other.
+#[derive(Debug)]
+pub(super) struct Looker<'a> {
+    root: &'a Path,
+    /// A directory that is one, all the way from the root.
+    directory: Vec<u8>,
+}
+
+impl<'a> Looker<'a> {
+    pub(super) fn at(root: &'a Path) -> Self {
+        Looker {
+            root,
+            directory: Vec::new(),
+        }
+    }
+
+    /// A file whose bits are not so. `before` are the write bits that were taken from it, where that is known.
+    ///
+    /// A path that is not there, no regular file, or reached through a symbolic link is left alone.
+    pub(super) fn odd(
+        &mut self,
+        path: &[u8],
+        bits: Bits,
+        before: Option<u32>,
+    ) -> Result<Option<Odd>> {
+        let file = self.root.join(bytes_to_path(path));
+        let cut = path.iter().rposition(|b| *b == b'/').unwrap_or(0);
+        if !self.is_inside(&path[..cut])? {
+            return Ok(None);
+        }
+        let meta = match fs::symlink_metadata(&file) {
+            Ok(meta) if meta.is_file() => meta,
+            Ok(_) => return Ok(None),
+            Err(e) if files::is_absent(&e) => return Ok(None),
+            Err(e) => return Err(Error::io("read", file)(e)),
+        };
+        let odd = wanted(&meta.permissions(), bits, before);
+        Ok(odd.map(|(wanted, taken)| Odd {
+            file,
+            wanted,
+            taken,
+        }))
+    }
+
+    /// Whether there are nothing but directories down to this one.
+    fn is_inside(&mut self, directory: &[u8]) -> Result<bool> {
+        if directory.is_empty() || directory == self.directory {
+            return Ok(true);
+        }
+        let ends = directory.iter().enumerate().filter(|(_, b)| **b == b'/');
+        let ends = ends.map(|(at, _)| at).chain([directory.len()]);
+        for end in ends.collect::<Vec<_>>() {
+            let place = self.root.join(bytes_to_path(&directory[..end]));
+            match fs::symlink_metadata(&place) {
+                Ok(meta) if meta.is_dir() => {}
+                Ok(_) => return Ok(false),
+                Err(e) if files::is_absent(&e) => return Ok(false),
+                Err(e) => return Err(Error::io("read", place)(e)),
+            }
+        }
+        directory.clone_into(&mut self.directory);
+        Ok(true)
+    }
+}
+
+/// Makes one file writable or read-only, whatever is known about it; only where that differs: a file whose bits change
+/// is read again by git.
 ///
 /// # Errors
 /// [`Error::Io`], as when the file belongs to another account.
-pub fn set(root: &Path, path: &[u8], bits: Bits) -> Result<Changed> {
-    let Some(permissions) = permissions_of_regular(root, path)? else {
-        return Ok(Changed::No);
-    };
-    let Some(wanted) = wanted(&permissions, bits) else {
-        return Ok(Changed::No);
-    };
-    let file = root.join(bytes_to_path(path));
-    match fs::set_permissions(&file, wanted) {
-        Ok(()) => Ok(Changed::Yes),
-        Err(e) if files::is_absent(&e) => Ok(Changed::No),
-        Err(e) => Err(Error::io("set the mode of", file)(e)),
+pub fn set(root: &Path, path: &[u8], bits: Bits) -> Result<()> {
+    match Looker::at(root).odd(path, bits, None)? {
+        Some(odd) => odd.mend(),
+        None => Ok(()),
     }
 }
 
-/// The permissions of a regular file with nothing but directories above it.
-fn permissions_of_regular(root: &Path, path: &[u8]) -> Result<Option<Permissions>> {
-    let mut place = root.to_owned();
-    let mut components = path.split(|b| *b == b'/').peekable();
-    while let Some(component) = components.next() {
-        place.push(bytes_to_path(component));
-        let meta = match fs::symlink_metadata(&place) {
-            Ok(meta) => meta,
-            Err(e) if files::is_absent(&e) => return Ok(None),
-            Err(e) => return Err(Error::io("read", place)(e)),
-        };
-        match components.peek() {
-            Some(_) if meta.is_dir() => {}
-            None if meta.is_file() => return Ok(Some(meta.permissions())),
-            _ => return Ok(None),
-        }
-    }
-    Ok(None)
-}
-
-/// The permissions with the bits as they should be; `None` where they are.
+/// The permissions with the bits as they should be, and which are taken; `None` where they are right.
 #[cfg(unix)]
-fn wanted(permissions: &Permissions, bits: Bits) -> Option<Permissions> {
+fn wanted(
+    permissions: &Permissions,
+    bits: Bits,
+    before: Option<u32>,
+) -> Option<(Permissions, u32)> {
     use std::os::unix::fs::PermissionsExt as _;
     let mode = permissions.mode();
     let wanted = match bits {
-        Bits::Writable => mode | 0o200,
-        Bits::ReadOnly => mode & !0o222,
+        Bits::Writable if mode & OWNER == 0 => mode | OWNER | (before.unwrap_or(0) & WRITE),
+        Bits::Writable => mode,
+        Bits::ReadOnly => mode & !WRITE,
     };
-    (wanted != mode).then(|| Permissions::from_mode(wanted))
+    (wanted != mode).then(|| (Permissions::from_mode(wanted), mode & !wanted & WRITE))
 }
 
 /// The permissions with the attribute as it should be; `None` where it is.
 #[cfg(not(unix))]
-fn wanted(permissions: &Permissions, bits: Bits) -> Option<Permissions> {
+fn wanted(permissions: &Permissions, bits: Bits, _: Option<u32>) -> Option<(Permissions, u32)> {
     let mut permissions = permissions.clone();
     let readonly = bits == Bits::ReadOnly;
     let differs = permissions.readonly() != readonly;
     permissions.set_readonly(readonly);
-    differs.then_some(permissions)
+    differs.then_some((permissions, if readonly { OWNER } else { 0 }))
 }

@@ -1,4 +1,8 @@
+use std::fs;
+
 use super::*;
+use crate::config::Config;
+use crate::identity::Home;
 use crate::scratch::Scratch;
 
 /// Paths as text, sorted, separated by blanks.
@@ -25,7 +29,7 @@ fn in_use(scratch: &Scratch, config: &str, home: &Home) -> bool {
     }
     let repo = scratch.repo();
     let config = Config::read(&repo.git()).unwrap();
-    is_in_use(&repo, &config, home).unwrap()
+    Attributes::look(&repo, &config, home).unwrap().is_in_use()
 }
 
 #[test]
@@ -66,30 +70,35 @@ fn a_person_s_attributes_are_found_where_git_looks_for_them() {
 }
 
 #[test]
-fn attributes_below_the_top_are_found_by_search_and_noted() {
+fn attributes_below_the_top_count_once_the_index_names_them() {
     let scratch = Scratch::new();
+    let home = Home::default();
     scratch.commit(&["art/.gitattributes"], "* -text");
-    assert!(!search(&scratch.repo()).unwrap());
-    scratch.stage(&["art/deep/.gitattributes"], "*.psd lockable");
-    assert!(search(&scratch.repo()).unwrap());
-    assert!(!in_use(&scratch, "", &Home::default()));
-    notice(
-        &scratch.repo(),
-        &Config::default(),
-        &Home::default(),
-        Sharing::Umask,
-    )
-    .unwrap();
-    notice(
-        &scratch.repo(),
-        &Config::default(),
-        &Home::default(),
-        Sharing::Umask,
-    )
-    .unwrap();
-    assert!(in_use(&scratch, "", &Home::default()));
-    assert!(is_attributes_file(b"art/.gitattributes") && is_attributes_file(b".gitattributes"));
-    assert!(!is_attributes_file(b"x.gitattributes"));
+    assert!(!in_use(&scratch, "", &home));
+    scratch.write(b"art/.gitattributes", "*.psd lockable");
+    assert!(in_use(&scratch, "", &home), "as it is in the working tree");
+    scratch.git(&["rm", "--quiet", "--cached", "art/.gitattributes"]);
+    assert!(!in_use(&scratch, "", &home));
+}
+
+#[test]
+fn a_look_notices_whatever_was_written_since_all_bits_were_set() {
+    let scratch = artists();
+    let repo = scratch.repo();
+    let look = || Attributes::look(&repo, &Config::default(), &Home::default()).unwrap();
+    assert!(!look().are_settled() && look().has_index_moved());
+    look().note_settled(Sharing::Umask);
+    assert!(look().is_in_use() && look().are_settled() && !look().has_index_moved());
+    scratch.commit(&["new.psd"], "1");
+    assert!(look().are_settled() && look().has_index_moved());
+    scratch.commit(&["d/.gitattributes"], "* -lockable\n");
+    assert!(!look().are_settled());
+    look().note_settled(Sharing::Umask);
+    scratch.write(b".git/info/attributes", "* text\n");
+    assert!(!look().are_settled());
+    look().note_settled(Sharing::Umask);
+    scratch.git(&["rm", "--quiet", ".gitattributes", "d/.gitattributes"]);
+    assert!(!look().are_settled() && !look().is_in_use());
 }
 
 #[test]
@@ -122,10 +131,7 @@ fn sparse_and_reftable_repositories_name_all_their_lockable_files() {
         told(among(&repo, &[b"out/b.psd", b"in/a.psd"]).unwrap()),
         "out/b.psd"
     );
-    assert_eq!(
-        set(scratch.root(), b"out/b.psd", Bits::ReadOnly).unwrap(),
-        Changed::No
-    );
+    set(scratch.root(), b"out/b.psd", Bits::ReadOnly).unwrap();
 }
 
 #[test]
@@ -185,25 +191,28 @@ mod on_unix {
     use super::*;
 
     #[test]
-    fn bits_are_set_where_they_differ() {
+    fn what_was_taken_is_given_back_and_nothing_else() {
         let home = tempfile::tempdir().unwrap();
         let file = home.path().join("a");
         fs::write(&file, "").unwrap();
         let mode = || fs::metadata(&file).unwrap().permissions().mode() & 0o777;
+        let odd = |bits, before| {
+            let odd = bits::Looker::at(home.path())
+                .odd(b"a", bits, before)
+                .unwrap();
+            odd.map(|odd| {
+                let taken = odd.taken;
+                odd.mend().unwrap();
+                taken
+            })
+        };
         fs::set_permissions(&file, fs::Permissions::from_mode(0o775)).unwrap();
-        assert_eq!(set(home.path(), b"a", Bits::Writable).unwrap(), Changed::No);
-        assert_eq!(mode(), 0o775);
-        assert_eq!(
-            set(home.path(), b"a", Bits::ReadOnly).unwrap(),
-            Changed::Yes
-        );
-        assert_eq!(mode(), 0o555);
-        assert_eq!(set(home.path(), b"a", Bits::ReadOnly).unwrap(), Changed::No);
-        assert_eq!(
-            set(home.path(), b"a", Bits::Writable).unwrap(),
-            Changed::Yes
-        );
-        assert_eq!(mode(), 0o755);
+        assert_eq!((odd(Bits::Writable, Some(0o222)), mode()), (None, 0o775));
+        assert_eq!((odd(Bits::ReadOnly, None), mode()), (Some(0o220), 0o555));
+        assert_eq!((odd(Bits::ReadOnly, None), mode()), (None, 0o555));
+        assert_eq!((odd(Bits::Writable, Some(0o220)), mode()), (Some(0), 0o775));
+        odd(Bits::ReadOnly, None);
+        assert_eq!((odd(Bits::Writable, None), mode()), (Some(0), 0o755));
     }
 
     #[test]
@@ -225,8 +234,7 @@ mod on_unix {
             b"link/a",
         ];
         for path in paths {
-            let done = set(&root, path, Bits::ReadOnly).unwrap();
-            assert_eq!(done, Changed::No, "{}", crate::path::escaped(path));
+            set(&root, path, Bits::ReadOnly).unwrap();
         }
         let mode = |name| {
             fs::metadata(home.path().join(name))

@@ -27,6 +27,7 @@ pub struct Repo {
     root: Option<PathBuf>,
     git_dir: PathBuf,
     common_dir: PathBuf,
+    attributes_file: Option<String>,
     inherits: bool,
     cancel: Cancel,
 }
@@ -65,6 +66,7 @@ impl Repo {
                     root,
                     git_dir,
                     common_dir,
+                    attributes_file: attributes_file(&repository),
                     inherits,
                     cancel: Cancel::default(),
                 })
@@ -101,6 +103,7 @@ impl Repo {
             root: root.as_deref().map(canonical).transpose()?,
             git_dir: canonical(git_dir)?,
             common_dir: canonical(common_dir)?,
+            attributes_file: None,
             inherits,
             cancel: Cancel::default(),
         })
@@ -207,6 +210,11 @@ impl Repo {
         &self.common_dir
     }
 
+    /// What `core.attributesFile` says, as far as libgit2 knows git's configuration.
+    pub(crate) fn attributes_file(&self) -> Option<&str> {
+        self.attributes_file.as_deref()
+    }
+
     /// Git, run at the top of the working tree.
     #[must_use]
     pub fn git(&self) -> Git {
@@ -232,6 +240,12 @@ impl Repo {
             git
         }
     }
+}
+
+fn attributes_file(repository: &Repository) -> Option<String> {
+    let config = repository.config().and_then(|mut config| config.snapshot());
+    let configured = config.ok()?.get_string("core.attributesfile").ok()?;
+    (!configured.is_empty()).then_some(configured)
 }
 
 fn canonical(path: &Path) -> Result<PathBuf> {

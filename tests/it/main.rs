@@ -68,3 +68,4 @@ mod user;
 mod wait;
 mod watch;
 mod workspaces;
+mod write_bits;
