@@ -205,20 +205,27 @@ impl Hooks {
     }
 
     /// Puts those of ours back that another tool has replaced while one of them ran, as lefthook does when its
-    /// configuration has changed; what the tool put there goes on running. Gives their names.
+    /// configuration has changed; what the tool put there goes on running. Gives their names. One that has come to be
+    /// needed is installed.
     ///
     /// `script` is the hook of ours that runs, as git called it.
     pub fn mend(repo: &Repo, script: &Path, binary: &Path) -> Result<Vec<&'static str>> {
         let Some(directory) = script.parent() else {
             return Ok(Vec::new());
         };
-        let is_replaced = |hook: &Shipped| {
-            let state = state_in(directory, hook);
-            state.is_ok_and(|state| state == State::Foreign)
+        let state = |hook: &'static Shipped| Some((hook, state_in(directory, hook).ok()?));
+        let astray = |(hook, state): &(&Shipped, State)| match state {
+            State::Foreign => true,
+            State::Missing => needed::comes_later(hook.name),
+            _ => false,
         };
-        let replaced: Vec<_> = script::WORKING.iter().filter(|h| is_replaced(h)).collect();
+        let astray: Vec<_> = script::WORKING
+            .iter()
+            .filter_map(state)
+            .filter(astray)
+            .collect();
         let mut mended = Vec::new();
-        for hook in replaced {
+        for (hook, state) in astray {
             if !needed::is_needed(hook.name, repo)? {
                 continue;
             }
@@ -229,7 +236,7 @@ impl Hooks {
             let is_here = place::is_same(&hooks.directory, directory);
             if is_here && !hooks.is_global && hooks.way == Way::Scripts {
                 hooks.install_one(hook, binary, sharing)?;
-                mended.push(hook.name);
+                mended.extend((state == State::Foreign).then_some(hook.name));
             }
         }
         Ok(mended)

@@ -126,10 +126,12 @@ impl Arguments {
         if is_unused(&repo) {
             return Ok(0);
         }
-        let is_quiet = if hook.may_reject() {
-            check::is_quiet(&repo, &context.environment, &context.clock)?
-        } else {
-            check::has_nothing_lockable(&repo, &context.environment)?
+        let is_quiet = match hook {
+            Hook::PostIndexChange => false,
+            hook if hook.may_reject() => {
+                check::is_quiet(&repo, &context.environment, &context.clock)?
+            }
+            _ => check::has_nothing_lockable(&repo, &context.environment)?,
         };
         if is_quiet {
             return Ok(0);

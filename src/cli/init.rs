@@ -138,7 +138,7 @@ pub(super) fn set_up_clone(context: &Context, latch: &Latch) -> Result<()> {
     let hooks = Hooks::of(latch.repo())?;
     hooks.install(&binary()?, Global::Refuse, latch.sharing())?;
     latch.prepare()?;
-    settle_all(context, latch)?;
+    latch.settle_all(&latch.reader()?, &context.clock)?;
     let problems = problems::of(context, latch, &hooks)?;
     context.output.note(match problems.first() {
         None => "this clone has a policy for locks: git-latch has set it up",

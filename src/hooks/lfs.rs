@@ -36,7 +36,7 @@ pub fn is_left_to_us(
 }
 
 /// Git LFS keeps its objects in the repository, or notes where they are in the repository's configuration.
-fn is_used(common_dir: &Path) -> bool {
+pub(super) fn is_used(common_dir: &Path) -> bool {
     common_dir.join("lfs").exists()
         || fs::read_to_string(common_dir.join("config")).is_ok_and(|text| {
             text.lines()

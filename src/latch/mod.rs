@@ -45,7 +45,7 @@ use crate::store::{
     self, LocalStore, LockStore, ReceivedStore, Scope, SharedStore, Sharing, Verdict,
 };
 use crate::time::Clock;
-use crate::view::{Me, Terms, View};
+use crate::view::{Terms, View};
 use crate::workspace::{Settled, Workspace};
 
 /// A repository with its locks.

@@ -330,7 +330,7 @@ fn inside_another_repository_s_hook_the_right_one_is_locked() {
     assert!(locked.is_empty() || locked == [("hero.psd".into(), "ada@example.com".into())]);
     // A hook of the repository itself: git's own variables do not reach our store.
     let hook = format!("#!/bin/sh\nexec \"{LATCH}\" lock notes.txt\n");
-    ada.write_script(".git/hooks/post-commit.legacy", &hook);
+    ada.write_script(".git/hooks/post-commit", &hook);
     ada.git(&["commit", "-q", "--allow-empty", "-m", "x"]);
     bob.ok(&["sync"]);
     assert!(bob.locks().iter().any(|(path, _)| path == "notes.txt"));
