@@ -21,6 +21,7 @@ mod identity;
 mod init;
 #[cfg(feature = "server")]
 mod lfs;
+mod lfs_hooks;
 #[cfg(feature = "server")]
 mod lfs_protocol;
 mod library;
