@@ -119,8 +119,8 @@ impl Hooks {
         })
     }
 
-    /// Whether a hook that has something to do does not run here, by what the configuration says; asks git for
-    /// nothing, and so does not know everything: an answer of `false` is no proof.
+    /// Whether a hook that judges does not run here, by what the configuration says; asks git for nothing, and so does
+    /// not know everything: an answer of `false` is no proof.
     pub fn are_missing(repo: &Repo, config: &Config, home: &Home) -> Result<bool> {
         let Some(directory) = place::at_a_glance(repo, config, home.home.as_deref()) else {
             return Ok(false);
@@ -138,9 +138,9 @@ impl Hooks {
             idle,
             common_dir: repo.common_dir().to_owned(),
         };
-        let states = hooks.states()?;
-        let is_well = |state| matches!(state, State::Outdated) || State::is_well(state);
-        Ok(!states.into_iter().all(|(_, state)| is_well(state)))
+        let mut states = hooks.states()?.into_iter();
+        let runs = |state| matches!(state, State::Outdated) || State::is_well(state);
+        Ok(states.any(|(name, state)| name.starts_with("pre-") && !runs(state)))
     }
 
     /// Where it is.

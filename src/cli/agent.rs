@@ -59,6 +59,7 @@ impl Arguments {
         Interrupt::wake_on_signals(agent.waker());
         agent.latch().mend_link();
         context.tell_copy(agent.latch())?;
+        context.tell_unprotected(agent.latch());
         let mut teller = Teller {
             context,
             told: Told::to(context.output),

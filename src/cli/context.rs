@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use git_latch::error::{Error, Result};
+use git_latch::hooks::Hooks;
 use git_latch::identity::Environment;
 use git_latch::latch::{Latch, Selection};
 use git_latch::path::Here;
@@ -63,8 +64,15 @@ impl Context {
         })
     }
 
-    /// The repository git would use here.
+    /// The repository git would use here, for a command about locks: says where nothing checks them.
     pub(crate) fn open(&self) -> Result<Latch> {
+        let latch = self.open_to_set_up()?;
+        self.tell_unprotected(&latch);
+        Ok(latch)
+    }
+
+    /// The repository git would use here.
+    pub(crate) fn open_to_set_up(&self) -> Result<Latch> {
         let latch = Latch::from_environment(&self.directory, &self.environment)?;
         latch.mend_link();
         if let Err(error) = latch.keep_bits(&self.clock) {
@@ -91,6 +99,19 @@ impl Context {
     pub(crate) fn stand_in(&self, prefix: &OsStr) {
         // Set once only: before anything is told.
         drop(self.here.set(Here::within(prefix.as_encoded_bytes())));
+    }
+
+    /// Says that a clone has the team's policy but not the hooks: its commits and pushes break others' locks unseen.
+    pub(crate) fn tell_unprotected(&self, latch: &Latch) {
+        let (repo, config) = (latch.repo(), latch.config());
+        let asks = latch.policy().source.is_some() && !repo.is_bare();
+        match asks.then(|| Hooks::are_missing(repo, config, &self.environment.home)) {
+            Some(Ok(true)) => self.output.note(
+                "this repository has a policy for locks, but in this clone nothing checks commits and pushes: git latch init",
+            ),
+            Some(Err(error)) => tracing::debug!(%error, "the hooks are not looked at"),
+            _ => {}
+        }
     }
 
     /// What an error says, where the user stands.

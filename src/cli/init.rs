@@ -32,7 +32,7 @@ pub(super) struct Arguments {
 
 impl Arguments {
     pub(super) fn run(&self, context: &Context) -> Result<Answer> {
-        let latch = context.open()?;
+        let latch = context.open_to_set_up()?;
         if self.bare {
             return self.run_bare(context, &latch);
         }
@@ -49,7 +49,7 @@ impl Arguments {
             None => false,
         };
         // With the remote in the policy.
-        let latch = context.open()?;
+        let latch = context.open_to_set_up()?;
         latch.prepare()?;
         latch.sync(None, &context.clock)?;
         latch.settle_all(&latch.reader()?, &context.clock)?;

@@ -26,6 +26,7 @@ mod renew;
 mod run;
 #[cfg(feature = "server")]
 mod serve;
+mod setup;
 mod status;
 mod sweep;
 mod sync;
@@ -109,6 +110,8 @@ enum Command {
     Init(init::Arguments),
     /// Remove hooks, link and recorded state again
     Uninstall(uninstall::Arguments),
+    /// Protect every later clone of this machine that has a policy, without `init`
+    Setup(setup::Arguments),
     /// Take the lock on files or directories
     Lock(lock::Arguments),
     /// Give locks back
@@ -170,6 +173,7 @@ impl Command {
         match self {
             Command::Init(arguments) => arguments.run(context),
             Command::Uninstall(arguments) => arguments.run(context),
+            Command::Setup(arguments) => arguments.run(context),
             Command::Lock(arguments) => arguments.run(context),
             Command::Unlock(arguments) => arguments.run(context),
             Command::Renew(arguments) => arguments.run(context),
@@ -349,6 +353,7 @@ fn empty(name: &str) -> Value {
         "init" => json!({"policy": null, "link": null, "hooks": []}),
         "user" => json!({"users": [], "token": null}),
         "uninstall" => json!({"hooks": []}),
+        "setup" => json!({"template": null, "outcome": null}),
         _ => Value::Object(Map::new()),
     }
 }

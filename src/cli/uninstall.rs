@@ -29,7 +29,7 @@ pub(super) struct Arguments {
 
 impl Arguments {
     pub(super) fn run(&self, context: &Context) -> Result<Answer> {
-        let latch = context.open()?;
+        let latch = context.open_to_set_up()?;
         if latch.repo().is_bare() {
             let hooks = Hooks::of(latch.repo())?.uninstall()?;
             let output = context.output;

@@ -111,6 +111,7 @@ fn greet(context: &Context, live: &Live) {
     let locks = words::locks(live.follower().live().count());
     let greeting = format!("watching {locks}; Ctrl-C ends it");
     context.output.progress(greeting);
+    context.tell_unprotected(live.latch());
     if let Some(why) = live.follower().polling() {
         context.tell_polling(Some(why));
     }

@@ -53,9 +53,7 @@ fn push(ada: &Tree<'_>) -> usize {
     let here = objects(&ada.path.join(".git/lfs/objects"));
     assert_eq!(there, here);
     let text = std::fs::read_to_string(&log).unwrap();
-    let runs = text
-        .lines()
-        .filter(|l| l.contains("git-lfs: pre-push: "));
+    let runs = text.lines().filter(|l| l.contains("git-lfs: pre-push: "));
     runs.count()
 }
 

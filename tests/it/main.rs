@@ -58,6 +58,7 @@ mod serve_sessions;
 mod serve_upkeep;
 #[cfg(feature = "server")]
 mod serve_users;
+mod setup;
 mod shared;
 mod standpoint;
 mod status;
