@@ -99,7 +99,7 @@ fn checkin_commits_pushes_as_the_user_would_and_unlocks() {
     ada.write("notes.txt", "not meant\n");
     let log = sandbox.path().join("pushes");
     ada.write_script(
-        ".git/hooks/pre-push.legacy",
+        ".git/hooks.before-git-latch/pre-push",
         &format!("#!/bin/sh\ncat >> {0}; echo -- >> {0}\n", log.display()),
     );
     let done = ada.json(&["checkin", "-m", "retopology", "hero.psd", "scenes"]);
