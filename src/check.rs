@@ -103,6 +103,24 @@ pub fn pushed(
     Ok(without(violations, &allowed))
 }
 
+/// Judges what a push of the branch that is checked out would bring to a remote.
+///
+/// # Errors
+/// As [`pushed`].
+pub fn branch(latch: &Latch, remote: &str, clock: &dyn Clock) -> Result<Vec<Violation>> {
+    let Some(head) = latch.repo().commit_of("HEAD")? else {
+        return Ok(Vec::new());
+    };
+    let branch = latch.repo().head_ref()?.unwrap_or_else(|| "HEAD".into());
+    let update = RefUpdate {
+        local_ref: branch.clone(),
+        remote_oid: "0".repeat(head.len()),
+        local_oid: head,
+        remote_ref: branch,
+    };
+    pushed(latch, remote, remote, &[update], clock)
+}
+
 fn paths_of(violations: &[Violation]) -> Vec<&[u8]> {
     violations.iter().map(|v| v.path.as_slice()).collect()
 }

@@ -107,6 +107,45 @@ impl Code {
     }
 }
 
+/// Who does not let a branch go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// The remote, or git because of what the remote has.
+    Remote,
+    /// The remote's own git-latch, with its word for why.
+    Policy(Code),
+    /// Git by its configuration here, or a hook here.
+    Git,
+    /// Nobody: the remote does not answer.
+    Nobody,
+}
+
+impl By {
+    fn code(self) -> Code {
+        match self {
+            By::Remote => Code::Refused,
+            By::Policy(code) => code,
+            By::Git => Code::Unpushed,
+            By::Nobody => Code::Unreachable,
+        }
+    }
+
+    fn advice(self) -> &'static str {
+        match self {
+            By::Remote => "your locks stay yours; git pull, and git latch checkin again",
+            By::Policy(_) => {
+                "the commit is here, and your locks stay yours; what the remote names is to be taken out of the branch, or waited for"
+            }
+            By::Git => {
+                "the commit is here, and your locks stay yours; git push as git says above, then git latch checkin again"
+            }
+            By::Nobody => {
+                "the commit is here, and your locks stay yours; git latch checkin again once the remote answers"
+            }
+        }
+    }
+}
+
 /// What can go wrong. Refusals ("held by another") are not errors but outcomes of the operations.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -268,6 +307,16 @@ pub enum Error {
         branch: String,
         /// Git's words.
         problem: String,
+        /// Who says no.
+        by: By,
+    },
+    /// Git, or a hook of the user's, does not commit.
+    #[error("nothing is committed: {problem}")]
+    NotCommitted {
+        /// Its words.
+        problem: String,
+        /// The next step.
+        hint: Option<String>,
     },
     /// The remote's own git-latch says no to a change of the locks.
     #[error("the remote `{remote}` does not let you: {problem}")]
@@ -405,7 +454,9 @@ impl Error {
             Error::AgentRuns { .. } => Code::Held,
             Error::Busy { .. } | Error::Contended { .. } => Code::Busy,
             Error::Unreachable { .. } => Code::Unreachable,
-            Error::Refused { .. } | Error::NotPushed { .. } => Code::Refused,
+            Error::Refused { .. } => Code::Refused,
+            Error::NotPushed { by, .. } => by.code(),
+            Error::NotCommitted { .. } => Code::Unpushed,
             Error::Unknown { .. } => Code::Unknown,
             Error::Forbidden { code, .. } => *code,
             Error::Io { .. } | Error::Corrupt { .. } | Error::Git { .. } => Code::Io,
@@ -420,6 +471,7 @@ impl Error {
             | Error::BadPath { hint, .. }
             | Error::Unsupported { hint, .. }
             | Error::Refused { hint, .. }
+            | Error::NotCommitted { hint, .. }
             | Error::Forbidden { hint, .. } => hint.clone(),
             Error::Unreachable { remote, hint, .. } => {
                 let usual = || {
@@ -428,9 +480,7 @@ impl Error {
                 Some(hint.clone().unwrap_or_else(usual))
             }
             Error::Unknown { released, .. } => Some(unknown_hint(!released.is_empty()).into()),
-            Error::NotPushed { .. } => Some(
-                "your locks stay yours; git pull, and git latch checkin again".into(),
-            ),
+            Error::NotPushed { by, .. } => Some(by.advice().into()),
             Error::Contended { .. } => Some("try again".into()),
             Error::BadPolicy { .. } => {
                 Some("mend that line, or take it out; every key is in the file that `git latch init` writes".into())

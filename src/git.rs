@@ -5,6 +5,8 @@
 
 mod exchange;
 
+mod aloud;
+
 use std::ffi::{OsStr, OsString};
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -14,6 +16,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 pub(crate) use exchange::Exchange;
+
+pub(crate) use aloud::first_words;
 
 use crate::error::{Error, Result};
 
@@ -169,28 +173,6 @@ impl Git {
     ) -> Result<Exchange> {
         exchange::run(&mut self.command(arguments), limit, &self.cancel)
             .map_err(|e| not_started(arguments, &e))
-    }
-
-    /// Runs git as the user would, with the terminal: for a command that asks them, or tells them, something.
-    ///
-    /// # Errors
-    /// [`Error::Git`] where it fails; its own words are on the terminal.
-    pub fn run_for_user<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Result<()> {
-        let mut command = self.command(arguments);
-        command
-            .stdin(Stdio::inherit())
-            // Standard output is for our own result.
-            .stdout(io::stderr())
-            .stderr(Stdio::inherit())
-            .env_remove("GIT_OPTIONAL_LOCKS");
-        let status = command.status().map_err(|e| not_started(arguments, &e))?;
-        if status.success() {
-            return Ok(());
-        }
-        Err(Error::Git {
-            command: shown(arguments),
-            problem: status.to_string(),
-        })
     }
 
     /// Starts git; [`Running::finish`] gives its output. Two that do not need each other run side by side.

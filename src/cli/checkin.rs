@@ -6,50 +6,113 @@ use clap::Args;
 use serde_json::json;
 
 use super::context::Context;
-use super::output::{GOOD, styled};
-use super::{Answer, unlock, words};
-use git_latch::error::Result;
-use git_latch::latch::{CheckedIn, Checkin};
+use super::exit::Failure;
+use super::output::{GOOD, path, styled};
+use super::{Answer, check as words_of_check, unlock, words};
+use git_latch::check;
+use git_latch::error::{By, Code, Error, Result};
+use git_latch::latch::{Afterwards, CheckedIn, Checkin, Latch};
+use git_latch::lease::Refusal;
 use git_latch::path::Here;
-use git_latch::target::Unknown;
+use git_latch::report::Viewpoint;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// Locked files or directories
+    /// What is locked by me; of directories and patterns what I hold in them, and what is new and staged
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<OsString>,
     /// The commit's message; without one, your editor asks for it
     #[arg(short, long, value_name = "MSG")]
     message: Option<String>,
+    /// Keep the locks
+    #[arg(long)]
+    keep: bool,
 }
 
 impl Arguments {
     pub(super) fn run(&self, context: &Context) -> Result<Answer> {
         let latch = context.open()?;
-        let targets = context.targets(&latch, &self.paths, Unknown::Accept)?;
+        let selection = context.select(&latch, &self.paths)?;
         context.tell_news(&latch)?;
         let checkin = Checkin {
-            targets: &targets,
+            selection: &selection,
             message: self.message.as_deref(),
+            afterwards: if self.keep {
+                Afterwards::Keep
+            } else {
+                Afterwards::Unlock
+            },
         };
-        let done = latch.checkin(&checkin, &context.clock)?;
+        let done = match latch.checkin(&checkin, &context.clock) {
+            Err(error) => return refused(context, &latch, error),
+            Ok(done) => done,
+        };
         tell(context, context.here(latch.repo()), &done);
         let me = latch.me()?;
         let viewpoint = context.viewpoint(&latch, &me);
         let mut keys = unlock::report(&viewpoint, &done.locks);
         keys["commit"] = json!(done.commit);
-        Ok(Answer::with(keys, unlock::failure(&viewpoint, &done.locks)))
+        let failure = words::refused(&viewpoint, &done.locks.refused, |refusal| {
+            hint(&viewpoint, &done, refusal)
+        });
+        Ok(Answer::with(keys, failure))
+    }
+}
+
+/// Why the branch is not pushed, where a hook of ours here said so: with its word for it, and its advice.
+fn refused(context: &Context, latch: &Latch, error: Error) -> Result<Answer> {
+    let Error::NotPushed {
+        remote,
+        by: By::Git,
+        ..
+    } = &error
+    else {
+        return Err(error);
+    };
+    let violations = check::branch(latch, remote, &context.clock)?;
+    let Some(first) = violations.first() else {
+        return Err(error);
+    };
+    let me = latch.reader()?;
+    let viewpoint = context.viewpoint(latch, &me);
+    let charge = words_of_check::charge(&viewpoint, &violations);
+    let hint = words_of_check::advice(viewpoint.here, first);
+    let message = words::plain(&format!(
+        "the branch is not pushed: it {charge}\n       the commit is here, and your locks stay yours"
+    ));
+    let failure = Failure::new(first.code, message, Some(hint));
+    let keys = json!({"unlocked": [], "refused": [], "commit": null});
+    Ok(Answer::with(keys, Some(failure)))
+}
+
+/// The next step where a lock is not given back, or nothing was begun.
+fn hint(viewpoint: &Viewpoint<'_>, done: &CheckedIn, refusal: &Refusal) -> String {
+    let path = viewpoint.here.path(refusal.path.as_str().as_bytes());
+    match (refusal.code, &done.pushed) {
+        (Code::Unpushed, Some((remote, _))) => format!(
+            "it went to {remote}; the lock stays until the remote that shares the locks has it, then: git latch unlock {path}"
+        ),
+        (Code::NotHeld, _) if refusal.holder.is_none() => {
+            format!("nothing is committed; lock it first: git latch lock {path}")
+        }
+        _ => unlock::hint(viewpoint, refusal),
     }
 }
 
 fn tell(context: &Context, here: &Here, done: &CheckedIn) {
+    if !done.left_out.is_empty() {
+        let names = words::first_lines(&done.left_out, |name| path(here, name));
+        context.output.note(format!(
+            "changed, and left out, because it is not locked by you, or new and not staged:\n{names}"
+        ));
+    }
     if let Some(commit) = &done.commit {
         let commit = words::short(commit);
         context
             .output
             .done(format!("{} {commit}", styled(GOOD, "committed")));
     }
-    if let (Some((remote, branch)), true) = (&done.pushed, done.locks.refused.is_empty()) {
+    if let Some((remote, branch)) = &done.pushed {
         context
             .output
             .done(format!("{} to {remote}/{branch}", styled(GOOD, "pushed")));

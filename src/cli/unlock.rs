@@ -81,7 +81,7 @@ pub(super) fn failure(viewpoint: &Viewpoint<'_>, answer: &Unlocked) -> Option<Fa
     words::refused(viewpoint, &answer.refused, |r| hint(viewpoint, r))
 }
 
-fn hint(viewpoint: &Viewpoint<'_>, refusal: &Refusal) -> String {
+pub(super) fn hint(viewpoint: &Viewpoint<'_>, refusal: &Refusal) -> String {
     let here = viewpoint.here;
     let path = here.path(refusal.path.as_str().as_bytes());
     let lock = refusal.holder.as_ref().and_then(|entry| entry.lock());

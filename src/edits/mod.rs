@@ -21,10 +21,10 @@ pub use pushed::{
     RefUpdate, judged, parse_received, parse_updates, pushed, range, unchanged_at_tip,
 };
 pub use staged::{StagedQuery, as_upstream, heads_in_environment, staged};
-pub use unfinished::{Saved, changed_files, is_combining, saved};
+pub use unfinished::{Changed, Saved, State, changed, changed_files, is_combining, saved};
 pub use upstream::work_in_progress;
 pub use versions::{Newer, newer, unpushed_files};
-pub(crate) use versions::{contents, pathspec, tracked_below, written};
+pub(crate) use versions::{contents, tracked_below, written};
 
 use crate::error::Result;
 use crate::git::{Git, split_nul};

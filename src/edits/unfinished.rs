@@ -26,12 +26,51 @@ fn status(git: &Git, among: &[Vec<u8>]) -> Result<Vec<u8>> {
     git.output(&arguments)
 }
 
-/// The files of the working tree that differ from the last commit, staged or not, tracked or not; with their keys.
-pub fn changed_files(repo: &Repo) -> Result<Vec<(Key, Vec<u8>)>> {
+/// A file of the working tree that differs from the last commit.
+#[derive(Clone, Debug)]
+pub struct Changed {
+    /// Its path's key.
+    pub key: Key,
+    /// Its path, in git's bytes.
+    pub path: Vec<u8>,
+    /// Whether the last commit has it.
+    pub state: State,
+}
+
+/// Whether the last commit has a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Neither it nor the index.
+    Untracked,
+    /// The index has it.
+    Added,
+    /// It has; or a merge makes that a question.
+    Other,
+}
+
+/// The files of the working tree that differ from the last commit, staged or not, tracked or not.
+pub fn changed(repo: &Repo) -> Result<Vec<Changed>> {
     let output = status(&repo.git(), &[])?;
     // Two letters, a blank, the path.
-    let paths = split_nul(&output).filter_map(|line| line.get(3..));
-    Ok(paths.map(|path| (Key::of(path), path.to_vec())).collect())
+    let parse = |line: &[u8]| {
+        let (letters, path) = (line.get(..2)?, line.get(3..)?);
+        Some(Changed {
+            key: Key::of(path),
+            path: path.to_vec(),
+            state: match letters {
+                b"??" => State::Untracked,
+                [b'A', b' ' | b'M' | b'T'] | b" A" => State::Added,
+                _ => State::Other,
+            },
+        })
+    };
+    Ok(split_nul(&output).filter_map(parse).collect())
+}
+
+/// The same, by keys and paths.
+pub fn changed_files(repo: &Repo) -> Result<Vec<(Key, Vec<u8>)>> {
+    let changed = changed(repo)?.into_iter();
+    Ok(changed.map(|change| (change.key, change.path)).collect())
 }
 
 /// How a file differs.

@@ -80,7 +80,7 @@ pub fn newer(repo: &Repo, remote: &str, targets: &[Target]) -> Result<Vec<Newer>
 }
 
 /// A path as git's own pathspec, which means this path and what lies below it wherever git runs.
-pub(crate) fn pathspec(path: &RepoPath) -> String {
+pub(super) fn pathspec(path: &RepoPath) -> String {
     if path.is_root() {
         ":/".to_owned()
     } else {

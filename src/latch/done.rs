@@ -11,6 +11,7 @@ use crate::edits::{changed_files, unpushed_files};
 use crate::error::Result;
 use crate::lease::Why;
 use crate::path::{Claim, Key, Kind};
+use crate::repo::Repo;
 
 /// The work of a working tree that is not done.
 #[derive(Clone, Debug, Default)]
@@ -20,6 +21,23 @@ pub(crate) struct Work {
 }
 
 impl Work {
+    /// What is not committed.
+    pub(super) fn uncommitted(repo: &Repo) -> Result<Self> {
+        let changed = changed_files(repo)?;
+        Ok(Work {
+            uncommitted: changed.into_iter().map(|(key, _)| key).collect(),
+            unpushed: HashSet::new(),
+        })
+    }
+
+    /// What is committed and not pushed to a remote.
+    pub(super) fn unpushed(repo: &Repo, remote: &str) -> Result<Self> {
+        Ok(Work {
+            uncommitted: HashSet::new(),
+            unpushed: unpushed_files(repo, remote)?.into_iter().collect(),
+        })
+    }
+
     /// Why the work under a lock is not done; `None` where it is.
     pub(crate) fn left_on(&self, claim: &Claim) -> Option<Why> {
         let covers = |keys: &HashSet<Key>| match claim.kind {
@@ -40,14 +58,11 @@ impl Latch {
     /// # Errors
     /// Where git cannot tell.
     pub(crate) fn work_left(&self) -> Result<Work> {
-        let unpushed = match self.shared() {
-            Some(shared) => unpushed_files(&self.repo, shared.remote())?,
-            None => Vec::new(),
+        let work = Work::uncommitted(&self.repo)?;
+        let Some(shared) = self.shared() else {
+            return Ok(work);
         };
-        let uncommitted = changed_files(&self.repo)?;
-        Ok(Work {
-            uncommitted: uncommitted.into_iter().map(|(key, _)| key).collect(),
-            unpushed: unpushed.into_iter().collect(),
-        })
+        let Work { unpushed, .. } = Work::unpushed(&self.repo, shared.remote())?;
+        Ok(Work { unpushed, ..work })
     }
 }

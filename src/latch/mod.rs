@@ -22,7 +22,7 @@ use std::sync::OnceLock;
 
 pub use acquire::{Bound, LockOptions};
 pub use bits::Met;
-pub use checkin::{CheckedIn, Checkin};
+pub use checkin::{Afterwards, CheckedIn, Checkin};
 pub use checkout::Against;
 pub use current::Current;
 pub use release::{Unlocked, What, Whose};

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::Latch;
+use super::done::Work;
 use super::renew::{on_the_way, scope_of};
 use super::selection::{Among, Selection};
 use crate::error::{Code, Error, Result};
@@ -20,10 +21,21 @@ use crate::view::{Entry, Me, View};
 pub enum What<'a> {
     /// My locks on and below these paths; with [`Insist::Yes`] everybody's.
     Selected(&'a Selection),
+    /// The locks on exactly these paths.
+    Paths(&'a [RepoPath]),
     /// Every lock of mine, except those in the hands of another process.
     Mine,
     /// The lock of this lease.
     Lease(&'a str),
+}
+
+/// What is known of where my commits are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Known {
+    /// What was fetched.
+    AsFetched,
+    /// The remote that shares the locks has just taken the branch that is checked out.
+    Landed,
 }
 
 /// Whose expired locks.
@@ -77,6 +89,17 @@ impl Latch {
         check_reason(reason.unwrap_or_default())
             .map_err(|problem| Error::bad_usage(problem, "say it in a sentence"))?;
         let reason = reason.filter(|reason| !reason.trim().is_empty());
+        self.give_back(what, insist, reason, Known::AsFetched, clock)
+    }
+
+    pub(super) fn give_back(
+        &self,
+        what: What<'_>,
+        insist: Insist,
+        reason: Option<&str>,
+        known: Known,
+        clock: &dyn Clock,
+    ) -> Result<Unlocked> {
         let me = self.me()?;
         self.turn_sharing_on(&me, clock)?;
         let (paths, before) = self.meant(what, insist, &me, clock)?;
@@ -84,7 +107,7 @@ impl Latch {
         let mut going = Vec::new();
         let unfinished = match insist {
             Insist::Yes => HashMap::new(),
-            Insist::No => self.unfinished(&paths, &before, &me)?,
+            Insist::No => self.unfinished(&paths, &before, &me, known)?,
         };
         for path in paths {
             match unfinished.get(&path.key()) {
@@ -187,6 +210,9 @@ impl Latch {
     ) -> Result<(Vec<RepoPath>, View)> {
         let scope = match what {
             What::Selected(selection) => selection.scope(),
+            What::Paths(paths) => {
+                Scope::Claims(paths.iter().map(|p| Claim::new(p, Kind::File)).collect())
+            }
             What::Mine | What::Lease(_) => Scope::All,
         };
         let view = self.store().view(&scope, clock)?;
@@ -198,6 +224,7 @@ impl Latch {
                 };
                 selection.locked(&view, me, &self.held.read()?, among)?
             }
+            What::Paths(paths) => paths.to_vec(),
             What::Mine => view
                 .live()
                 .filter(|e| me.has(e) && !me.is_in_progress(e))
@@ -231,6 +258,7 @@ impl Latch {
         paths: &[RepoPath],
         view: &View,
         me: &Me,
+        known: Known,
     ) -> Result<HashMap<Key, (Entry, Why)>> {
         let keys: HashSet<Key> = paths.iter().map(RepoPath::key).collect();
         let mine: Vec<&Entry> = view
@@ -240,7 +268,10 @@ impl Latch {
         if mine.is_empty() {
             return Ok(HashMap::new());
         }
-        let work = self.work_left()?;
+        let work = match known {
+            Known::AsFetched => self.work_left()?,
+            Known::Landed => Work::uncommitted(&self.repo)?,
+        };
         Ok(mine
             .into_iter()
             .filter_map(|e| Some((e.claim.key.clone(), (e.clone(), work.left_on(&e.claim)?))))

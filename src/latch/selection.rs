@@ -93,7 +93,12 @@ impl Part {
     }
 
     /// The locks on what is meant, of mine in `mine` and of others in the second list; without what covers it from above.
-    fn locks(&self, view: &View, me: &Me, held: &[Held]) -> (Vec<RepoPath>, Vec<RepoPath>) {
+    pub(super) fn locks(
+        &self,
+        view: &View,
+        me: &Me,
+        held: &[Held],
+    ) -> (Vec<RepoPath>, Vec<RepoPath>) {
         let (mut mine, mut others) = (BTreeMap::new(), BTreeMap::new());
         for entry in view.entries().filter(|e| self.includes(&e.claim.key)) {
             let path = match entry.lock() {
@@ -116,6 +121,29 @@ impl Part {
         }
         others.retain(|key, _| !mine.contains_key(key));
         (mine.into_values().collect(), others.into_values().collect())
+    }
+}
+
+impl Part {
+    /// Where nothing of it is mine: the locks of others instead, else the path that is named.
+    ///
+    /// # Errors
+    /// [`Error::NoneHeld`] for a pattern of which nothing is locked.
+    pub(super) fn stands_against(
+        &self,
+        view: &View,
+        me: &Me,
+        held: &[Held],
+    ) -> Result<Vec<RepoPath>> {
+        let (_, others) = self.locks(view, me, held);
+        if !others.is_empty() {
+            return Ok(others);
+        }
+        let named = self.targets.first().filter(|_| !self.is_pattern());
+        let named = named.map(|t| vec![t.path.clone()]);
+        named.ok_or_else(|| Error::NoneHeld {
+            argument: self.argument.clone(),
+        })
     }
 }
 
@@ -180,18 +208,11 @@ impl Selection {
         let mut paths = Vec::new();
         for part in &self.parts {
             let (mut found, others) = part.locks(view, me, held);
-            if among == Among::All || found.is_empty() {
+            if among == Among::All {
                 found.extend(others);
             }
             if found.is_empty() {
-                let named = part.targets.first().filter(|_| !part.is_pattern());
-                found.push(
-                    named
-                        .map(|t| t.path.clone())
-                        .ok_or_else(|| Error::NoneHeld {
-                            argument: part.argument.clone(),
-                        })?,
-                );
+                found = part.stands_against(view, me, held)?;
             }
             paths.extend(found.into_iter().filter(|path| seen.insert(path.key())));
         }

@@ -8,6 +8,7 @@ mod agent;
 mod arguments;
 mod chained;
 mod check;
+mod checkin;
 mod checkout;
 mod concurrency;
 mod crash;

@@ -39,7 +39,7 @@ pub(crate) use self::hosted::Pooled;
 use self::pending::PendingFile;
 pub use self::pending::{Fate, Pending};
 pub use self::received::ReceivedStore;
-pub(crate) use self::rejection::words;
+pub(crate) use self::rejection::{verdict, words};
 use self::remote::{Presence, Pushed, Remote};
 use self::tips::Tips;
 use self::tree::Known;

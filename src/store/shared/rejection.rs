@@ -32,7 +32,7 @@ pub(super) struct Rejection {
 impl Rejection {
     /// Git's reason for a ref, and all it said on stderr.
     pub(super) fn new(reason: &str, stderr: &[u8]) -> Self {
-        let more = words(stderr);
+        let (more, verdict) = (words(stderr), verdict(stderr));
         let stderr = String::from_utf8_lossy(stderr);
         Rejection {
             was_sent: stderr.contains(SENDING),
@@ -41,7 +41,7 @@ impl Rejection {
                 (reason, "") => reason.to_owned(),
                 (reason, more) => format!("{reason}: {more}"),
             },
-            verdict: verdict(&stderr),
+            verdict,
         }
     }
 
@@ -84,7 +84,8 @@ impl Rejection {
 }
 
 /// What a git-latch on the remote says: sentences, `hint: …`, and lines `git-latch: <code> <path>`.
-fn verdict(stderr: &str) -> Option<(Code, String, Option<String>)> {
+pub(crate) fn verdict(stderr: &[u8]) -> Option<(Code, String, Option<String>)> {
+    let stderr = String::from_utf8_lossy(stderr);
     let lines = || {
         let told = stderr.lines().filter_map(|l| l.strip_prefix("remote:"));
         told.map(str::trim).filter(|line| !line.is_empty())
