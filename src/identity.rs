@@ -60,10 +60,7 @@ impl Environment {
 
 #[cfg(unix)]
 fn host_name(_variable: &dyn Fn(&str) -> Option<String>) -> String {
-    rustix::system::uname()
-        .nodename()
-        .to_string_lossy()
-        .into_owned()
+    crate::marks::host()
 }
 
 #[cfg(not(unix))]

@@ -110,6 +110,7 @@ pub mod link;
 pub mod live;
 pub mod lock;
 pub mod lockable;
+mod marks;
 pub mod path;
 mod pattern;
 pub mod policy;

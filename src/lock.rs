@@ -92,7 +92,8 @@ pub enum Liveness {
     Unbound,
     /// It runs, on this host, and is the same process.
     Alive,
-    /// It is gone: no such process, another one under its number, or a zombie.
+    /// It is gone: no such process, another one under its number, or a zombie. Or the workspace is, with whoever could
+    /// give back what was locked there.
     Dead,
     /// It cannot be told from here; time decides.
     Unknown,

@@ -1,5 +1,7 @@
 //! Locks as programs are shown them: the shapes of JSON, the same from the command line and over HTTP.
 
+use std::path::PathBuf;
+
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
@@ -22,6 +24,24 @@ pub struct Viewpoint<'a> {
     pub terms: &'a Terms,
     /// Where they stand: what people are shown is called from there. Reports do not depend on it.
     pub here: &'a Here,
+    /// The working trees they can tell by their workspaces. Reports do not depend on it either.
+    pub trees: &'a dyn Trees,
+}
+
+/// Working trees by the ids of their workspaces.
+pub trait Trees: std::fmt::Debug {
+    /// Where the working tree of a workspace is, if it is one of this repository's.
+    fn path_of(&self, workspace: &str) -> Option<PathBuf>;
+}
+
+/// No working trees, as a server has none.
+#[derive(Clone, Copy, Debug)]
+pub struct NoTrees;
+
+impl Trees for NoTrees {
+    fn path_of(&self, _workspace: &str) -> Option<PathBuf> {
+        None
+    }
 }
 
 /// One lock.

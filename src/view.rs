@@ -3,7 +3,7 @@
 //! A view is the only thing the decisions of [`crate::lease`] look at. It may hold expired locks: [`View::standing`] is
 //! the one place that says which of them still count, so every reader enforces expiry in the same way.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ops::Bound;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -85,6 +85,20 @@ impl Entry {
         match &self.content {
             Content::Lock { lock, .. } => Some(lock),
             Content::Unreadable { .. } => None,
+        }
+    }
+
+    /// Takes its life where its workspace is one of those that are gone.
+    pub(crate) fn end_if_gone(&mut self, gone: &HashSet<String>) {
+        if let Content::Lock { lock, life } = &mut self.content
+            && *life != Liveness::Alive
+            && lock
+                .owner
+                .workspace
+                .as_ref()
+                .is_some_and(|id| gone.contains(id))
+        {
+            *life = Liveness::Dead;
         }
     }
 
@@ -213,6 +227,17 @@ impl View {
     /// Every entry, expired ones too, by key.
     pub fn entries(&self) -> impl Iterator<Item = &Entry> {
         self.entries.values().flatten()
+    }
+
+    /// Ends at once what workspaces hold that are proven gone, as the locks of dead processes end. A process that is proven
+    /// alive goes on.
+    #[must_use]
+    pub(crate) fn without_gone(mut self, gone: &HashSet<String>) -> Self {
+        if !gone.is_empty() {
+            let entries = self.entries.values_mut().flatten();
+            entries.for_each(|entry| entry.end_if_gone(gone));
+        }
+        self
     }
 
     /// Every entry, taken out: what is left judges them as before.

@@ -1,18 +1,20 @@
 //! The workspace: which working tree a lock was taken in.
 //!
 //! Its id lies in the working tree's own git directory, beside the marks by which that directory is told from its copies
-//! ([`marks`]). A copy is another workspace: it must not pass for the one that took the locks. Reading changes nothing: a
+//! (`marks`). A copy is another workspace: it must not pass for the one that took the locks. Reading changes nothing: a
 //! tree gets its id, and a copy its own, when it takes its first lock.
 
-mod marks;
+mod trees;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use self::marks::Marks;
+pub use trees::WorkingTrees;
+
 use crate::error::{Error, Result};
+use crate::marks::Marks;
 use crate::store::{Sharing, files};
 
 /// What a working tree's record says.

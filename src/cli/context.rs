@@ -229,6 +229,7 @@ impl Context {
             now: self.clock.now(),
             terms: latch.terms(),
             here: self.here(latch.repo()),
+            trees: latch.trees(),
         }
     }
 

@@ -6,7 +6,7 @@ use git_latch::path::Here;
 use git_latch::path::escaped;
 use git_latch::receive::{Judged, Objection, Origin, Receiver};
 use git_latch::repo::Repo;
-use git_latch::report::Viewpoint;
+use git_latch::report::{NoTrees, Viewpoint};
 use git_latch::time::Clock as _;
 
 use super::context::Context;
@@ -56,6 +56,7 @@ fn tell(context: &Context, receiver: &Receiver, judged: &Judged) -> u8 {
             now: context.clock.now(),
             terms: &receiver.policy().terms,
             here: Here::root(),
+            trees: &NoTrees,
         };
         output::failure(&Failure::new(
             first.code,

@@ -27,7 +27,7 @@ pub(crate) fn path_of_entry(here: &Here, entry: &Entry) -> String {
     output::name(&here.named(entry.path(), entry.claim.kind))
 }
 
-/// Whose lock it is: "you", "Ada <ada@example.com> on ws-12".
+/// Whose lock it is, and where: "you", "Ada <ada@example.com> on ws-12", "you, in another working tree (/home/ada/b)".
 pub(crate) fn holder(viewpoint: &Viewpoint<'_>, entry: &Entry) -> String {
     let Some(lock) = entry.lock() else {
         return "nobody knows".into();
@@ -48,16 +48,17 @@ pub(crate) fn holder(viewpoint: &Viewpoint<'_>, entry: &Entry) -> String {
     if viewpoint.me.owns(lock) {
         return format!("{}, below you", lock.owner);
     }
-    let same_person = is_same_id(&lock.owner.id, &viewpoint.me.owner.id);
-    let place = if same_person {
-        "you, in another working tree on"
-    } else {
-        "on"
-    };
-    if same_person {
-        return format!("{place} {}", lock.owner.host);
+    let workspace = lock.owner.workspace.as_deref();
+    let elsewhere = workspace.filter(|id| viewpoint.me.owner.workspace.as_deref() != Some(id));
+    let tree = elsewhere.and_then(|id| viewpoint.trees.path_of(id));
+    let tree = tree.map(|path| output::file(&path));
+    let host = &lock.owner.host;
+    match (is_same_id(&lock.owner.id, &viewpoint.me.owner.id), tree) {
+        (true, Some(path)) => format!("you, in another working tree ({path})"),
+        (true, None) => format!("you, in another working tree on {host}"),
+        (false, Some(path)) => format!("{} on {host} ({path})", lock.owner),
+        (false, None) => format!("{} on {host}", lock.owner),
     }
-    format!("{} {place} {}", lock.owner, lock.owner.host)
 }
 
 /// Since when, until when, why.

@@ -4,8 +4,9 @@ use super::Latch;
 use crate::error::{Error, Result};
 use crate::identity;
 use crate::lock::Owner;
+use crate::store::workspaces;
 use crate::view::Me;
-use crate::workspace::Workspace;
+use crate::workspace::{WorkingTrees, Workspace};
 
 impl Latch {
     /// Who I am. The workspace gets its id now, if it has none.
@@ -80,11 +81,25 @@ impl Latch {
             Some(person.id.as_str()).filter(|_| environment.leaves_it_to_the_configuration());
         let settled =
             Workspace::settle(self.repo.git_dir(), &environment.host, owner, self.sharing)?;
+        // Before its first lock: what nobody registered is never proven gone.
+        workspaces::register(
+            self.repo.common_dir(),
+            self.repo.git_dir(),
+            &settled.id,
+            self.sharing,
+        )
+        .unwrap_or_else(|error| tracing::debug!(%error, "the working tree is not registered"));
         if let Some(original) = &settled.copied_from {
             // The copied record lists the original's leases.
             self.held.strike(|held| held.workspace == *original)?;
         }
         Ok(self.settled.get_or_init(|| settled).id.clone())
+    }
+
+    /// The working trees of this repository, by their workspaces.
+    #[must_use]
+    pub fn trees(&self) -> &WorkingTrees {
+        &self.trees
     }
 
     /// The workspace that this one is a copy of, and its own id as soon as it has one.

@@ -46,7 +46,7 @@ use crate::store::{
 };
 use crate::time::Clock;
 use crate::view::{Terms, View};
-use crate::workspace::{Settled, Workspace};
+use crate::workspace::{Settled, WorkingTrees, Workspace};
 
 /// A repository with its locks.
 #[derive(Debug)]
@@ -63,6 +63,7 @@ pub struct Latch {
     /// The workspace as it was read, and as it is from the first change on.
     seen: OnceLock<Workspace>,
     settled: OnceLock<Settled>,
+    trees: WorkingTrees,
 }
 
 impl Latch {
@@ -116,6 +117,7 @@ impl Latch {
             environment: environment.clone(),
             seen: OnceLock::new(),
             settled: OnceLock::new(),
+            trees: WorkingTrees::of(repo.common_dir()),
             repo,
             config,
             policy,

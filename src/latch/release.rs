@@ -12,7 +12,7 @@ use crate::lease::{
 };
 use crate::lock::{Lock, check_reason};
 use crate::path::{Claim, Key, Kind, RepoPath};
-use crate::store::{Scope, Verdict};
+use crate::store::{Scope, Verdict, workspaces};
 use crate::time::Clock;
 use crate::view::{Entry, Me, View};
 
@@ -333,11 +333,16 @@ impl Latch {
             Whose::Everybodys => None,
             Whose::Mine => Some(self.me()?),
         };
+        let gone = workspaces::gone(self.repo.common_dir());
         let (_, swept) = self.transact(&Scope::All, clock, |view| {
             let is_meant = |entry: &Entry| me.as_ref().is_none_or(|me| me.has(entry));
             let (changes, swept) = lease::sweep(view, is_meant);
             Ok((changes, Verdict::Yes, swept))
         })?;
+        if whose == Whose::Everybodys {
+            // Nothing of theirs is left.
+            workspaces::forget(self.repo.common_dir(), &gone)?;
+        }
         self.after_change();
         Ok(swept)
     }

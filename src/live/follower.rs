@@ -18,7 +18,7 @@ use crate::error::Result;
 use crate::event::{Event, Happening};
 use crate::latch::Latch;
 use crate::path::{Key, Place};
-use crate::store::{Scope, SharedStore};
+use crate::store::{Scope, SharedStore, workspaces};
 use crate::time::Clock;
 use crate::view::{Entry, Standing, View};
 use crate::watch::{Directories, Touched};
@@ -255,7 +255,8 @@ impl Follower {
     pub(super) fn ended(&mut self, latch: &Latch, clock: &dyn Clock) -> Result<Vec<Event>> {
         let now = clock.now();
         let view = View::new(self.seq, now, *latch.terms(), Vec::new());
-        let over = self.known.seem_over(&view);
+        let gone = workspaces::gone(latch.repo().common_dir());
+        let over = self.known.seem_over(&view, &gone);
         let mut events = self.read_or_miss(latch, &over, clock)?;
         for place in over {
             let Some(item) = self.known.forget(&place) else {

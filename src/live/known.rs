@@ -1,6 +1,6 @@
 //! What is known of the locks, and when each of them ends.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use chrono::{DateTime, Utc};
 
@@ -71,7 +71,7 @@ impl Known {
     }
 
     /// The places whose time, or whose process, seems to be over.
-    pub(super) fn seem_over(&mut self, view: &View) -> BTreeSet<Place> {
+    pub(super) fn seem_over(&mut self, view: &View, gone: &HashSet<String>) -> BTreeSet<Place> {
         let timely = self.ends.iter().take_while(|(at, _)| *at <= view.now);
         let mut over: BTreeSet<Place> = timely.map(|(_, place)| place.clone()).collect();
         for place in &self.bound {
@@ -79,6 +79,14 @@ impl Known {
                 && let Content::Lock { lock, life } = &mut item.entry.content
             {
                 *life = crate::process::liveness(lock.process.as_ref());
+                if view.standing(&item.entry) == Standing::Expired {
+                    over.insert(place.clone());
+                }
+            }
+        }
+        if !gone.is_empty() {
+            for (place, item) in self.items.iter_mut().filter(|(_, item)| !item.is_over) {
+                item.entry.end_if_gone(gone);
                 if view.standing(&item.entry) == Standing::Expired {
                     over.insert(place.clone());
                 }

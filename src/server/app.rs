@@ -20,7 +20,7 @@ use super::users::Role;
 use crate::error::{Code, Error};
 use crate::lock::{Lock, Owner};
 use crate::path::Here;
-use crate::report::Viewpoint;
+use crate::report::{NoTrees, Viewpoint};
 use crate::served::{Served, me};
 use crate::time::{Clock as _, SystemClock};
 use crate::view::{Entry, Me, Terms};
@@ -75,6 +75,7 @@ pub(crate) fn viewpoint<'a>(me: &'a Me, terms: &'a Terms) -> Viewpoint<'a> {
         now,
         terms,
         here: Here::root(),
+        trees: &NoTrees,
     }
 }
 

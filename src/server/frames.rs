@@ -7,7 +7,7 @@ use axum::body::Bytes;
 use crate::event::Event;
 use crate::lock::{Lock, Owner};
 use crate::path::Here;
-use crate::report::Viewpoint;
+use crate::report::{NoTrees, Viewpoint};
 use crate::served::{Told, me};
 use crate::time::{Clock as _, SystemClock};
 use crate::view::Me;
@@ -73,6 +73,7 @@ fn written(told: &Told, events: &[Event], reader: &Me) -> Bytes {
         now: SystemClock.now(),
         terms: &told.terms,
         here: Here::root(),
+        trees: &NoTrees,
     };
     let mut text = Vec::with_capacity(events.len() * 640);
     for (n, event) in events.iter().enumerate() {

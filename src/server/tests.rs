@@ -123,6 +123,7 @@ fn report<T: serde::Serialize>(make: impl FnOnce(Viewpoint<'_>) -> T) -> Value {
         now: now(),
         terms: &TERMS,
         here: crate::path::Here::root(),
+        trees: &crate::report::NoTrees,
     }))
 }
 

@@ -8,6 +8,7 @@ mod change;
 mod reading;
 mod seq;
 
+use std::collections::HashSet;
 use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};
 
@@ -15,7 +16,7 @@ use super::files;
 use super::journal::Journal;
 use super::mode::Sharing;
 use super::past::Record;
-use super::{Decide, LockStore, Scope, mount, scan};
+use super::{Decide, LockStore, Scope, mount, scan, workspaces};
 use crate::error::{Error, Result};
 use crate::event::{Author, Event};
 use crate::fault;
@@ -77,6 +78,12 @@ impl LocalStore {
             trust_share,
             ..self
         }
+    }
+
+    /// The workspaces of this repository that are proven gone.
+    fn gone(&self) -> HashSet<String> {
+        let common_dir = self.directory.parent();
+        common_dir.map_or_else(HashSet::new, workspaces::gone)
     }
 
     /// The lock directory itself.
@@ -225,7 +232,8 @@ impl LocalStore {
 impl LockStore for LocalStore {
     fn view(&self, scope: &Scope, clock: &dyn Clock) -> Result<View> {
         let (seq, entries, ()) = self.read(scope, clock, || Ok((self.entries(scope)?, ())))?;
-        Ok(View::new(seq, clock.now(), self.terms, entries))
+        let view = View::new(seq, clock.now(), self.terms, entries);
+        Ok(view.without_gone(&self.gone()))
     }
 
     fn glance(&self, limit: usize, clock: &dyn Clock) -> Result<(View, bool)> {
@@ -237,7 +245,8 @@ impl LockStore for LocalStore {
                 Ok((Vec::new(), true))
             }
         })?;
-        Ok((View::new(0, clock.now(), self.terms, entries), complete))
+        let view = View::new(0, clock.now(), self.terms, entries);
+        Ok((view.without_gone(&self.gone()), complete))
     }
 
     fn transact(&self, scope: &Scope, clock: &dyn Clock, decide: &mut Decide<'_>) -> Result<u64> {
@@ -248,7 +257,8 @@ impl LockStore for LocalStore {
             self.recover()?;
             self.clean_tmp()?;
             let entries = self.entries(scope)?;
-            let mut view = View::new(self.seq()?, clock.now(), self.terms, entries);
+            let view = View::new(self.seq()?, clock.now(), self.terms, entries);
+            let mut view = view.without_gone(&self.gone());
             view.store_now = Some(guard.file_system_now()?);
             self.restamp(&view);
             let changes = decide(&view)?.changes;

@@ -9,6 +9,7 @@ mod mount;
 mod past;
 mod scan;
 pub mod shared;
+pub(crate) mod workspaces;
 
 pub(crate) use mount::{magic_of, mount_of};
 use scan::entry_of;

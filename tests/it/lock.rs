@@ -166,7 +166,8 @@ fn my_own_lock_elsewhere_is_stolen_without_a_reason() {
     elsewhere
         .latch(&["lock", "hero.psd"])
         .ended(1)
-        .said("locked by you, in another working tree on")
+        .said("locked by you, in another working tree (")
+        .said(&format!("({})", ada.path.display()))
         .said("git latch lock --steal hero.psd");
     let stolen = elsewhere.json(&["lock", "--steal", "hero.psd"]);
     assert_eq!(stolen["locked"][0]["outcome"], "stolen");

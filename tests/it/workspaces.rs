@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::support::{LATCH, Run, Sandbox, Tree};
+use crate::support::{LATCH, Run, Sandbox, Tree, clones};
 
 fn record(tree: &Tree<'_>) -> String {
     tree.read(".git/latch/workspace.toml")
@@ -115,4 +115,118 @@ fn a_linked_working_tree_that_moves_keeps_its_locks() {
     ada.git(&["worktree", "move", "../linked", "../elsewhere"]);
     assert_eq!(moved.json(&["list"])["locks"][0]["mine"], true);
     moved.ok(&["unlock", "hero.psd"]);
+}
+
+#[test]
+fn the_locks_of_a_removed_working_tree_end_at_once() {
+    let sandbox = Sandbox::new();
+    let ada = sandbox.repo();
+    ada.ok(&["init"]);
+    let linked = ada.worktree("linked");
+    linked.ok(&["lock", "hero.psd", "scenes/"]);
+    ada.ok(&["lock", "notes.txt"]);
+    // The directory alone may be on a disk that is not there.
+    std::fs::remove_dir_all(&linked.path).unwrap();
+    assert_eq!(ada.locks().len(), 3);
+    ada.git(&["worktree", "prune"]);
+    assert_eq!(
+        ada.locks(),
+        [("notes.txt".into(), "ada@example.com".into())]
+    );
+    ada.ok(&["check", "hero.psd"]);
+    ada.write("hero.psd", "two\n");
+    ada.git(&["commit", "-q", "-m", "two", "hero.psd"]);
+    let bob = ada.by("bob@example.com");
+    bob.ok(&["lock", "hero.psd"]);
+    let swept = ada.json(&["sweep"]);
+    assert_eq!(swept["swept"].as_array().map(Vec::len), Some(1), "{swept}");
+    let left = std::fs::read_dir(ada.path.join(".git/latch/workspaces")).unwrap();
+    assert_eq!(left.count(), 0);
+    assert_eq!(ada.locks().len(), 2);
+}
+
+#[test]
+fn a_working_tree_that_is_only_unknown_keeps_its_locks() {
+    let sandbox = Sandbox::new();
+    let ada = sandbox.repo();
+    let linked = ada.worktree("linked");
+    let mut named = linked.command(LATCH);
+    named
+        .env("GIT_LATCH_WORKSPACE", "anywhere")
+        .args(["lock", "notes.txt"]);
+    Run::of(&mut named).ended(0);
+    linked.ok(&["lock", "hero.psd"]);
+    // Seen from a copy, which has no such working tree any more, it is another repository's.
+    copy(&sandbox, &ada.path, "copy");
+    let copied = sandbox.tree("copy");
+    std::fs::remove_dir_all(copied.path.join(".git/worktrees")).unwrap();
+    assert_eq!(copied.locks().len(), 2);
+    ada.git(&["worktree", "remove", "../linked"]);
+    assert_eq!(ada.locks().len(), 1);
+    assert_eq!(ada.locks()[0].0, "notes.txt");
+}
+
+#[test]
+fn a_working_tree_added_under_the_name_of_a_removed_one_is_another() {
+    let sandbox = Sandbox::new();
+    let ada = sandbox.repo();
+    let linked = ada.worktree("linked");
+    linked.ok(&["lock", "hero.psd"]);
+    ada.git(&["worktree", "remove", "../linked"]);
+    ada.git(&["worktree", "add", "-q", "../linked", "linked"]);
+    assert_eq!(ada.locks(), []);
+    let again = linked.json(&["lock", "hero.psd"]);
+    assert_eq!(again["locked"][0]["outcome"], "acquired");
+    assert_eq!(ada.locks().len(), 1);
+}
+
+#[test]
+fn a_shared_lock_of_a_removed_working_tree_is_free_in_its_clone_and_for_all_after_the_next_change()
+{
+    let sandbox = Sandbox::new();
+    let (ada, bob) = clones::two(&sandbox);
+    let linked = ada.worktree("linked");
+    linked.ok(&["lock", "hero.psd"]);
+    bob.ok(&["sync"]);
+    ada.git(&["worktree", "remove", "../linked"]);
+    assert_eq!(ada.locks(), []);
+    // Nobody else can know.
+    bob.latch(&["lock", "hero.psd"]).ended(1);
+    ada.ok(&["sweep"]);
+    bob.ok(&["lock", "hero.psd"]);
+    assert_eq!(bob.locks(), [("hero.psd".into(), "bob@example.com".into())]);
+}
+
+#[test]
+fn another_working_tree_is_told_by_its_path() {
+    let sandbox = Sandbox::new();
+    let ada = sandbox.repo();
+    ada.ok(&["init"]);
+    let linked = ada.worktree("linked");
+    linked.ok(&["lock", "hero.psd"]);
+    ada.by("bob@example.com").ok(&["lock", "notes.txt"]);
+    let path = format!("in another working tree ({})", linked.path.display());
+    ada.latch(&["lock", "hero.psd"]).ended(1).said(&path);
+    ada.latch(&["unlock", "hero.psd"]).ended(1).said(&path);
+    assert!(ada.ok(&["list"]).stdout.contains(&path));
+    assert!(ada.ok(&["status", "hero.psd"]).stdout.contains(&path));
+    ada.write("hero.psd", "two\n");
+    let commit = ada
+        .try_git(&["commit", "-q", "-m", "two", "hero.psd"])
+        .ended(1);
+    assert!(commit.stderr.contains(&path), "{commit:?}");
+    let of_bob = format!("bob@example.com on {}", hostname());
+    let here = format!("({})", ada.path.display());
+    let refused = linked.latch(&["lock", "notes.txt"]).ended(1);
+    assert!(
+        refused.stderr.contains(&format!("{of_bob} {here}")),
+        "{refused:?}"
+    );
+}
+
+fn hostname() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .unwrap()
+        .trim()
+        .to_owned()
 }

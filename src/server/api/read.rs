@@ -12,7 +12,7 @@ use super::refusals::{ParameterRefusals, Refusals};
 use super::schema;
 use super::{Asked, Named, begun, cursor_of, key_of, limit, path};
 use crate::path::Here;
-use crate::report::Viewpoint;
+use crate::report::{NoTrees, Viewpoint};
 use crate::served::Query;
 use crate::time::{Clock as _, SystemClock, rfc3339};
 
@@ -121,6 +121,7 @@ pub(crate) async fn list(
             now,
             terms: &terms,
             here: Here::root(),
+            trees: &NoTrees,
         };
         let locks: Vec<_> = listed
             .entries

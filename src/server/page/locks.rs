@@ -10,7 +10,7 @@ use super::words::{self, Badge, Whose, visible};
 use super::{RepositoryPage, links};
 use crate::lock::{Lock, Owner};
 use crate::path::Here;
-use crate::report::Viewpoint;
+use crate::report::{NoTrees, Viewpoint};
 use crate::server::users::Role;
 use crate::view::{Content, Entry, Me};
 
@@ -22,6 +22,7 @@ pub(super) fn table(page: &RepositoryPage<'_>) -> Markup {
         now: page.now,
         terms: page.terms,
         here: Here::root(),
+        trees: &NoTrees,
     };
     html! {
         div #locks-region role="region" aria-labelledby="locks-caption" tabindex="0" {

@@ -25,6 +25,7 @@ mod remote;
 mod tips;
 pub(crate) mod tree;
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -45,7 +46,7 @@ use self::tips::Tips;
 use self::tree::Known;
 
 use super::files;
-use super::{Decide, LockStore, Scope, Sharing};
+use super::{Decide, LockStore, Scope, Sharing, workspaces};
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::git::Git;
@@ -446,7 +447,14 @@ impl SharedStore {
     ) -> Result<View> {
         let seen = |place: &Place| self.seen(place);
         let when = (self.terms, clock.now());
-        tree::view(objects, tip, scope, Known::Here(&seen), when)
+        let view = tree::view(objects, tip, scope, Known::Here(&seen), when)?;
+        Ok(view.without_gone(&self.gone()))
+    }
+
+    /// The workspaces of this very clone that are proven gone: of others' nobody here knows.
+    fn gone(&self) -> HashSet<String> {
+        let common_dir = self.directory.parent();
+        common_dir.map_or_else(HashSet::new, workspaces::gone)
     }
 
     /// When a lock was first seen here: what a heartbeat in the future counts from.
@@ -618,7 +626,8 @@ impl LockStore for SharedStore {
             None => Vec::new(),
         };
         let seq = tip.as_ref().map_or(0, seq_of);
-        Ok((View::new(seq, clock.now(), self.terms, entries), complete))
+        let view = View::new(seq, clock.now(), self.terms, entries);
+        Ok((view.without_gone(&self.gone()), complete))
     }
 
     fn transact(&self, scope: &Scope, clock: &dyn Clock, decide: &mut Decide<'_>) -> Result<u64> {

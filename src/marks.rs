@@ -35,6 +35,11 @@ pub(crate) struct Marks {
     contained: bool,
 }
 
+/// This machine's name, as the system says.
+pub(crate) fn host() -> String {
+    system::host()
+}
+
 impl Marks {
     /// What a directory looks like from here.
     pub(crate) fn of(directory: &Path, host: &str) -> Self {
@@ -69,6 +74,19 @@ impl Marks {
             || self.is_same_mount(now)
             || is_shared()
             || self.is_same_disk(now) && !self.is_of_another_system(now) && !lives()
+    }
+
+    /// Whether it is so sure to be the same directory that something may be given up for it.
+    pub(crate) fn is_surely_same(&self, now: &Marks) -> bool {
+        self.is_same_file(now)
+            && self.born.is_some()
+            && (self.is_same_mount(now)
+                || self.is_same_disk(now) && !self.is_of_another_system(now))
+    }
+
+    /// Whether it is so sure to be another directory, as it was born at another time.
+    pub(crate) fn is_surely_another(&self, now: &Marks) -> bool {
+        self.born.is_some() && now.born.is_some() && self.born != now.born
     }
 
     /// Whether it has the same number and the rest does not contradict.
@@ -138,6 +156,13 @@ mod system {
     /// Whether inode and birth decide where nothing else is known. On Linux containers and snapshots are common.
     pub(super) const INODES_SUFFICE: bool = cfg!(not(target_os = "linux"));
 
+    pub(super) fn host() -> String {
+        rustix::system::uname()
+            .nodename()
+            .to_string_lossy()
+            .into_owned()
+    }
+
     pub(super) fn numbers(meta: &Metadata) -> (u64, Option<u64>) {
         (meta.ino(), Some(meta.dev()))
     }
@@ -185,6 +210,11 @@ mod system {
 
     /// There is the birth alone, of a precision of 100 ns.
     pub(super) const INODES_SUFFICE: bool = true;
+
+    /// Names of machines matter where disks are copied with their marks, which cannot be told here.
+    pub(super) fn host() -> String {
+        String::new()
+    }
 
     pub(super) fn numbers(_meta: &Metadata) -> (u64, Option<u64>) {
         (0, None)
@@ -315,5 +345,20 @@ mod tests {
         now.path = "/mnt/w/.git".into();
         assert!(!seen().is_same(&now, || true));
         assert!(seen().is_same(&now, || false));
+    }
+
+    #[test]
+    fn what_is_given_up_wants_more_proof_than_what_goes_on() {
+        assert!(seen().is_surely_same(&seen()));
+        let without = |change: fn(&mut Marks)| {
+            let mut now = seen();
+            change(&mut now);
+            now.is_surely_same(&now.clone())
+        };
+        assert!(!without(|now| now.born = None));
+        assert!(!without(|now| {
+            now.file_system = None;
+            now.boot = None;
+        }));
     }
 }
