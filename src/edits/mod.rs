@@ -54,8 +54,6 @@ pub struct Commit {
     pub oid: String,
     /// Its author's mail address.
     pub author: String,
-    /// Its committer's mail address.
-    pub committer: String,
 }
 
 /// The paths of a NUL-separated output.

@@ -254,7 +254,7 @@ pub(super) fn commits(git: &Git, oids: &[&str]) -> Result<Vec<Option<String>>> {
 }
 
 /// What [`parse_header`] reads, after an empty part.
-const FORMAT: &str = "--format=%x00%H %ae%n%ce";
+const FORMAT: &str = "--format=%x00%H %ae";
 
 /// The edits of the commits that the lines `revisions` name (`^` excludes; after `--` come pathspecs), with further
 /// `options` of `rev-list`, oldest first.
@@ -322,12 +322,10 @@ fn parse_commits(output: &[u8], boundary: &BTreeSet<String>) -> Vec<Edit> {
 
 fn parse_header(header: &[u8]) -> Option<Arc<Commit>> {
     let text = String::from_utf8_lossy(header);
-    let (oid, people) = text.split_once(' ')?;
-    let (author, committer) = people.split_once('\n')?;
+    let (oid, author) = text.split_once(' ')?;
     Some(Arc::new(Commit {
         oid: oid.to_owned(),
         author: author.to_owned(),
-        committer: committer.to_owned(),
     }))
 }
 

@@ -84,7 +84,6 @@ fn committed(path: &str, author: &str, oid: &str) -> Edit {
     Edit {
         path: path.into(),
         commit: Some(Arc::new(Commit {
-            committer: "committer@x".into(),
             oid: oid.into(),
             author: author.into(),
         })),

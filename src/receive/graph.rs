@@ -121,3 +121,6 @@ fn lines(output: &[u8]) -> Vec<String> {
     let text = String::from_utf8_lossy(output);
     text.lines().map(str::to_owned).collect()
 }
+
+#[cfg(test)]
+mod tests;
