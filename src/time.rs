@@ -91,27 +91,73 @@ impl FromStr for Length {
             )
         };
         let unit = text.chars().next_back().ok_or_else(form)?;
-        let factor: u64 = match unit {
-            's' => 1,
-            'm' => 60,
-            'h' => 3600,
-            'd' => 86_400,
-            _ => return Err(form()),
-        };
+        let factor = seconds_in(unit).filter(|_| unit != 'w').ok_or_else(form)?;
         let digits = &text[..text.len() - 1];
         if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
             return Err(form());
         }
-        let too_long = || format!("`{text}` is too long: 100 years (36500d) is the most");
-        let count: u64 = digits.parse().map_err(|_| too_long())?;
-        let seconds = count
-            .checked_mul(factor)
-            .filter(|s| *s <= 36_500 * 86_400)
-            .ok_or_else(too_long)?;
-        u32::try_from(seconds)
-            .map(Length::from_secs)
-            .map_err(|_| too_long())
+        let count = digits.parse::<u64>().ok();
+        let seconds = count.and_then(|count| count.checked_mul(factor));
+        seconds.and_then(Length::of).ok_or_else(|| too_long(text))
     }
+}
+
+impl Length {
+    /// A length as a person types it: besides the form of policies also several units, the larger first, and weeks
+    /// (`1h30m`, `2w`).
+    ///
+    /// # Errors
+    /// What is wrong with it, in a sentence.
+    pub fn typed(text: &str) -> Result<Self, String> {
+        let form = || {
+            format!(
+                "`{text}` is no length of time: whole numbers and s, m, h, d or w are, such as `90s`, `24h`, `1h30m` or `2w`"
+            )
+        };
+        let mut rest = text;
+        let mut seconds: u64 = 0;
+        let mut before = u64::MAX;
+        while !rest.is_empty() {
+            let end = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(form)?;
+            let unit = rest[end..].chars().next().and_then(seconds_in);
+            let unit = unit
+                .filter(|unit| end > 0 && *unit < before)
+                .ok_or_else(form)?;
+            let part = rest[..end].parse::<u64>().ok();
+            seconds = part
+                .and_then(|count| count.checked_mul(unit))
+                .and_then(|part| seconds.checked_add(part))
+                .unwrap_or(u64::MAX);
+            before = unit;
+            rest = &rest[end + 1..];
+        }
+        if text.is_empty() {
+            return Err(form());
+        }
+        Length::of(seconds).ok_or_else(|| too_long(text))
+    }
+
+    /// So many seconds, unless that is over a hundred years.
+    fn of(seconds: u64) -> Option<Self> {
+        let seconds = u32::try_from(seconds).ok()?;
+        (seconds <= 36_500 * 86_400).then_some(Length { seconds })
+    }
+}
+
+/// The seconds in a unit of what a person types.
+fn seconds_in(unit: char) -> Option<u64> {
+    Some(match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3600,
+        'd' => 86_400,
+        'w' => 7 * 86_400,
+        _ => return None,
+    })
+}
+
+fn too_long(text: &str) -> String {
+    format!("`{text}` is too long: 100 years (36500d) is the most")
 }
 
 impl fmt::Display for Length {
@@ -171,20 +217,34 @@ impl Ttl {
     }
 }
 
-impl FromStr for Ttl {
-    type Err = String;
+impl Ttl {
+    /// A life as a person types it: see [`Length::typed`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn typed(text: &str) -> Result<Self, String> {
+        Self::read(text, Length::typed)
+    }
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn read(text: &str, length: fn(&str) -> Result<Length, String>) -> Result<Self, String> {
         if text == "never" {
             return Ok(Ttl::Never);
         }
-        let length: Length = text.parse()?;
+        let length = length(text)?;
         if length.as_secs() == 0 {
             return Err(format!(
                 "a ttl of `{text}` would expire at once: `1s` is the least"
             ));
         }
         Ok(Ttl::For(length))
+    }
+}
+
+impl FromStr for Ttl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::read(text, str::parse)
     }
 }
 
@@ -221,6 +281,24 @@ mod tests {
             assert_eq!(text.parse::<Length>().unwrap().to_string(), text);
         }
         assert_eq!("1d".parse::<Length>().unwrap().to_string(), "24h");
+    }
+
+    #[test]
+    fn people_type_weeks_and_several_units() {
+        let typed = |text: &str| Length::typed(text).map(Length::as_secs);
+        assert_eq!(typed("2w"), Ok(14 * 86_400));
+        assert_eq!(typed("1h30m"), Ok(5400));
+        assert_eq!(typed("1w2d3h4m5s"), Ok(788_645));
+        assert_eq!(typed("90s"), Ok(90));
+        assert_eq!(Ttl::typed("never"), Ok(Ttl::Never));
+        for text in [
+            "", "5", "h", "30m1h", "1h1h", "1h30", "-1h", "1.5h", "1 h", "5y", "é", "５m",
+            "9999999w",
+        ] {
+            assert!(Length::typed(text).is_err(), "{text}");
+            assert!(Ttl::typed(text).is_err(), "{text}");
+        }
+        assert!("1h30m".parse::<Length>().is_err() && "2w".parse::<Length>().is_err());
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub(super) struct Arguments {
     #[arg(long)]
     poll: bool,
     /// How often to fetch shared locks, a second at least
-    #[arg(long, value_name = "D", default_value = "30s")]
+    #[arg(long, value_name = "D", default_value = "30s", value_parser = Length::typed)]
     sync_every: Length,
 }
 

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::context::Context;
+use super::context::{Asked, Cached, Context};
 use super::exit::Failure;
 use super::output::path;
 use super::{Answer, words};
@@ -27,13 +27,15 @@ pub(super) struct Arguments {
     /// Judge commits, each as its author
     #[arg(long, value_name = "A..B")]
     range: Option<String>,
+    #[command(flatten)]
+    cached: Cached,
 }
 
 impl Arguments {
     pub(super) fn run(&self, context: &Context) -> Result<Answer> {
         let latch = context.open()?;
-        context.tell_news(&latch)?;
         let violations = self.violations(context, &latch)?;
+        context.tell_news(&latch)?;
         let me = latch.reader()?;
         let viewpoint = context.viewpoint(&latch, &me);
         let listed: Vec<Value> = violations.iter().map(|v| report(&viewpoint, v)).collect();
@@ -58,13 +60,18 @@ impl Arguments {
     fn violations(&self, context: &Context, latch: &Latch) -> Result<Vec<Violation>> {
         if let Some(range) = &self.range {
             // Where it runs, on a build server, nobody has fetched the locks.
-            context.refresh(latch);
+            match self.cached.asked() {
+                Asked::TheRemote => context.refresh(latch),
+                Asked::WhatIsKnown => context.tell_age(latch),
+            }
             return check::range(latch, range, &context.clock);
         }
         if self.paths.is_empty() {
+            context.tell_age(latch);
             return check::staged(latch, &[], &context.clock);
         }
         let selection = context.select(latch, &self.paths)?;
+        context.freshen(latch, self.cached.asked());
         check::selected(latch, &selection, &context.clock)
     }
 }

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+
 use git_latch::error::{Error, Result};
 use git_latch::hooks::Hooks;
 use git_latch::identity::Environment;
@@ -22,10 +24,41 @@ use super::output::Output;
 use super::words;
 
 /// How long fetched locks pass for those of the remote without a word.
-const FRESH: chrono::TimeDelta = chrono::TimeDelta::minutes(10);
+const FRESH: chrono::TimeDelta = chrono::TimeDelta::seconds(30);
+
+/// How long who asks who holds what waits for a fresh answer.
+const QUICK: Duration = Duration::from_secs(2);
 
 /// How long a judgement waits for the shared locks.
 const REFRESH: Duration = Duration::from_secs(5);
+
+/// Whom a question about locks goes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// The remote, unless it was asked a moment ago.
+    TheRemote,
+    /// What was fetched last.
+    WhatIsKnown,
+}
+
+/// The flag of those who ask.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(crate) struct Cached {
+    /// Answer from what was fetched last, however old, without asking the remote
+    #[arg(long)]
+    cached: bool,
+}
+
+impl Cached {
+    /// Whom the question goes to.
+    pub(crate) fn asked(self) -> Asked {
+        if self.cached {
+            Asked::WhatIsKnown
+        } else {
+            Asked::TheRemote
+        }
+    }
+}
 
 /// Where a command runs.
 #[derive(Debug)]
@@ -151,12 +184,32 @@ impl Context {
         }
     }
 
-    /// Says how old the shared locks are, where that matters.
+    /// Fetches the shared locks where they are not fresh and `asked` allows it, if that is quick; says how old they are if
+    /// they stay old.
+    pub(crate) fn freshen(&self, latch: &Latch, asked: Asked) {
+        let Some(shared) = latch.shared() else { return };
+        if asked == Asked::TheRemote
+            && !self.is_fresh(shared.synced_at())
+            && let Err(error) = latch.look(Some(QUICK), &self.clock)
+        {
+            self.output
+                .note(words::said(self.here(latch.repo()), &error));
+        }
+        self.tell_age(latch);
+    }
+
+    fn is_fresh(&self, fetched: Option<DateTime<Utc>>) -> bool {
+        // A time to come is no proof of anything: a clock was set back.
+        let age = fetched.map(|at| self.clock.now() - at);
+        age.is_some_and(|age| age < FRESH && age > -FRESH)
+    }
+
+    /// Says how old the shared locks are, unless they are fresh.
     pub(crate) fn tell_age(&self, latch: &Latch) {
         let Some(shared) = latch.shared() else { return };
         let now = self.clock.now();
         match shared.synced_at() {
-            Some(at) if now - at < FRESH => {}
+            at if self.is_fresh(at) => {}
             Some(at) => self.output.note(format!(
                 "the locks of `{}` are as they were fetched {}: git latch sync",
                 shared.remote(),

@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::context::Context;
-use super::exit::{self, Failure};
+use super::exit::Failure;
 use super::output::{self, ALERT, GOOD, dim, styled};
 use super::problems::{self, Problem};
 use super::{Answer, words};
@@ -17,6 +17,9 @@ use git_latch::repo::Repo;
 use git_latch::store::Scope;
 use git_latch::view::Entry;
 use git_latch::{link, policy};
+
+/// The answer to the question is no, whatever it is that is wrong.
+const SOMETHING_IS_WRONG: u8 = 1;
 
 /// How long the remote has to answer.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -67,14 +70,10 @@ impl Arguments {
             Ok(latch) => look(context, &latch, &mut checks),
             Err(error) => checks.push(Check::failed("policy", &error)),
         }
-        let mut exit = 0;
         for check in &checks {
             let mark = match &check.wrong {
                 None => styled(GOOD, "ok   "),
-                Some((code, _)) => {
-                    exit = exit.max(exit::of(*code));
-                    styled(ALERT, "wrong")
-                }
+                Some(_) => styled(ALERT, "wrong"),
             };
             context
                 .output
@@ -96,15 +95,15 @@ impl Arguments {
                 })
             })
             .collect();
-        let keys = json!({"ok": exit == 0, "checks": listed});
         let wrong: Vec<&Check> = checks.iter().filter(|c| c.wrong.is_some()).collect();
+        let keys = json!({"ok": wrong.is_empty(), "checks": listed});
         let failure = wrong.first().and_then(|first| {
             let (code, mend) = first.wrong.as_ref()?;
             let message = match wrong.len() {
                 1 => "1 thing is wrong".to_owned(),
                 n => format!("{n} things are wrong"),
             };
-            Some(Failure::new(*code, message, Some(mend.clone())).with_exit(exit))
+            Some(Failure::new(*code, message, Some(mend.clone())).with_exit(SOMETHING_IS_WRONG))
         });
         Ok(Answer::with(keys, failure))
     }
@@ -172,13 +171,10 @@ fn link_check(latch: &Latch) -> Check {
     match state.and_then(|root| link::state(root, &latch.local().locks())) {
         Ok(link::State::Right) => Check::right("link", ".locks leads to the lock directory"),
         Ok(link::State::Copy) => Check::right("link", ".locks is a copy of the lock directory"),
-        Ok(link::State::Missing) => Check::wrong("link", Code::BadUsage, ".locks is missing", mend),
-        Ok(link::State::Astray) => Check::wrong(
-            "link",
-            Code::BadUsage,
-            ".locks leads to another repository",
-            mend,
-        ),
+        Ok(link::State::Missing) => Check::wrong("link", Code::Io, ".locks is missing", mend),
+        Ok(link::State::Astray) => {
+            Check::wrong("link", Code::Io, ".locks leads to another repository", mend)
+        }
         Ok(link::State::Foreign(what)) => Check::wrong(
             "link",
             Code::Unsupported,
@@ -199,7 +195,7 @@ fn hook_checks(context: &Context, latch: &Latch, checks: &mut Vec<Check>) {
             hooks.directory().display().to_string(),
         )),
         Ok((problems, _)) => {
-            let wrong = |p: Problem| Check::wrong("hooks", Code::BadUsage, p.detail, &p.mend);
+            let wrong = |p: Problem| Check::wrong("hooks", Code::Io, p.detail, &p.mend);
             checks.extend(problems.into_iter().map(wrong));
         }
     }

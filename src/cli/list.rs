@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use clap::Args;
 use serde::{Serialize, Serializer};
 
-use super::context::Context;
+use super::context::{Cached, Context};
 use super::{Answer, words};
 use git_latch::error::Result;
 use git_latch::lock::is_or_below;
@@ -26,13 +26,15 @@ pub(super) struct Arguments {
     /// Only locks in this directory, and those that cover it
     #[arg(long, value_name = "DIR")]
     under: Option<OsString>,
+    #[command(flatten)]
+    cached: Cached,
 }
 
 impl Arguments {
     pub(super) fn run(&self, context: &Context) -> Result<Answer> {
         let latch = context.open()?;
+        context.freshen(&latch, self.cached.asked());
         context.tell_news(&latch)?;
-        context.tell_age(&latch);
         let me = latch.reader()?;
         let scope = match &self.under {
             Some(directory) => Scope::Claims(
@@ -57,7 +59,10 @@ impl Arguments {
                     entries: &entries,
                 },
                 seq: view.seq,
-                as_of: rfc3339(view.now),
+                as_of: match latch.shared() {
+                    Some(shared) => shared.synced_at().map(rfc3339),
+                    None => Some(rfc3339(view.now)),
+                },
             });
             std::mem::forget(view);
             return Ok(Answer::silent(0));
@@ -86,7 +91,8 @@ impl Arguments {
 struct Listed<'a> {
     locks: Locks<'a>,
     seq: u64,
-    as_of: String,
+    /// When the locks were so: of shared ones, when they were fetched.
+    as_of: Option<String>,
 }
 
 /// Locks that are shown one after the other: a hundred thousand of them are never in memory as JSON.

@@ -12,7 +12,7 @@ use super::exit::{self, Failure};
 use super::interrupt::Interrupt;
 use super::output::{GOOD, styled, until, wall};
 use super::{Answer, words};
-use git_latch::error::{Code, Result};
+use git_latch::error::{Code, Error, Result};
 use git_latch::first_edits::FirstEdits;
 use git_latch::latch::{Latch, LockOptions, Waiting};
 use git_latch::lease::{Acquired, Outcome, Refusal, Several, Steal, Taken, Why};
@@ -45,11 +45,11 @@ pub(super) struct Taking {
     /// Say why, for others to read
     #[arg(short, long, value_name = "WHY")]
     pub(super) message: Option<String>,
-    /// Let the lease end this long after its last heartbeat, such as 90s, 30m, 8h, 3d
-    #[arg(long, value_name = "D")]
+    /// Let the lease end this long after its last heartbeat, such as 90s, 1h30m, 8h, 3d, 2w
+    #[arg(long, value_name = "D", value_parser = Ttl::typed)]
     pub(super) ttl: Option<Ttl>,
-    /// Wait until the paths are free, at most this long
-    #[arg(long, value_name = "D", num_args = 0..=1, require_equals = true, default_missing_value = LONGEST_WAIT)]
+    /// Wait until the paths are free, at most this long (`--wait=30m`; an hour where nothing is said)
+    #[arg(long, value_name = "D", value_parser = Length::typed, num_args = 0..=1, require_equals = true, default_missing_value = LONGEST_WAIT)]
     pub(super) wait: Option<Length>,
     /// Accept paths that do not exist yet
     #[arg(long)]
@@ -59,12 +59,33 @@ pub(super) struct Taking {
 impl Taking {
     /// The paths that the arguments name.
     pub(super) fn targets(&self, context: &Context, latch: &Latch) -> Result<Vec<Target>> {
+        self.check_wait(context)?;
         let unknown = if self.new {
             Unknown::Accept
         } else {
             Unknown::Refuse
         };
         context.targets(latch, &self.paths, unknown)
+    }
+
+    /// Whoever leaves a blank between `--wait` and a length does not mean a file of that name.
+    fn check_wait(&self, context: &Context) -> Result<()> {
+        let is_length = |path: &&OsString| {
+            let text = path.to_str().unwrap_or_default();
+            Length::typed(text).is_ok() && !context.directory.join(path).exists()
+        };
+        match self.paths.iter().find(is_length) {
+            Some(path) if self.wait.is_some() => {
+                let length = path.to_string_lossy();
+                Err(Error::BadUsage {
+                    problem: format!("`{length}` is taken for a path, and there is no such file"),
+                    hint: Some(format!(
+                        "a length of time is joined to its flag: --wait={length}"
+                    )),
+                })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Takes the paths, after waiting for them if that was asked for.

@@ -38,10 +38,11 @@ mod watch;
 mod words;
 
 use std::ffi::OsString;
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{ArgAction, Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use serde_json::{Map, Value, json};
 
@@ -60,7 +61,8 @@ use output::Output;
     name = "git-latch",
     bin_name = "git latch",
     version,
-    propagate_version = true
+    propagate_version = true,
+    arg_required_else_help = true
 )]
 #[command(
     after_help = "Exit codes: 0 done, 1 no (held by another, rejected), 2 wrong use, 3 lost or not held, \
@@ -251,12 +253,14 @@ pub(crate) fn main(arguments: &[OsString]) -> ExitCode {
         json: cli.global.json,
         quiet: cli.global.quiet,
     };
-    let name = name_of(arguments);
     let answer = match Context::new(&cli.global, output) {
         Ok(context) => cli.command.run(&context).map_err(|e| context.failure(&e)),
         Err(error) => Err(Failure::of(&error, Here::root())),
     };
-    let answer = answer.unwrap_or_else(|failure| Answer::with(empty(name), Some(failure)));
+    let answer = answer.unwrap_or_else(|failure| {
+        let name = name_of(arguments);
+        Answer::with(empty(&name), Some(of_command(&name, failure)))
+    });
     tell(output, &answer);
     exit::code(answer.exit)
 }
@@ -275,8 +279,22 @@ fn tell(output: Output, answer: &Answer) {
     }
 }
 
+/// `run` says by its exit code that its command was not started, whatever the reason.
+fn of_command(name: &str, failure: Failure) -> Failure {
+    match name {
+        "run" if failure.exit != exit::INTERRUPTED => failure.with_exit(exit::NOT_STARTED),
+        _ => failure,
+    }
+}
+
 /// What clap says about arguments it does not understand, or its help.
 fn wrong_use(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
+    let json = arguments.iter().any(|a| a == "--json");
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand && !json {
+        // As git does: help, and the exit code of one who has not done anything.
+        let _ = write!(anstream::stdout(), "{}", error.render().ansi());
+        return exit::code(1);
+    }
     if !error.use_stderr() {
         // A reader that has gone away has seen enough.
         let _ = error.print();
@@ -290,17 +308,17 @@ fn wrong_use(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
         .split_whitespace()
         .collect();
     let message = words.join(" ");
-    let json = arguments.iter().any(|a| a == "--json");
+    let name = name_of(arguments);
     if json {
-        let name = name_of(arguments);
-        let failure = Failure::new(Code::BadUsage, message, Some(help_for(name)));
+        let message = match error.kind() {
+            ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => "no command is given".to_owned(),
+            _ => message,
+        };
+        let failure = Failure::new(Code::BadUsage, message, Some(help_for(&name)));
         let output = Output { json, quiet: false };
-        tell(output, &Answer::with(empty(name), Some(failure)));
+        tell(output, &Answer::with(empty(&name), Some(failure)));
     } else {
-        let rest = rest.replace(
-            "try '--help'",
-            &format!("see `{}`", help_command(name_of(arguments))),
-        );
+        let rest = rest.replace("try '--help'", &help_for(&name));
         let rest = rest.trim_end();
         let newline = if rest.is_empty() { "" } else { "\n\n" };
         output::eprint(&format!(
@@ -309,7 +327,8 @@ fn wrong_use(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
             output::ALERT
         ));
     }
-    exit::code(exit::of(Code::BadUsage))
+    let failure = Failure::new(Code::BadUsage, "", None);
+    exit::code(of_command(&name, failure).exit)
 }
 
 fn help_command(name: &str) -> String {
@@ -320,18 +339,14 @@ fn help_for(name: &str) -> String {
     format!("see `{}`", help_command(name))
 }
 
-/// The command among the arguments, or nothing.
-fn name_of(arguments: &[OsString]) -> &str {
-    let names: Vec<String> = Cli::command()
-        .get_subcommands()
-        .map(|c| c.get_name().to_owned())
-        .collect();
-    arguments
-        .iter()
-        .skip(1)
-        .filter_map(|a| a.to_str())
-        .find(|a| names.iter().any(|n| n == a))
-        .unwrap_or_default()
+/// The command that was asked for, or nothing: by the grammar, as a directory or an owner may be called like a command.
+fn name_of(arguments: &[OsString]) -> String {
+    let lenient = Cli::command().ignore_errors(true);
+    let matches = lenient.try_get_matches_from(arguments).ok();
+    let name = matches
+        .as_ref()
+        .and_then(|matches| matches.subcommand_name());
+    name.unwrap_or_default().to_owned()
 }
 
 /// The JSON keys of a command that did nothing: they are always there.

@@ -21,7 +21,7 @@ pub(super) struct Arguments {
     #[arg(value_name = "PATH")]
     paths: Vec<OsString>,
     /// Let the lease end this long from now, unless it lives longer already
-    #[arg(long, value_name = "D")]
+    #[arg(long, value_name = "D", value_parser = Ttl::typed)]
     ttl: Option<Ttl>,
 }
 

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use clap::Args;
 use serde_json::json;
 
-use super::context::Context;
+use super::context::{Cached, Context};
 use super::output::{ALERT, Cell, dim, styled, table};
 use super::{Answer, words};
 use git_latch::error::Result;
@@ -21,17 +21,20 @@ pub(super) struct Arguments {
     /// Tell who holds these files, directories or patterns, or anything in them, instead
     #[arg(value_name = "PATH")]
     paths: Vec<OsString>,
+    #[command(flatten)]
+    cached: Cached,
 }
 
 impl Arguments {
     pub(super) fn run(&self, context: &Context) -> Result<Answer> {
         let latch = context.open()?;
         context.tell_copy(&latch)?;
-        context.tell_age(&latch);
         if self.paths.is_empty() {
+            context.tell_age(&latch);
             whole(context, &latch)
         } else {
             let selection = context.select(&latch, &self.paths)?;
+            context.freshen(&latch, self.cached.asked());
             of_paths(context, &latch, &selection)
         }
     }

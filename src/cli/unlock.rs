@@ -9,7 +9,7 @@ use super::context::Context;
 use super::exit::Failure;
 use super::output::{GOOD, styled};
 use super::{Answer, words};
-use git_latch::error::{Code, Result};
+use git_latch::error::{Code, Error, Result};
 use git_latch::latch::{Unlocked, What};
 use git_latch::lease::{Insist, Refusal, Why};
 use git_latch::report::Viewpoint;
@@ -17,7 +17,7 @@ use git_latch::report::Viewpoint;
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// Locked files; directories and patterns mean my locks on what they cover
-    #[arg(value_name = "PATH", required_unless_present_any = ["all", "id"])]
+    #[arg(value_name = "PATH")]
     paths: Vec<OsString>,
     /// Give back every lock of mine in this working tree
     #[arg(long, conflicts_with_all = ["paths", "id"])]
@@ -36,6 +36,12 @@ pub(super) struct Arguments {
 impl Arguments {
     pub(super) fn run(&self, context: &Context) -> Result<Answer> {
         let latch = context.open()?;
+        if self.paths.is_empty() && !self.all && self.id.is_none() {
+            return Err(Error::BadUsage {
+                problem: "nothing is named to give back".into(),
+                hint: Some("name paths, or give back every lock of yours in this working tree: git latch unlock --all".into()),
+            });
+        }
         let selection = context.select(&latch, &self.paths)?;
         let what = match &self.id {
             Some(id) => What::Lease(id),

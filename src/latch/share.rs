@@ -93,6 +93,18 @@ impl Latch {
         Ok(Some(synced))
     }
 
+    /// Fetches the shared locks for somebody who only looks: no more is made or changed by it than by any other fetch.
+    ///
+    /// # Errors
+    /// As [`Latch::sync`].
+    pub fn look(&self, limit: Option<Duration>, clock: &dyn Clock) -> Result<()> {
+        match (self.shared(), self.config.get("latch.remote")) {
+            (Some(shared), Some(_)) => shared.sync(limit, clock).map(drop),
+            // The first time locks of this machine may have to move.
+            _ => self.sync(limit, clock).map(drop),
+        }
+    }
+
     /// Notes in the repository's configuration through which remote locks are shared, the first time a command changes
     /// locks after the policy says so; my locks of this machine move there in one push.
     ///

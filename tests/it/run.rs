@@ -99,7 +99,7 @@ fn another_command_of_mine_is_refused_as_in_progress() {
     let ada = sandbox.repo();
     let mut begun = begin(&ada, &[], "echo $$; read line");
     ada.latch(&["run", "hero.psd", "--", "true"])
-        .ended(1)
+        .ended(125)
         .said("in progress here");
     ada.latch(&["lock", "hero.psd"]).ended(1);
     ada.latch(&["unlock", "hero.psd"]).ended(1);

@@ -60,9 +60,10 @@ impl Arguments {
                 return Ok(interrupted());
             }
             let viewpoint = context.viewpoint(&latch, &me);
+            let failure = lock::failure(&viewpoint, &acquired.refused);
             return Ok(Answer::with(
                 lock::report(&viewpoint, &acquired),
-                lock::failure(&viewpoint, &acquired.refused),
+                failure.map(|failure| failure.with_exit(exit::NOT_STARTED)),
             ));
         }
         self.hold(context, &latch, &acquired, &signals)
@@ -99,7 +100,10 @@ impl Arguments {
             None => exit::NOT_STARTED,
         };
         match kept {
-            Err(error) if exit == 0 => Err(error),
+            Err(error) if exit == 0 => Ok(Answer::with(
+                json!({"locked": [], "refused": []}),
+                Some(context.failure(&error)),
+            )),
             Err(error) => {
                 super::output::failure(&Failure::of(&error, context.here(latch.repo())));
                 Ok(Answer::silent(exit))
