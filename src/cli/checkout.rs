@@ -21,7 +21,7 @@ use git_latch::time::Clock as _;
 pub(super) struct Arguments {
     #[command(flatten)]
     taking: lock::Taking,
-    /// Accept a working copy that is older than the remote's newest version
+    /// Accept a working copy that is older than the newest version elsewhere
     #[arg(long)]
     stale_ok: bool,
 }
@@ -102,8 +102,8 @@ fn told(context: &Context, viewpoint: &Viewpoint<'_>, acquired: &Acquired) -> An
     Answer::with(keys, lock::failure(viewpoint, &acquired.refused))
 }
 
-/// The refusal of copies that are too old.
-fn stale(context: &Context, here: &Here, newer: &[Newer]) -> Answer {
+/// What is newer than the copies here.
+pub(super) fn told_newer(context: &Context, here: &Here, newer: &[Newer]) -> String {
     let now = context.clock.now();
     let line = |newer: &Newer| {
         format!(
@@ -118,24 +118,38 @@ fn stale(context: &Context, here: &Here, newer: &[Newer]) -> Answer {
     let message = match newer {
         [one] => line(one),
         many => format!(
-            "{} files are newer on the remote\n{}",
+            "{} files are newer elsewhere\n{}",
             many.len(),
             words::first_lines(many, line)
         ),
     };
-    let message = words::plain(&message);
-    let first = &newer[0].branch;
-    let hint = match first.split_once('/') {
-        Some((remote, _)) if newer.iter().any(|n| n.branch != *first) => {
-            format!("git fetch {remote}, and merge what is missing")
-        }
-        Some((remote, branch)) => format!(
+    words::plain(&message)
+}
+
+/// How to get what is newer.
+pub(super) fn get_newer(newer: &[Newer]) -> String {
+    let first = &newer[0];
+    let is_one = newer.iter().all(|n| n.branch == first.branch);
+    let own = |remote: &str| {
+        let name = first.branch.strip_prefix(remote);
+        name.and_then(|name| name.strip_prefix('/'))
+            .map(str::to_owned)
+    };
+    match &first.remote {
+        Some(remote) if !is_one => format!("git fetch {remote}, and merge what is missing"),
+        Some(remote) => format!(
             "git pull {} {}",
             words::shell_word(remote),
-            words::shell_word(branch)
+            words::shell_word(&own(remote).unwrap_or_default())
         ),
-        None => "git pull".into(),
-    };
+        None if !is_one => "merge what is missing".into(),
+        None => format!("git merge {}", words::shell_word(&first.branch)),
+    }
+}
+
+/// The refusal of copies that are too old.
+fn stale(context: &Context, here: &Here, newer: &[Newer]) -> Answer {
+    let (message, hint) = (told_newer(context, here, newer), get_newer(newer));
     let listed: Vec<Value> = newer
         .iter()
         .map(|n| {

@@ -11,7 +11,7 @@ use super::context::Context;
 use super::exit::{self, Failure};
 use super::interrupt::Interrupt;
 use super::output::{GOOD, styled, until, wall};
-use super::{Answer, words};
+use super::{Answer, checkout, words};
 use git_latch::error::{Code, Error, Result};
 use git_latch::first_edits::FirstEdits;
 use git_latch::latch::{Latch, LockOptions, Waiting};
@@ -138,6 +138,7 @@ impl Arguments {
         for taken in &acquired.locked {
             context.output.done(line(&viewpoint, taken));
         }
+        tell_older(context, &latch, &acquired);
         Ok(Answer::with(
             report(&viewpoint, &acquired),
             failure(&viewpoint, &acquired.refused),
@@ -156,6 +157,26 @@ impl Arguments {
             },
             ..LockOptions::default()
         }
+    }
+}
+
+/// Says that a copy which is locked now is known to be old.
+fn tell_older(context: &Context, latch: &Latch, acquired: &Acquired) {
+    let taken = acquired.locked.iter().map(|taken| Target {
+        path: taken.lock.path.clone(),
+        kind: taken.lock.kind,
+    });
+    let taken: Vec<Target> = taken.collect();
+    let newer = match taken.as_slice() {
+        [] => Vec::new(),
+        some => latch.known_newer(some),
+    };
+    if !newer.is_empty() {
+        let here = context.here(latch.repo());
+        context
+            .output
+            .note(checkout::told_newer(context, here, &newer));
+        context.output.hint(checkout::get_newer(&newer));
     }
 }
 

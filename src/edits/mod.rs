@@ -23,7 +23,7 @@ pub use pushed::{
 pub use staged::{StagedQuery, as_upstream, heads_in_environment, staged};
 pub use unfinished::{Changed, Saved, State, changed, changed_files, is_combining, saved};
 pub use upstream::work_in_progress;
-pub use versions::{Newer, newer, unpushed_files};
+pub use versions::{Newer, Others, may_be_newer, newer, unpushed_files};
 pub(crate) use versions::{contents, tracked_below, written};
 
 use crate::error::Result;

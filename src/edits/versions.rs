@@ -1,12 +1,14 @@
 //! What the working tree's branch and the remote have of each other's versions, as far as was fetched.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
 use super::pushed::{git_without_replacements, of_commits};
-use super::{Edit, lines, paths};
+use super::{Edit, is_oid, lines, paths};
 use crate::error::Result;
 use crate::git::split_nul;
 use crate::path::{Claim, Key, Kind, RepoPath, bytes_to_path};
@@ -37,13 +39,15 @@ pub fn unpushed_files(repo: &Repo, remote: &str) -> Result<Vec<Key>> {
     Ok(left.into_iter().map(Key::of).collect())
 }
 
-/// A version of a file that the remote has and my branch does not.
+/// A version of a file that others have and my branch does not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Newer {
     /// The file, in git's bytes.
     pub path: Vec<u8>,
-    /// A branch of the remote that has it, such as `origin/main`.
+    /// Where it is: a branch here, or one of a remote such as `origin/main`; the commit, where no branch has it.
     pub branch: String,
+    /// The remote, where it is the branch of one.
+    pub remote: Option<String>,
     /// The commit that made it.
     pub commit: String,
     /// Its author's name.
@@ -52,29 +56,111 @@ pub struct Newer {
     pub at: DateTime<Utc>,
 }
 
-/// Files among the targets whose newest version on the remote's branches is not in my branch's history, nor the same as
-/// mine.
+/// Whose versions mine is compared with.
+#[derive(Clone, Debug, Default)]
+pub struct Others {
+    /// Those on the branches of this remote, as they were fetched.
+    pub remote: Option<String>,
+    /// Those on the branches and in the linked working trees of this repository.
+    pub here: bool,
+}
+
+impl Others {
+    /// As `rev-list` wants them.
+    fn revisions(&self, repo: &Repo) -> Result<Vec<String>> {
+        let remote = self.remote.iter();
+        let mut revisions: Vec<String> = remote.map(|r| format!("--remotes={r}")).collect();
+        if !self.here {
+            return Ok(revisions);
+        }
+        revisions.push("--branches".into());
+        if repo.common_dir().join("worktrees").exists() {
+            let trees = repo.git().output(&["worktree", "list", "--porcelain"])?;
+            let heads = lines(&trees);
+            let heads = heads.iter().filter_map(|line| line.strip_prefix("HEAD "));
+            let heads = heads.filter(|oid| is_oid(oid) && oid.bytes().any(|b| b != b'0'));
+            revisions.extend(heads.map(str::to_owned));
+        }
+        Ok(revisions)
+    }
+
+    /// The refs whose names are told, as `for-each-ref` wants them.
+    fn refs(&self) -> Vec<String> {
+        let remote = self.remote.iter();
+        let mut refs: Vec<String> = remote.map(|r| format!("refs/remotes/{r}/")).collect();
+        if self.here {
+            refs.push("refs/heads/".into());
+        }
+        refs
+    }
+}
+
+/// Whether anything that is known here, on whatever ref, may be newer than my branch's versions: a quick question before
+/// [`newer`]. No, where git does not say so within the limit.
+pub fn may_be_newer(repo: &Repo, targets: &[Target], limit: Duration) -> Result<bool> {
+    if is_alone(repo) {
+        return Ok(false);
+    }
+    let specs: Vec<String> = targets
+        .iter()
+        .map(|target| pathspec(&target.path))
+        .collect();
+    let ask = [
+        "rev-list",
+        "-1",
+        "--exclude=refs/stash",
+        "--all",
+        "--not",
+        "HEAD",
+        "--",
+    ];
+    let ask: Vec<&str> = ask
+        .into_iter()
+        .chain(specs.iter().map(String::as_str))
+        .collect();
+    let told = repo.git().run_within(&ask, limit)?;
+    Ok(told.is_some_and(|told| !told.stdout.is_empty()))
+}
+
+/// Whether the files of the repository show no branch but one, no remote and no other working tree.
+fn is_alone(repo: &Repo) -> bool {
+    let common = repo.common_dir();
+    let others = ["packed-refs", "reftable", "worktrees", "refs/remotes"];
+    let mut heads = fs::read_dir(common.join("refs/heads"))
+        .into_iter()
+        .flatten();
+    let is_file = |entry: std::io::Result<fs::DirEntry>| {
+        entry.is_ok_and(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()))
+    };
+    !others.iter().any(|name| common.join(name).exists())
+        && heads.next().is_none_or(is_file)
+        && heads.next().is_none()
+}
+
+/// Files among the targets whose newest version among the others' is not in my branch's history, nor the same as mine.
 ///
 /// An older one, on a branch that was left behind, does not count.
-pub fn newer(repo: &Repo, remote: &str, targets: &[Target]) -> Result<Vec<Newer>> {
-    let of_remote = format!("--remotes={remote}");
+pub fn newer(repo: &Repo, others: &Others, targets: &[Target]) -> Result<Vec<Newer>> {
     let head = repo.commit_of("HEAD")?;
+    let revisions = others.revisions(repo)?;
+    let options: Vec<&str> = revisions.iter().map(String::as_str).collect();
     let mut question: Vec<String> = head.iter().map(|head| format!("^{head}")).collect();
     question.push("--".into());
     question.extend(targets.iter().map(|target| pathspec(&target.path)));
     let claims: Vec<Claim> = targets.iter().map(Target::claim).collect();
     // The last edit of each path comes last.
-    let latest: BTreeMap<Vec<u8>, String> = of_commits(repo, &question, &[&of_remote])?
+    let in_order = [&["--date-order"], options.as_slice()].concat();
+    let latest: BTreeMap<Vec<u8>, String> = of_commits(repo, &question, &in_order)?
         .into_iter()
         .filter(|edit| is_among(edit, &claims))
         .filter_map(|edit| Some((edit.path, edit.commit?.oid.clone())))
         .collect();
     let mut found = Vec::new();
     for (path, commit) in latest {
-        if is_same(repo, &commit, &path)? || !is_newest(repo, &of_remote, &commit, &path)? {
+        if is_same(repo, &commit, &path)? || !is_newest(repo, &options, &commit, &path)? {
             continue;
         }
-        found.push(described(repo, remote, commit, path)?);
+        found.push(described(repo, others, commit, path)?);
     }
     Ok(found)
 }
@@ -163,33 +249,37 @@ fn is_same(repo: &Repo, commit: &str, path: &[u8]) -> Result<bool> {
     Ok(contents(repo, commit, &[path])? == contents(repo, "HEAD", &[path])?)
 }
 
-/// Whether no later commit on the remote's branches edits the path.
-fn is_newest(repo: &Repo, of_remote: &str, commit: &str, path: &[u8]) -> Result<bool> {
+/// Whether no later commit edits the path, mine among them.
+fn is_newest(repo: &Repo, others: &[&str], commit: &str, path: &[u8]) -> Result<bool> {
     let path = literal(&String::from_utf8_lossy(path));
-    let newest = repo
-        .git()
-        .output(&["rev-list", "-1", of_remote, "--", &path])?;
+    let mut ask = vec!["rev-list", "-1", "--date-order"];
+    ask.extend(others);
+    ask.extend(["--", &path]);
+    let newest = repo.git().output(&ask)?;
     Ok(lines(&newest).first().is_some_and(|oid| oid == commit))
 }
 
-fn described(repo: &Repo, remote: &str, commit: String, path: Vec<u8>) -> Result<Newer> {
+fn described(repo: &Repo, others: &Others, commit: String, path: Vec<u8>) -> Result<Newer> {
     let git = repo.git();
     let shown = git.output(&["log", "-1", "--format=%ct%x00%an", &commit, "--"])?;
     let shown = String::from_utf8_lossy(&shown).trim().to_owned();
     let (seconds, author) = shown.split_once('\0').unwrap_or_default();
-    let contains = format!("--contains={commit}");
-    let below = format!("refs/remotes/{remote}");
-    let branches = git.output(&[
-        "for-each-ref",
-        "--format=%(refname:lstrip=2)",
-        &contains,
-        &below,
-    ])?;
-    let alias = format!("{remote}/HEAD");
-    let branch = lines(&branches).into_iter().find(|name| *name != alias);
+    let (contains, refs) = (format!("--contains={commit}"), others.refs());
+    let mut ask = vec!["for-each-ref", "--format=%(refname)", &contains];
+    ask.extend(refs.iter().map(String::as_str));
+    let alias = others
+        .remote
+        .as_ref()
+        .map(|r| format!("refs/remotes/{r}/HEAD"));
+    let mut names = lines(&git.output(&ask)?);
+    names.retain(|name| Some(name) != alias.as_ref());
+    let name = names.first().map_or("", String::as_str);
+    let of_remote = name.strip_prefix("refs/remotes/");
+    let branch = of_remote.or(name.strip_prefix("refs/heads/"));
     Ok(Newer {
         path,
-        branch: branch.unwrap_or_else(|| remote.to_owned()),
+        branch: branch.unwrap_or(&commit).to_owned(),
+        remote: others.remote.clone().filter(|_| of_remote.is_some()),
         author: author.to_owned(),
         at: seconds
             .parse()

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Latch;
-use crate::edits::{self, Newer};
+use crate::edits::{self, Newer, Others};
 use crate::error::{Error, Result};
 use crate::lockable::{self, Bits};
 use crate::path::Kind;
@@ -12,6 +12,9 @@ use crate::target::Target;
 
 /// How long fetching the remote's branches may take.
 const LIMIT: Duration = Duration::from_secs(600);
+
+/// How long whoever did not ask waits for the answer.
+const QUICK: Duration = Duration::from_millis(200);
 
 /// What of the remote to compare with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,18 +26,33 @@ pub enum Against {
 }
 
 impl Latch {
-    /// Files among the targets of which the remote has a newer version than my branch. None where there is no remote.
+    /// Files among the targets of which others have a newer version than my branch: the branches of the remote, and, where
+    /// locks are on this machine alone, the branches and linked working trees here.
     ///
     /// # Errors
     /// [`Error::Unreachable`] where the remote does not answer.
     pub fn newer(&self, targets: &[Target], against: Against) -> Result<Vec<Newer>> {
-        let Some(remote) = self.remote_of_branches()? else {
-            return Ok(Vec::new());
+        let others = Others {
+            remote: self.remote_of_branches()?,
+            here: self.shared().is_none(),
         };
-        if against == Against::TheRemote {
-            self.fetch_branches(&remote)?;
+        if let (Against::TheRemote, Some(remote)) = (against, &others.remote) {
+            self.fetch_branches(remote)?;
         }
-        edits::newer(&self.repo, &remote, targets)
+        edits::newer(&self.repo, &others, targets)
+    }
+
+    /// The same of what is known here already, for whoever did not ask: nothing where it takes git too long to say.
+    #[must_use]
+    pub fn known_newer(&self, targets: &[Target]) -> Vec<Newer> {
+        let found = match edits::may_be_newer(&self.repo, targets, QUICK) {
+            Ok(true) => self.newer(targets, Against::WhatIsKnown),
+            other => other.map(|_| Vec::new()),
+        };
+        found.unwrap_or_else(|error| {
+            tracing::debug!(%error, "whether the copy is old is not known");
+            Vec::new()
+        })
     }
 
     /// Makes files writable, whether they are `lockable` or read-only for another reason.

@@ -228,3 +228,60 @@ fn on_one_machine_they_work_with_and_without_a_remote() {
     assert_eq!(work.locks().len(), 1);
     work.ok(&["checkout", "--stale-ok", "hero.psd"]);
 }
+
+#[test]
+fn on_one_machine_branches_and_working_trees_are_compared_too() {
+    let sandbox = Sandbox::new();
+    let seed = sandbox.repo();
+    let (one, two) = (seed.worktree("one"), seed.worktree("two"));
+    one.ok(&["checkout", "hero.psd"]);
+    one.write("hero.psd", "two\n");
+    one.ok(&["checkin", "-m", "two", "hero.psd"]);
+    let commit = one.git(&["rev-parse", "HEAD"]);
+    let refused = two
+        .latch(&["--json", "checkout", "hero.psd"])
+        .ended(1)
+        .json();
+    assert_eq!(refused["error"]["code"], "stale");
+    assert_eq!(refused["error"]["hint"], "git merge one");
+    assert_eq!(refused["stale"][0]["branch"], "one");
+    assert_eq!(refused["stale"][0]["commit"], commit.trim());
+    assert_eq!(two.locks(), []);
+    // Who does not ask is told, and may.
+    two.ok(&["lock", "hero.psd"])
+        .said("hero.psd is newer on one")
+        .said("git merge one");
+    assert_eq!(two.ok(&["lock", "notes.txt"]).stderr, "");
+    two.ok(&["unlock", "--all"]);
+    two.git(&["merge", "-q", "one"]);
+    two.ok(&["checkout", "hero.psd"]);
+    assert_eq!(two.ok(&["lock", "hero.psd"]).stderr, "");
+    two.ok(&["unlock", "--all"]);
+    // One that is on no branch.
+    one.git(&["switch", "-q", "--detach"]);
+    one.ok(&["lock", "hero.psd"]);
+    one.write("hero.psd", "three\n");
+    one.git(&["commit", "-qam", "three"]);
+    one.ok(&["unlock", "hero.psd"]);
+    let commit = one.git(&["rev-parse", "HEAD"]);
+    two.latch(&["checkout", "hero.psd"])
+        .ended(1)
+        .said(commit.trim());
+    two.ok(&["checkout", "--stale-ok", "hero.psd"]);
+}
+
+#[test]
+fn a_lock_on_a_copy_that_is_known_to_be_old_says_so() {
+    let sandbox = Sandbox::new();
+    let (ada, bob) = two(&sandbox);
+    push(&ada, "hero.psd", "two\n");
+    // What was not fetched is not known.
+    assert_eq!(bob.ok(&["lock", "hero.psd"]).stderr, "");
+    bob.ok(&["unlock", "hero.psd"]);
+    bob.git(&["fetch", "-q"]);
+    bob.ok(&["lock", "hero.psd"])
+        .said("hero.psd is newer on origin/main")
+        .said("git pull origin main");
+    bob.git(&["pull", "-q"]);
+    assert_eq!(bob.ok(&["lock", "hero.psd"]).stderr, "");
+}
