@@ -119,8 +119,7 @@ impl Git {
             for variable in LOCAL_VARIABLES {
                 command.env_remove(variable);
             }
-        } else if let (Some(git_dir), true) = (&self.git_dir, std::env::var_os("GIT_DIR").is_some())
-        {
+        } else if let Some(git_dir) = self.git_dir.as_ref().filter(|_| names_a_repository()) {
             command.env("GIT_DIR", git_dir);
             if let Some(work_tree) = &self.work_tree {
                 command.env("GIT_WORK_TREE", work_tree);
@@ -372,6 +371,13 @@ impl Running {
         };
         Err(failure(&self.arguments, &output))
     }
+}
+
+/// Whether the environment names the repository or its working tree, perhaps from another directory than git is run in.
+fn names_a_repository() -> bool {
+    ["GIT_DIR", "GIT_WORK_TREE"]
+        .iter()
+        .any(|name| std::env::var_os(name).is_some())
 }
 
 /// What git was asked to do, without what goes on for pages.

@@ -100,9 +100,10 @@ impl Latch {
         let author = identity::owner(environment, &config, None).ok();
         let shared = share::of(&repo, &policy, &config, sharing)
             .map(|store| store.with_author(author.clone()));
-        let received = repo
-            .is_bare()
-            .then(|| ReceivedStore::new(&repo, &policy.share_ref, policy.terms));
+        // Local locks in it are those of linked working trees, or of one that git is told of in the environment.
+        let is_received = repo.is_bare() && !repo.common_dir().join("latch/locks").is_dir();
+        let received =
+            is_received.then(|| ReceivedStore::new(&repo, &policy.share_ref, policy.terms));
         let local = LocalStore::new(
             repo.common_dir(),
             policy.terms,

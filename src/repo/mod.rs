@@ -57,11 +57,18 @@ impl Repo {
     ) -> Result<Self> {
         match found {
             Ok(repository) => {
-                let root = repository.workdir().map(canonical).transpose()?;
+                let mut root = repository.workdir().map(canonical).transpose()?;
                 let (git_dir, common_dir) = (
                     canonical(repository.path())?,
                     canonical(repository.commondir())?,
                 );
+                if inherits {
+                    match named_work_tree(root.as_deref(), &git_dir, directory)? {
+                        Named::AsFound => {}
+                        Named::Other(tree) => root = Some(tree),
+                        Named::Unclear => return Self::ask_git(directory, inherits),
+                    }
+                }
                 Ok(Repo {
                     root,
                     git_dir,
@@ -246,6 +253,33 @@ fn attributes_file(repository: &Repository) -> Option<String> {
     let config = repository.config().and_then(|mut config| config.snapshot());
     let configured = config.ok()?.get_string("core.attributesfile").ok()?;
     (!configured.is_empty()).then_some(configured)
+}
+
+/// What the environment says about the working tree, which libgit2 does not ask.
+enum Named {
+    /// Nothing else than what was found.
+    AsFound,
+    /// It is this one, also where the repository calls itself bare: somebody's own files, say, with their history beside.
+    Other(PathBuf),
+    /// Git has the word.
+    Unclear,
+}
+
+fn named_work_tree(found: Option<&Path>, git_dir: &Path, directory: &Path) -> Result<Named> {
+    if let Some(tree) = std::env::var_os("GIT_WORK_TREE") {
+        return Ok(Named::Other(canonical(&directory.join(tree))?));
+    }
+    let Some(found) = found.filter(|_| std::env::var_os("GIT_DIR").is_some()) else {
+        return Ok(Named::AsFound);
+    };
+    let here = canonical(directory)?;
+    // Where a repository is named and no tree, git takes the directory it stands in for the tree, or `core.worktree`.
+    let is_inside = here.starts_with(found) || here.starts_with(git_dir);
+    Ok(if is_inside {
+        Named::AsFound
+    } else {
+        Named::Unclear
+    })
 }
 
 fn canonical(path: &Path) -> Result<PathBuf> {

@@ -210,3 +210,85 @@ fn a_copied_clone_is_another_workspace_and_says_so_until_it_takes_a_lock() {
     assert_eq!(copy.json(&["list"])["locks"][0]["mine"], false);
     assert_eq!(ada.json(&["list"])["locks"][0]["mine"], true);
 }
+
+/// A history that lies beside somebody's own files: git is told of both.
+fn beside(sandbox: &Sandbox, arguments: &[&str]) -> Run {
+    let home = sandbox.path().join("own");
+    let mut command = sandbox.command("git");
+    command
+        .arg(format!("--git-dir={}", home.join(".dots").display()))
+        .arg(format!("--work-tree={}", home.display()))
+        .args(arguments)
+        .current_dir(&home);
+    Run::of(&mut command)
+}
+
+#[test]
+fn a_working_tree_that_git_is_told_of_is_one_though_its_repository_is_bare() {
+    let sandbox = Sandbox::new();
+    let own = sandbox.tree("own");
+    own.write(".vimrc", "one\n");
+    own.write("sub/rc", "one\n");
+    own.git(&["init", "-q", "--bare", ".dots"]);
+    beside(&sandbox, &["add", ".vimrc", "sub/rc"]).ended(0);
+    beside(&sandbox, &["commit", "-q", "-m", "one"]).ended(0);
+    beside(&sandbox, &["latch", "init"]).ended(0);
+    assert!(own.path.join(".locks").is_symlink());
+    beside(
+        &sandbox,
+        &["latch", "--as", "bob@example.com", "lock", ".vimrc"],
+    )
+    .ended(0);
+    own.write(".vimrc", "two\n");
+    let commit = beside(&sandbox, &["commit", "-q", "-a", "-m", "two"]).ended(1);
+    assert!(
+        commit.stderr.contains(".vimrc: locked by bob@example.com"),
+        "{commit:?}"
+    );
+    // From below, by names that are relative to there.
+    let mut below = own.inside("sub").command("git");
+    below.args([
+        "--git-dir=../.dots",
+        "--work-tree=..",
+        "latch",
+        "lock",
+        "rc",
+    ]);
+    Run::of(&mut below).ended(0);
+    let listed = beside(&sandbox, &["latch", "--json", "list"]).json();
+    let paths = |n: usize| listed["locks"][n]["path"].clone();
+    assert_eq!((paths(0), paths(1)), (".vimrc".into(), "sub/rc".into()));
+    assert_eq!(listed["locks"][1]["mine"], true);
+    // Nobody who looks from the history alone is told that nothing is locked.
+    assert_eq!(own.inside(".dots").locks().len(), 2);
+    let status = beside(&sandbox, &["status", "--porcelain"]).ended(0);
+    assert!(!status.stdout.contains(".locks"), "{status:?}");
+}
+
+#[test]
+fn a_work_tree_of_the_configuration_is_found_from_anywhere() {
+    let sandbox = Sandbox::new();
+    let ada = sandbox.repo();
+    let apart = sandbox.path().join("apart.git");
+    std::fs::rename(ada.path.join(".git"), &apart).unwrap();
+    let nowhere = sandbox.init("nowhere");
+    let named = format!("--git-dir={}", apart.display());
+    let (there, here) = (ada.path.to_str().unwrap(), ada.path.join("scenes"));
+    nowhere.git(&[&named, "config", "core.worktree", there]);
+    nowhere.git(&[
+        &named,
+        "latch",
+        "lock",
+        "--new",
+        &format!("{there}/hero.psd"),
+    ]);
+    assert!(ada.path.join(".locks").is_symlink() && !nowhere.path.join(".locks").exists());
+    // Told of no other, git takes the directory it stands in.
+    nowhere.git(&[&named, "config", "--unset", "core.worktree"]);
+    let mut from_here = ada.command("git");
+    from_here
+        .args([&named, "latch", "check", "hero.psd"])
+        .current_dir(&ada.path);
+    Run::of(&mut from_here).ended(0);
+    assert!(!here.join(".locks").exists());
+}
