@@ -58,7 +58,8 @@ pub fn is_quiet(repo: &Repo, environment: &Environment, clock: &dyn Clock) -> Re
             && lock.owner.workspace.as_deref() == Some(workspace.as_str())
     };
     let lives = |held: &Held| live.iter().flatten().any(|lock| lock.lease == held.lease);
-    Ok(live.iter().all(|lock| lock.is_some_and(is_mine)) && held.iter().all(lives))
+    Ok(live.iter().all(|lock| lock.is_some_and(is_mine))
+        && held.iter().filter(|held| held.can_be_lost()).all(lives))
 }
 
 /// Whether no file is `lockable`, nor was when write bits were set last: then none need be. Asks git nothing.

@@ -34,13 +34,22 @@ impl Guard {
     /// # Errors
     /// [`Error::Busy`] with what its holder wrote, [`Error::Unsupported`] where the file system has no locks.
     pub(crate) fn take(path: &Path, note: &str) -> Result<Self> {
+        let patience = crate::fault::limit("GIT_LATCH_PATIENCE_MS", PATIENCE);
+        Self::take_within(path, note, patience)
+    }
+
+    /// Takes the guard, waiting no longer than that.
+    ///
+    /// # Errors
+    /// As [`Guard::take`].
+    pub(crate) fn take_within(path: &Path, note: &str, patience: Duration) -> Result<Self> {
         let since = Instant::now();
         let mut pause = Duration::from_micros(200);
         loop {
             if let Some(guard) = Self::try_take(path, note)? {
                 return Ok(guard);
             }
-            if since.elapsed() >= crate::fault::limit("GIT_LATCH_PATIENCE_MS", PATIENCE) {
+            if since.elapsed() >= patience {
                 return Err(Error::Busy {
                     holder: holder(path),
                     guard: path.to_owned(),
@@ -56,6 +65,7 @@ impl Guard {
     /// Takes the guard if nobody has it.
     pub(crate) fn try_take(path: &Path, note: &str) -> Result<Option<Self>> {
         let file = open(path)?;
+        crate::fault::point("guard.opened");
         match fs2::FileExt::try_lock_exclusive(&file) {
             Ok(()) => {}
             Err(e) if e.raw_os_error() == fs2::lock_contended_error().raw_os_error() => {

@@ -1,32 +1,32 @@
 //! `held.toml`: the leases taken in this working tree, so that their loss is noticed.
 //!
 //! A lease is entered before it is published and confirmed after: an entry that is not confirmed and has no lock belongs
-//! to a command that was killed and never said "locked", and is dropped without a word. A confirmed one whose lock is
-//! gone or another's is *lost*: its holder hears of it, and it stays listed until they lock or unlock the path, or for a
-//! week.
+//! to a command that was killed and never said "locked", and is dropped without a word. In the same way it is noted
+//! before a lease is given back. A confirmed one whose lock is gone or another's is *lost*: its holder hears of it, and
+//! it stays listed until they lock or unlock the path, or for a week.
+//!
+//! After a loss of power the newest entries may be missing. Their locks stand all the same, and are entered again by the
+//! next `lock` or `renew`; until then nobody is told if somebody takes them.
 
-use std::collections::HashSet;
-use std::fs::{self, OpenOptions};
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
+mod file;
+
+pub use file::HeldFile;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::event::{Event, Happening};
-use crate::guard::Guard;
 use crate::lease::rival;
-use crate::lock::{LeaseId, Lock, id_key, is_same_id};
-use crate::path::{Claim, Key, Kind, RepoPath};
-use crate::store::{Sharing, files};
+use crate::lock::{LeaseId, Lock, is_same_id};
+use crate::path::{Claim, Kind, RepoPath};
 use crate::time::rfc3339;
 use crate::view::{Entry, Me, Standing, View};
 
-/// From how many bytes on the record is written anew instead of being added to.
-const WORTH_REWRITING: u64 = 16 * 1024;
 /// How long a loss stays listed.
 const REMEMBERED: TimeDelta = TimeDelta::days(7);
+/// How long a command may take from choosing a lease to publishing it: so long an entry without a lock is left alone.
+const UNDER_WAY: TimeDelta = TimeDelta::minutes(10);
 
 /// One lease that was taken here.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +47,9 @@ pub struct Held {
     pub renew_at: Option<String>,
     /// Whether its command has said "locked".
     pub confirmed: bool,
+    /// Whether a command of its owner has begun to give it back: then it may be gone without being lost.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub giving_back: bool,
     /// When it was lost, as far as that was known when it was noticed.
     pub lost_at: Option<String>,
     /// How it was lost.
@@ -67,6 +70,7 @@ impl Held {
                 rfc3339(lock.heartbeat_at + TimeDelta::seconds(third))
             }),
             confirmed,
+            giving_back: false,
             lost_at: None,
             cause: None,
         }
@@ -77,6 +81,12 @@ impl Held {
     pub fn is_of(&self, me: &Me) -> bool {
         is_same_id(&self.owner, &me.owner.id)
             && Some(&self.workspace) == me.owner.workspace.as_ref()
+    }
+
+    /// Whether its owner is to hear of it where its lock is gone.
+    #[must_use]
+    pub fn can_be_lost(&self) -> bool {
+        self.confirmed && !self.giving_back
     }
 
     /// Whether a third of its life is over.
@@ -158,132 +168,13 @@ impl Loss {
     }
 }
 
-/// The record of one working tree.
-#[derive(Clone, Debug)]
-pub struct HeldFile {
-    path: PathBuf,
-    sharing: Sharing,
-}
-
-#[derive(Debug, Default, Serialize, Deserialize)]
-struct Content {
-    #[serde(default)]
-    lease: Vec<Held>,
-}
-
 impl HeldFile {
-    /// The record in a working tree's git directory.
-    #[must_use]
-    pub fn of(git_dir: &Path, sharing: Sharing) -> Self {
-        HeldFile {
-            path: git_dir.join("latch").join("held.toml"),
-            sharing,
-        }
-    }
-
-    /// The leases listed. A record that does not parse must not stand in the way of locking: it is moved aside, and what
-    /// it listed is not noticed any more.
-    pub fn read(&self) -> Result<Vec<Held>> {
-        match fs::read(&self.path) {
-            Ok(bytes) => {
-                let parsed = toml::from_slice::<Content>(&bytes);
-                Ok(parsed.map_or_else(
-                    |error| {
-                        let path = self.path.display();
-                        tracing::warn!(%path, %error, "the record of leases is damaged");
-                        drop(fs::rename(&self.path, self.path.with_extension("damaged")));
-                        Vec::new()
-                    },
-                    |content| latest(content.lease),
-                ))
-            }
-            Err(e) if files::is_absent(&e) => Ok(Vec::new()),
-            Err(e) => Err(Error::io("read", &self.path)(e)),
-        }
-    }
-
-    /// Enters leases that are about to be published.
-    pub fn enter(&self, locks: &[&Lock]) -> Result<()> {
-        self.put(locks, false)
-    }
-
-    /// Confirms leases that are published, or renewed.
-    pub fn confirm(&self, locks: &[&Lock]) -> Result<()> {
-        self.put(locks, true)
-    }
-
-    fn put(&self, locks: &[&Lock], confirmed: bool) -> Result<()> {
-        // A lease bound to a process has its process to notice the loss, and ends with it without anybody's doing.
-        let locks: Vec<&Lock> = locks
-            .iter()
-            .copied()
-            .filter(|lock| lock.process.is_none())
-            .collect();
-        if locks.is_empty() {
-            return Ok(());
-        }
-        let fresh = Content {
-            lease: locks.iter().map(|lock| Held::of(lock, confirmed)).collect(),
-        };
-        let directory = self.path.parent().unwrap_or(&self.path);
-        files::create_directories(directory, self.sharing)?;
-        let _guard = Guard::take(&directory.join("held.guard"), "")?;
-        let length = fs::metadata(&self.path).map_or(0, |meta| meta.len());
-        if (1..WORTH_REWRITING).contains(&length) {
-            return self.append(&fresh, length);
-        }
-        let mut all = self.read()?;
-        all.extend(fresh.lease);
-        self.write(latest(all))
-    }
-
-    /// Adds entries behind what is there: a tenth of the time that replacing the file takes. Of several entries of one
-    /// owner for one path the last one counts.
-    fn append(&self, fresh: &Content, length: u64) -> Result<()> {
-        let text = to_toml(fresh);
-        let mut file = OpenOptions::new()
-            .append(true)
-            .open(&self.path)
-            .map_err(Error::io("open", &self.path))?;
-        let written = file.write_all(format!("\n{text}").as_bytes());
-        if written.is_err() {
-            // Half an entry would spoil the whole file.
-            drop(file.set_len(length));
-        }
-        written.map_err(Error::io("write", &self.path))
-    }
-
-    /// Strikes leases off: given back, or their loss is known.
-    pub fn strike(&self, is_over: impl Fn(&Held) -> bool) -> Result<()> {
-        if self.read()?.iter().any(&is_over) {
-            self.update(|held| held.retain(|h| !is_over(h)))?;
-        }
-        Ok(())
-    }
-
-    fn update(&self, change: impl FnOnce(&mut Vec<Held>)) -> Result<()> {
-        let directory = self.path.parent().unwrap_or(&self.path);
-        files::create_directories(directory, self.sharing)?;
-        let _guard = Guard::take(&directory.join("held.guard"), "")?;
-        let mut lease = self.read()?;
-        change(&mut lease);
-        self.write(lease)
-    }
-
-    fn write(&self, lease: Vec<Held>) -> Result<()> {
-        files::replace(
-            &self.path,
-            to_toml(&Content { lease }).as_bytes(),
-            self.sharing,
-        )
-    }
-
     /// What was lost of the leases listed, judged against a view of their claims. Marks news as told.
     pub fn losses(&self, view: &View, me: &Me) -> Result<Vec<Loss>> {
         let held = self.read()?;
         let judged: Vec<(&Held, Fate)> = held.iter().map(|h| (h, fate(h, view, me))).collect();
         let changed = judged.iter().any(|(h, fate)| match fate {
-            Fate::NotAsked => false,
+            Fate::NotAsked | Fate::NotYet => false,
             Fate::Lives => !h.confirmed || h.lost_at.is_some(),
             Fate::Never => true,
             Fate::Lost(loss) => loss.is_news || view.now - loss.at > REMEMBERED,
@@ -292,10 +183,10 @@ impl HeldFile {
             let now = rfc3339(view.now);
             let fates: std::collections::HashMap<LeaseId, &Fate> =
                 judged.iter().map(|(h, f)| (h.lease.clone(), f)).collect();
-            let updated = self.update(|held| {
+            let updated = self.update(file::Patience::Short, |held| {
                 held.retain_mut(|h| match fates.get(&h.lease) {
                     // Confirmed since it was judged: its command was at work, not killed.
-                    Some(Fate::Never) => h.confirmed,
+                    Some(Fate::Never) => h.can_be_lost(),
                     Some(Fate::Lost(loss)) if view.now - loss.at > REMEMBERED => false,
                     Some(Fate::Lost(loss)) => {
                         h.lost_at.get_or_insert_with(|| match loss.cause {
@@ -311,7 +202,7 @@ impl HeldFile {
                         h.cause = None;
                         true
                     }
-                    Some(Fate::NotAsked) | None => true,
+                    Some(Fate::NotAsked | Fate::NotYet) | None => true,
                 });
             });
             // In a repository that cannot be written to, the same news is told again.
@@ -330,42 +221,15 @@ impl HeldFile {
     }
 }
 
-fn to_toml(content: &Content) -> String {
-    if content.lease.is_empty() {
-        // An empty list could not be added to.
-        return String::new();
-    }
-    toml::to_string(content).expect("strings and words are TOML")
-}
-
-/// Of several entries of one owner for one path, the last.
-fn latest(all: Vec<Held>) -> Vec<Held> {
-    let mut seen: HashSet<(Key, String, String)> = HashSet::new();
-    let mut kept: Vec<Held> = all
-        .into_iter()
-        .rev()
-        .filter(|h| {
-            let known = h.claim().map(|claim| {
-                (
-                    claim.key,
-                    id_key(&h.owner).into_owned(),
-                    h.workspace.clone(),
-                )
-            });
-            known.is_some_and(|known| seen.insert(known))
-        })
-        .collect();
-    kept.reverse();
-    kept
-}
-
 /// What became of a lease.
 enum Fate {
     /// It is another's who works in this tree, and theirs to ask about.
     NotAsked,
     /// It is there.
     Lives,
-    /// Its command was killed before it published: it never was.
+    /// Its command may be at work: it is to be published, or never was.
+    NotYet,
+    /// Its command was killed before it published, or after it gave back: there is nothing to tell.
     Never,
     /// It is gone.
     Lost(Box<Loss>),
@@ -384,8 +248,13 @@ fn fate(held: &Held, view: &View, me: &Me) -> Fate {
     if own.is_some_and(|e| view.standing(e) == Standing::Live) {
         return Fate::Lives;
     }
-    if !held.confirmed && own.is_none() {
-        return Fate::Never;
+    if !held.can_be_lost() && own.is_none() {
+        let is_under_way = !held.giving_back && view.now - held.lease.chosen_at() < UNDER_WAY;
+        return if is_under_way {
+            Fate::NotYet
+        } else {
+            Fate::Never
+        };
     }
     // Taken over by oneself, in no workspace, as over HTTP: it is not lost.
     let is_mine_everywhere = |e: &&Entry| {

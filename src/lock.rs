@@ -43,6 +43,13 @@ impl LeaseId {
         LeaseId(uuid::Uuid::new_v7(moment).simple().to_string())
     }
 
+    /// When it was chosen, by the clock of whoever did: the first 48 bits of a `UUIDv7` are milliseconds since 1970.
+    #[must_use]
+    pub fn chosen_at(&self) -> DateTime<Utc> {
+        let millis = i64::from_str_radix(&self.0[..12], 16).unwrap_or_default();
+        DateTime::from_timestamp_millis(millis).unwrap_or_default()
+    }
+
     /// The 32 digits.
     #[must_use]
     pub fn as_str(&self) -> &str {

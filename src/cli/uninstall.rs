@@ -40,7 +40,13 @@ impl Arguments {
             return Ok(Answer::done(json!({ "hooks": report(&hooks) })));
         }
         let root = latch.repo().root()?;
-        let view = latch.view(&Scope::All, &context.clock)?;
+        // Nobody takes a lock that goes with the rest.
+        let retirement = latch.local().retire(&context.clock)?;
+        let shared = match latch.shared() {
+            Some(_) => Some(latch.view(&Scope::All, &context.clock)?),
+            None => None,
+        };
+        let view = shared.as_ref().unwrap_or(retirement.view());
         if let Some(entry) = view.live().next().filter(|_| !self.force) {
             let me = latch.reader()?;
             let viewpoint = context.viewpoint(&latch, &me);
@@ -59,7 +65,8 @@ impl Arguments {
             give_bits_back(&latch, &tree)?;
             link::remove(&tree, latch.repo().common_dir(), &latch.local().locks())?;
         }
-        remove_state(&latch)?;
+        remove_records(&latch)?;
+        retirement.remove()?;
         context.output.done(format!(
             "{} hooks, link and recorded state are gone",
             styled(GOOD, "uninstalled:")
@@ -106,16 +113,15 @@ fn give_bits_back(latch: &Latch, tree: &Path) -> Result<()> {
     settler.finish(latch.sharing())
 }
 
-/// Removes what was recorded: for the repository, and for each of its working trees.
-fn remove_state(latch: &Latch) -> Result<()> {
+/// Removes what was recorded for each linked working tree.
+fn remove_records(latch: &Latch) -> Result<()> {
     let common = latch.repo().common_dir();
     let linked = std::fs::read_dir(common.join("worktrees"));
-    let mut directories: Vec<PathBuf> = linked
+    let directories: Vec<PathBuf> = linked
         .into_iter()
         .flatten()
         .filter_map(|entry| Some(entry.ok()?.path()))
         .collect();
-    directories.push(common.to_owned());
     for directory in directories.iter().map(|d| d.join("latch")) {
         match std::fs::remove_dir_all(&directory) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => {

@@ -1,5 +1,6 @@
 use super::*;
 use crate::lock::{Liveness, Owner};
+use crate::store::Sharing;
 use crate::time::{Length, Ttl};
 use crate::view::{self, Terms};
 
@@ -101,11 +102,12 @@ fn what_was_never_published_was_never_lost() {
     let (_home, held) = record();
     let (never, there) = (lock("ada", "a", 0), lock("ada", "b", 0));
     held.enter(&[&never, &there]).unwrap();
-    assert!(
-        held.losses(&view(10, &[&there]), &me("ada"))
-            .unwrap()
-            .is_empty()
-    );
+    // Its command may be at work for a while.
+    for (second, known) in [(10, 2), (599, 2), (601, 1)] {
+        let view = view(second, &[&there]);
+        assert!(held.losses(&view, &me("ada")).unwrap().is_empty());
+        assert_eq!(held.read().unwrap().len(), known, "{second}");
+    }
     let left = held.read().unwrap();
     assert_eq!(
         (left.len(), left[0].path.as_str(), left[0].confirmed),
@@ -133,8 +135,61 @@ fn it_is_added_to_and_written_anew_and_says_the_same() {
     let left = held.read().unwrap();
     assert_eq!(left.len(), 2);
     assert_eq!(left[0].expires_at, Some(rfc3339(at(1199))));
-    assert!(fs::metadata(&held.path).unwrap().len() < 2 * WORTH_REWRITING);
+    assert!(std::fs::metadata(&held.path).unwrap().len() < 2 * file::WORTH_REWRITING);
     held.strike(|_| true).unwrap();
     held.confirm(&[&lock("ada", "c", 0)]).unwrap();
     assert_eq!(held.read().unwrap().len(), 1);
+}
+
+#[test]
+fn what_was_to_be_taken_takes_nothing_away_from_what_is_held() {
+    let (_home, held) = record();
+    let (has, wants) = (lock("ada", "a", 0), lock("ada", "a", 100));
+    held.confirm(&[&has]).unwrap();
+    held.enter(&[&wants]).unwrap();
+    let losses = held.losses(&view(200, &[]), &me("ada")).unwrap();
+    assert_eq!((losses.len(), &losses[0].lease), (1, &has.lease));
+    held.confirm(&[&wants]).unwrap();
+    let losses = held.losses(&view(300, &[&wants]), &me("ada")).unwrap();
+    assert!(losses.is_empty());
+}
+
+#[test]
+fn what_is_being_given_back_is_not_lost_unless_it_stays_mine() {
+    let (_home, held) = record();
+    let (a, b) = (lock("ada", "a", 0), lock("ada", "b", 0));
+    held.confirm(&[&a, &b]).unwrap();
+    let is_a = |h: &Held| h.path == "a";
+    assert_eq!(held.announce_release(is_a).unwrap().len(), 1);
+    let lost = |second, locks: &[&Lock]| {
+        let losses = held.losses(&view(second, locks), &me("ada")).unwrap();
+        losses.into_iter().map(|l| l.path).collect::<Vec<_>>()
+    };
+    // Not yet: a reader in between changes nothing.
+    assert_eq!(lost(10, &[&a, &b]), Vec::<String>::new());
+    assert_eq!(lost(20, &[]), ["b"]);
+    assert_eq!(held.read().unwrap().len(), 1, "it is not listed any more");
+    held.confirm(&[&a]).unwrap();
+    held.announce_release(is_a).unwrap();
+    held.withdraw_release(&[a.lease]).unwrap();
+    assert_eq!(lost(30, &[]), ["b", "a"]);
+}
+
+#[test]
+fn of_a_damaged_record_what_can_be_read_counts() {
+    let (_home, held) = record();
+    held.confirm(&[&lock("ada", "a", 0)]).unwrap();
+    let torn = std::fs::read_to_string(&held.path).unwrap();
+    let torn = torn + &"\0".repeat(300) + "\n[[lease]]\npath = \"b\"\nki";
+    std::fs::write(&held.path, torn).unwrap();
+    held.confirm(&[&lock("ada", "c", 0)]).unwrap();
+    let listed: Vec<String> = held.read().unwrap().into_iter().map(|h| h.path).collect();
+    assert_eq!(listed, ["a", "c"]);
+    assert_eq!(
+        held.losses(&view(10, &[]), &me("ada")).unwrap().len(),
+        2,
+        "each is told"
+    );
+    // Told is written, and the record is whole again.
+    assert!(!std::fs::read_to_string(&held.path).unwrap().contains('\0'));
 }

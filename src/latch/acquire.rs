@@ -3,7 +3,7 @@
 use super::Latch;
 use super::renew::{on_the_way, scope_of};
 use crate::error::{Error, Result};
-use crate::lease::{self, Acquired, Outcome, Request, Several, Steal, Wanted};
+use crate::lease::{self, Acquired, Request, Several, Steal, Wanted};
 use crate::lock::{LeaseId, check_reason};
 use crate::store::Verdict;
 use crate::target::Target;
@@ -84,15 +84,8 @@ impl Latch {
         };
         let due = self.due(&me, now)?;
         let scope = scope_of(targets.iter().map(Target::claim), &due);
-        let (_, (acquired, renewed)) = self.transact(&scope, clock, |view| {
+        let (_, (acquired, renewed)) = self.transact(&me, &scope, clock, |view| {
             let (mut changes, acquired) = lease::acquire(view, &request)?;
-            // Before it is published: a lease that nobody remembers taking could be lost in silence.
-            let fresh = acquired
-                .locked
-                .iter()
-                .filter(|t| t.outcome != Outcome::Renewed);
-            self.held
-                .enter(&fresh.map(|t| &t.lock).collect::<Vec<_>>())?;
             let renewed = on_the_way(view, &me, &due, &mut changes);
             let verdict = Verdict::no_if(!acquired.refused.is_empty());
             Ok((changes, verdict, (acquired, renewed)))

@@ -6,6 +6,7 @@
 
 mod acquire;
 mod bits;
+mod changing;
 mod checkin;
 mod checkout;
 mod current;
@@ -31,19 +32,16 @@ pub use selection::{Part, Selection};
 pub use wait::Waiting;
 
 use crate::config::Config;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::event::{Event, Happening};
-use crate::held::{Held, HeldFile, Loss};
+use crate::held::{HeldFile, Loss};
 use crate::identity::{self, Environment};
-use crate::lease::Change;
 use crate::link;
 use crate::lock::{LeaseId, Lock};
 use crate::path::{Claim, Kind, Place, RepoPath};
 use crate::policy::Policy;
 use crate::repo::Repo;
-use crate::store::{
-    self, LocalStore, LockStore, ReceivedStore, Scope, SharedStore, Sharing, Verdict,
-};
+use crate::store::{LocalStore, LockStore, ReceivedStore, Scope, SharedStore, Sharing};
 use crate::time::Clock;
 use crate::view::{Terms, View};
 use crate::workspace::{Settled, WorkingTrees, Workspace};
@@ -70,7 +68,7 @@ impl Latch {
     /// Opens the repository around a directory, whatever `GIT_DIR` says. Changes nothing.
     ///
     /// # Errors
-    /// [`Error::NotARepository`], [`Error::BadPolicy`] with file and line, [`Error::Unsupported`] for what this version
+    /// [`crate::Error::NotARepository`], [`crate::Error::BadPolicy`] with file and line, [`crate::Error::Unsupported`] for what this version
     /// cannot do.
     pub fn open(directory: &Path, environment: &Environment) -> Result<Self> {
         Self::of(Repo::discover(directory)?, environment)
@@ -204,7 +202,7 @@ impl Latch {
     /// Makes `.locks` and the lock directory, where they are missing.
     ///
     /// # Errors
-    /// [`Error::InTheWay`] where something else stands in their place.
+    /// [`crate::Error::InTheWay`] where something else stands in their place.
     pub fn prepare(&self) -> Result<()> {
         let root = self.repo.root()?;
         // Before anything is made: what is in the way is not worked around.
@@ -225,24 +223,6 @@ impl Latch {
         {
             tracing::debug!(%error, "`.locks` is not mended");
         }
-    }
-
-    /// [`store::transact`] where the locks are kept. What a change was to give back of which nobody knows whether it has
-    /// arrived counts as given back here.
-    fn transact<T>(
-        &self,
-        scope: &Scope,
-        clock: &dyn Clock,
-        decide: impl FnMut(&View) -> Result<(Vec<Change>, Verdict, T)>,
-    ) -> Result<(u64, T)> {
-        let changed = store::transact(self.store(), scope, clock, decide);
-        if let Err(Error::Unknown { released, .. }) = &changed {
-            let is_over = |h: &Held| released.iter().any(|lease| lease == h.lease.as_str());
-            if let Err(error) = self.held.strike(is_over) {
-                tracing::warn!(%error, "the working tree's record of its leases is not written");
-            }
-        }
-        changed
     }
 
     /// Notes leases as held here. They are: that the note cannot be written is no reason to say otherwise.

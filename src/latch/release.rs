@@ -12,7 +12,7 @@ use crate::lease::{
 };
 use crate::lock::{Lock, check_reason};
 use crate::path::{Claim, Key, Kind, RepoPath};
-use crate::store::{Scope, Verdict, workspaces};
+use crate::store::{self, Scope, Verdict, workspaces};
 use crate::time::Clock;
 use crate::view::{Entry, Me, View};
 
@@ -125,7 +125,7 @@ impl Latch {
         }
         let due = self.due(&me, clock.now())?;
         let scope = scope_of(going.iter().map(|p| Claim::new(p, Kind::File)), &due);
-        let (_, (released, renewed)) = self.transact(&scope, clock, |view| {
+        let (_, (released, renewed)) = self.transact(&me, &scope, clock, |view| {
             let (changes, released) = self.release_all(view, &me, &going, insist);
             if reason.is_none() {
                 wants_reason(&me, &released)?;
@@ -186,14 +186,23 @@ impl Latch {
             .locked
             .iter()
             .filter(|taken| taken.outcome != Outcome::Renewed);
-        let paths: Vec<RepoPath> = fresh.map(|taken| taken.lock.path.clone()).collect();
+        let (paths, leases): (Vec<RepoPath>, Vec<Renewal>) = fresh
+            .map(|taken| (taken.lock.path.clone(), Renewal::of(&taken.lock)))
+            .unzip();
         let me = self.me()?;
         if paths.is_empty() {
             return Ok(());
         }
-        let scope = Scope::Claims(paths.iter().map(|p| Claim::new(p, Kind::File)).collect());
-        let (_, released) = self.transact(&scope, clock, |view| {
-            let (changes, released) = self.release_all(view, &me, &paths, Insist::No);
+        let scope = Scope::Claims(leases.iter().map(|r| r.claim.clone()).collect());
+        let (_, released) = self.transact(&me, &scope, clock, |view| {
+            let (mut changes, mut released) = (Vec::new(), Vec::new());
+            for renewal in &leases {
+                let lease = Release::Lease(renewal.lease.as_str());
+                let (steps, came_to) =
+                    lease::release(view, &me, &lease, Insist::No, &self.policy.force);
+                changes.extend(steps);
+                released.push(came_to);
+            }
             Ok((changes, Verdict::Yes, released))
         })?;
         let mut answer = Unlocked::default();
@@ -320,8 +329,8 @@ impl Latch {
                 why,
             });
         }
-        self.held
-            .strike(|h| h.is_of(me) && h.claim().is_none_or(|claim| over.contains(&claim.key)))
+        self.forget(|h| h.is_of(me) && h.claim().is_none_or(|claim| over.contains(&claim.key)));
+        Ok(())
     }
 
     /// Removes what has expired; gives what was removed.
@@ -334,7 +343,7 @@ impl Latch {
             Whose::Mine => Some(self.me()?),
         };
         let gone = workspaces::gone(self.repo.common_dir());
-        let (_, swept) = self.transact(&Scope::All, clock, |view| {
+        let (_, swept) = store::transact(self.store(), &Scope::All, clock, |view| {
             let is_meant = |entry: &Entry| me.as_ref().is_none_or(|me| me.has(entry));
             let (changes, swept) = lease::sweep(view, is_meant);
             Ok((changes, Verdict::Yes, swept))
@@ -358,7 +367,7 @@ impl Latch {
             return Ok(Vec::new());
         }
         let scope = Scope::Claims(locks.iter().map(Lock::claim).collect());
-        let (_, free) = self.transact(&scope, clock, |view| {
+        let (_, free) = self.transact(me, &scope, clock, |view| {
             let is_there = |lock: &&Lock| view.entries().any(|e| e.lock() == Some(*lock));
             let (mut steps, mut free) = (Vec::new(), Vec::new());
             for lock in locks.iter().filter(is_there) {
@@ -374,8 +383,7 @@ impl Latch {
         })?;
         // At once: until it is struck off, it looks as if somebody had taken it away.
         let keys: HashSet<Key> = free.iter().map(|(path, _)| path.key()).collect();
-        self.held
-            .strike(|h| h.is_of(me) && h.claim().is_some_and(|claim| keys.contains(&claim.key)))?;
+        self.forget(|h| h.is_of(me) && h.claim().is_some_and(|claim| keys.contains(&claim.key)));
         self.after_change();
         let paths: Vec<_> = free.iter().map(|(path, kind)| (path, *kind)).collect();
         self.settle_bits(&paths, me, clock);
@@ -391,7 +399,7 @@ impl Latch {
         clock: &dyn Clock,
     ) -> Result<Vec<(RepoPath, Option<Entry>)>> {
         let scope = Scope::Claims(leases.iter().map(|(_, r)| r.claim.clone()).collect());
-        let (_, lost) = self.transact(&scope, clock, |view| {
+        let (_, lost) = self.transact(me, &scope, clock, |view| {
             let (mut steps, mut lost) = (Vec::new(), Vec::new());
             for (path, renewal) in leases {
                 let lease = Release::Lease(renewal.lease.as_str());

@@ -98,7 +98,7 @@ impl Latch {
         }
         let renewals: Vec<Renewal> = leases.iter().map(|(_, r)| r.clone()).collect();
         let scope = Scope::Claims(renewals.iter().map(|r| r.claim.clone()).collect());
-        let (_, renewed) = self.transact(&scope, clock, |view| {
+        let (_, renewed) = self.transact(me, &scope, clock, |view| {
             let (changes, renewed) = lease::renew(view, me, &renewals, ttl);
             Ok((changes, Verdict::no_if(!renewed.lost.is_empty()), renewed))
         })?;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::Latch;
 use super::acquire::LockOptions;
-use crate::error::Result;
+use crate::error::{Code, Result};
 use crate::lease::{Acquired, Refusal, Several};
 use crate::target::Target;
 use crate::time::Clock;
@@ -15,6 +15,8 @@ use crate::watch::Nudge;
 
 /// How often to ask whether to give up.
 const SLICE: Duration = Duration::from_millis(100);
+/// How often to try a guard that somebody keeps.
+const GUARDED: Duration = Duration::from_millis(20);
 /// How often to look at a lease that ends with a process, whose end makes no event.
 const PROCESS: Duration = Duration::from_secs(1);
 /// How often to look in any case.
@@ -59,12 +61,19 @@ impl Latch {
         let mut told: Vec<String> = Vec::new();
         let mut nudge: Option<(BTreeSet<PathBuf>, Nudge)> = None;
         loop {
-            let acquired = self.lock(targets, &together, clock)?;
+            // That others are at work says nothing about the locks: it is waited for like these.
+            self.await_guard(end, waiting);
+            if (waiting.is_cancelled)() {
+                return Ok(Acquired::default());
+            }
+            let acquired = match self.lock(targets, &together, clock) {
+                Err(error) if error.code() == Code::Busy && !is_over(end) => continue,
+                other => other?,
+            };
             if acquired.refused.is_empty() {
                 return Ok(acquired);
             }
-            let over = end.is_some_and(|end| Instant::now() >= end);
-            if over || (waiting.is_cancelled)() {
+            if is_over(end) || (waiting.is_cancelled)() {
                 return match options.several {
                     Several::Together => Ok(acquired),
                     Several::Partial => self.lock(targets, options, clock),
@@ -83,6 +92,13 @@ impl Latch {
                 // Watched from now on: what changed before is seen by the next try.
                 _ => nudge = Some((directories.clone(), Nudge::on(&directories))),
             }
+        }
+    }
+
+    /// Waits until nobody keeps the guard.
+    fn await_guard(&self, end: Option<Instant>, waiting: &Waiting<'_>) {
+        while !is_over(end) && !(waiting.is_cancelled)() && self.local().is_busy() {
+            std::thread::sleep(GUARDED);
         }
     }
 
@@ -129,6 +145,10 @@ impl Latch {
             .filter_map(|e| locks.join(e.place.to_path()).parent().map(PathBuf::from))
             .collect()
     }
+}
+
+fn is_over(end: Option<Instant>) -> bool {
+    end.is_some_and(|end| Instant::now() >= end)
 }
 
 /// What tells one holder from the next.

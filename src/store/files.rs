@@ -187,6 +187,14 @@ pub(crate) fn is_absent(error: &io::Error) -> bool {
     )
 }
 
+/// Whether an error means that there is no room left.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
+}
+
 /// Whether a directory is there; anything else in its place is an error.
 pub(crate) fn is_directory(path: &Path) -> Result<bool> {
     match fs::symlink_metadata(path) {

@@ -6,7 +6,10 @@
 
 mod change;
 mod reading;
+mod retire;
 mod seq;
+
+pub use retire::Retirement;
 
 use std::collections::HashSet;
 use std::fs::{self, OpenOptions};
@@ -159,6 +162,11 @@ impl LocalStore {
                 guard,
             }),
         }
+    }
+
+    /// Whether somebody keeps the guard at this moment.
+    pub(crate) fn is_busy(&self) -> bool {
+        matches!(Guard::try_take(&self.guard(), ""), Ok(None))
     }
 
     /// What a command that waits for the guard is told.

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
@@ -60,7 +59,9 @@ impl LocalStore {
         let written = journal.write(&self.journal(), &self.tmp(), self.sharing);
         match written {
             // What is given back is given back one by one at worst. It must be possible where there is no room left.
-            Err(Error::Io { source, .. }) if is_full(&source) && changes.iter().all(is_removal) => {
+            Err(Error::Io { source, .. })
+                if files::is_full(&source) && changes.iter().all(is_removal) =>
+            {
                 Ok(false)
             }
             other => other.map(|()| true),
@@ -115,6 +116,7 @@ impl LocalStore {
             if !guard.is_current() {
                 return Ok(false);
             }
+            fault::point("change.checked");
             match change {
                 Change::Remove { place, .. } => {
                     let path = self.locks().join(place.to_path());
@@ -201,11 +203,4 @@ impl LocalStore {
 
 fn is_removal(change: &Change) -> bool {
     matches!(change, Change::Remove { .. })
-}
-
-fn is_full(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-    )
 }

@@ -1,0 +1,65 @@
+//! Taking the store away, while nobody is inside.
+
+use std::fs;
+
+use super::LocalStore;
+use crate::error::{Error, Result};
+use crate::guard::Guard;
+use crate::store::{LockStore as _, Scope, files};
+use crate::time::Clock;
+use crate::view::View;
+
+/// A store that nobody can change any more, until this is dropped or the store removed.
+#[must_use = "the store is open again as soon as it is dropped"]
+#[derive(Debug)]
+pub struct Retirement<'a> {
+    store: &'a LocalStore,
+    _guard: Guard,
+    view: View,
+}
+
+impl LocalStore {
+    /// Keeps everybody out: what is locked now stays so.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] where somebody stays inside.
+    pub fn retire(&self, clock: &dyn Clock) -> Result<Retirement<'_>> {
+        let guard = self.enter(clock)?;
+        self.recover()?;
+        crate::fault::point("store.retired");
+        Ok(Retirement {
+            store: self,
+            _guard: guard,
+            view: self.view(&Scope::All, clock)?,
+        })
+    }
+}
+
+impl Retirement<'_> {
+    /// What is locked.
+    #[must_use]
+    pub fn view(&self) -> &View {
+        &self.view
+    }
+
+    /// Removes the store with all that lies beside it. Whoever waits for the guard finds that it is another one by then.
+    ///
+    /// # Errors
+    /// [`Error::Io`] with the directory.
+    pub fn remove(self) -> Result<()> {
+        let directory = &self.store.directory;
+        let gone = directory.with_file_name(format!("latch.gone-{}", std::process::id()));
+        // In one step: file by file, the guard might go first and let somebody in.
+        let gone = match fs::rename(directory, &gone) {
+            Ok(()) => &gone,
+            Err(e) if files::is_absent(&e) => return Ok(()),
+            // Windows renames no directory with open files in it.
+            Err(_) if cfg!(windows) => directory,
+            Err(e) => return Err(Error::io("remove", directory)(e)),
+        };
+        match fs::remove_dir_all(gone) {
+            Err(e) if !files::is_absent(&e) => Err(Error::io("remove", gone)(e)),
+            _ => Ok(()),
+        }
+    }
+}
