@@ -6,78 +6,35 @@ mod required;
 
 use std::collections::{BTreeSet, HashSet};
 
-use crate::config::Config;
 use crate::edits::{self, Edit, RefUpdate, StagedQuery};
 use crate::error::{Code, Result};
-use crate::held::{Held, HeldFile};
-use crate::identity::Environment;
 use crate::judge::{self, Answerable, Violation};
 use crate::latch::{Latch, Selection};
-use crate::lock::{Lock, is_or_below};
-use crate::lockable::{self, Attributes};
+use crate::lockable;
 use crate::path::{Key, Kind};
-use crate::policy::Policy;
-use crate::repo::Repo;
-use crate::store::{LocalStore, LockStore as _, Scope, Sharing};
+use crate::store::Scope;
 use crate::target::Target;
 use crate::time::Clock;
-use crate::view::{Entry, Me, Standing, View};
-use crate::workspace::Workspace;
-
-/// How many locks a hook looks at before it asks for those of the edited paths only.
-const GLANCE: usize = 16;
-
-/// Whether a hook may say yes without asking git anything: nobody but this working tree's usual owner holds a lock, no
-/// path requires one, and there is no loss to tell of. When in doubt, no.
-///
-/// # Errors
-/// What keeps the policy or the locks from being read.
-pub fn is_quiet(repo: &Repo, environment: &Environment, clock: &dyn Clock) -> Result<bool> {
-    let policy = Policy::of(repo.root().ok(), repo.common_dir())?;
-    // Shared locks are read from the ref, which the configuration may name.
-    let is_shared =
-        policy.share_remote.is_some() || repo.common_dir().join("latch/store.git").exists();
-    let is_plain = policy.require.is_empty() && !is_shared;
-    if !is_plain || !has_nothing_lockable(repo, environment)? {
-        return Ok(false);
-    }
-    let store = LocalStore::new(repo.common_dir(), policy.terms, &environment.host);
-    let (view, is_complete) = store.glance(GLANCE, clock)?;
-    let live: Vec<Option<&Lock>> = view.live().map(Entry::lock).collect();
-    let held = HeldFile::of(repo.git_dir(), Sharing::Umask).read()?;
-    if !is_complete || (live.is_empty() && held.is_empty()) {
-        return Ok(is_complete);
-    }
-    let usual = Workspace::at_a_glance(repo.git_dir(), &environment.host)?;
-    let Some((workspace, owner)) = usual.filter(|_| environment.leaves_it_to_the_configuration())
-    else {
-        return Ok(false);
-    };
-    let is_mine = |lock: &Lock| {
-        is_or_below(&lock.owner.id, &owner)
-            && lock.owner.workspace.as_deref() == Some(workspace.as_str())
-    };
-    let lives = |held: &Held| live.iter().flatten().any(|lock| lock.lease == held.lease);
-    Ok(live.iter().all(|lock| lock.is_some_and(is_mine))
-        && held.iter().filter(|held| held.can_be_lost()).all(lives))
-}
-
-/// Whether no file is `lockable`, nor was when write bits were set last: then none need be. Asks git nothing.
-///
-/// # Errors
-/// What keeps a file of attributes from being read.
-pub fn has_nothing_lockable(repo: &Repo, environment: &Environment) -> Result<bool> {
-    let attributes = Attributes::look(repo, &Config::default(), &environment.home)?;
-    Ok(!attributes.is_in_use() && attributes.are_settled())
-}
+use crate::view::{Me, Standing, View};
 
 /// Judges what is staged. `merged` are the other parents that git names to pre-merge-commit.
 pub fn staged(latch: &Latch, merged: &[String], clock: &dyn Clock) -> Result<Vec<Violation>> {
+    staged_by(latch, None, merged, clock)
+}
+
+/// The same, where what is staged was asked already.
+pub fn staged_by(
+    latch: &Latch,
+    asked: Option<StagedQuery>,
+    merged: &[String],
+    clock: &dyn Clock,
+) -> Result<Vec<Violation>> {
     let judgement = Judgement::begin(latch, Answerable::Me, clock)?;
     if !judgement.could_forbid() {
         return Ok(Vec::new());
     }
-    let edits = StagedQuery::start(latch.repo(), merged)?.finish()?;
+    let asked = asked.map_or_else(|| StagedQuery::start(latch.repo(), merged), Ok)?;
+    let edits = asked.finish()?;
     let violations = judgement.of(&edits, clock)?;
     let allowed = required::added(latch, merged, &violations)?;
     let violations = without(violations, &allowed);
@@ -188,7 +145,7 @@ struct Judgement<'a> {
 
 impl<'a> Judgement<'a> {
     fn begin(latch: &'a Latch, who: Answerable, clock: &dyn Clock) -> Result<Self> {
-        let (view, is_complete) = latch.store().glance(GLANCE, clock)?;
+        let (view, is_complete) = latch.glance(clock)?;
         Ok(Judgement {
             me: latch.reader()?,
             attribute_in_use: latch.has_lockable_files()?,

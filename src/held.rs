@@ -171,7 +171,11 @@ impl Loss {
 impl HeldFile {
     /// What was lost of the leases listed, judged against a view of their claims. Marks news as told.
     pub fn losses(&self, view: &View, me: &Me) -> Result<Vec<Loss>> {
-        let held = self.read()?;
+        Ok(self.losses_among(&self.read()?, view, me))
+    }
+
+    /// The same of leases that were just read.
+    pub(crate) fn losses_among(&self, held: &[Held], view: &View, me: &Me) -> Vec<Loss> {
         let judged: Vec<(&Held, Fate)> = held.iter().map(|h| (h, fate(h, view, me))).collect();
         let changed = judged.iter().any(|(h, fate)| match fate {
             Fate::NotAsked | Fate::NotYet => false,
@@ -210,14 +214,14 @@ impl HeldFile {
                 tracing::debug!(%error, "what was told is not recorded");
             }
         }
-        Ok(judged
+        judged
             .into_iter()
             .filter_map(|(_, fate)| match fate {
                 // Whoever was away for longer hears of it once.
                 Fate::Lost(loss) if loss.is_news || view.now - loss.at <= REMEMBERED => Some(*loss),
                 _ => None,
             })
-            .collect())
+            .collect()
     }
 }
 

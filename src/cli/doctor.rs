@@ -13,6 +13,7 @@ use super::{Answer, words};
 use git_latch::error::{Code, Error, Result};
 use git_latch::hooks::{Hooks, State};
 use git_latch::latch::Latch;
+use git_latch::path::path_to_bytes;
 use git_latch::repo::Repo;
 use git_latch::store::Scope;
 use git_latch::view::Entry;
@@ -136,6 +137,7 @@ fn look(context: &Context, latch: &Latch, checks: &mut Vec<Check>) {
     checks.push(store_check(latch));
     checks.push(link_check(latch));
     hook_checks(context, latch, checks);
+    checks.extend(bits_check(context, latch));
     share_checks(context, latch, checks);
     lock_checks(context, latch, checks);
 }
@@ -199,6 +201,37 @@ fn hook_checks(context: &Context, latch: &Latch, checks: &mut Vec<Check>) {
             checks.extend(problems.into_iter().map(wrong));
         }
     }
+}
+
+/// Whether files are writable that should not be, or the other way round; nothing where no file is, or was, `lockable`.
+fn bits_check(context: &Context, latch: &Latch) -> Option<Check> {
+    let look = || -> Result<Option<Check>> {
+        let attributes = latch.attributes()?;
+        if !latch.is_used() || (!attributes.is_in_use() && attributes.are_settled()) {
+            return Ok(None);
+        }
+        let settler = latch.settler_of_all(&attributes, &latch.reader()?, &context.clock)?;
+        let (count, Some(first)) = settler.odd() else {
+            let detail = "files that are lockable are read-only until they are locked";
+            return Ok(Some(Check::right("bits", detail)));
+        };
+        let inside = first.strip_prefix(latch.repo().root()?).unwrap_or(first);
+        let first = context.here(latch.repo()).path(&path_to_bytes(inside));
+        let detail = match count {
+            1 => format!("the write bits of {first} are not as attribute and locks want them"),
+            n => format!(
+                "the write bits of {first} and {} more are not as attributes and locks want them",
+                n - 1
+            ),
+        };
+        Ok(Some(Check::wrong(
+            "bits",
+            Code::BadUsage,
+            detail,
+            "git latch init",
+        )))
+    };
+    look().unwrap_or_else(|error| Some(Check::failed("bits", &error)))
 }
 
 /// Where pushes arrive there is one hook, or none.

@@ -3,6 +3,7 @@
 //! A hook that was here before ours runs first, with its own input and exit code. `GIT_LATCH_SKIP=1` is honoured before
 //! anything else of ours. A repository without policy and locks pays for two failed `stat`s.
 
+use std::cell::OnceCell;
 use std::ffi::OsString;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -14,11 +15,11 @@ use super::context::Context;
 use super::exit::{self, Failure};
 use super::{Answer, check as words_of_check, receive};
 use git_latch::check;
-use git_latch::edits;
+use git_latch::edits::{self, StagedQuery};
 use git_latch::error::{Error, Result};
 use git_latch::hooks::Hooks;
 use git_latch::judge::Violation;
-use git_latch::latch::Latch;
+use git_latch::latch::{Latch, Opening};
 use git_latch::lockable::{self, Merge};
 use git_latch::policy::{self, Reaction};
 use git_latch::repo::Repo;
@@ -37,6 +38,20 @@ pub(super) struct Arguments {
 }
 
 impl Arguments {
+    /// Those of `git latch hook NAME …`, as our scripts call it: nothing else is said before the hook's name. To parse
+    /// that takes a microsecond; to build the whole command line takes as long as the rest of a hook that has nothing to
+    /// do.
+    pub(super) fn of_script(arguments: &[OsString]) -> Option<Self> {
+        let [_, command, name, arguments @ ..] = arguments else {
+            return None;
+        };
+        let name = name.to_str().filter(|name| Hook::of(name).is_some())?;
+        (command == "hook").then(|| Arguments {
+            name: name.to_owned(),
+            arguments: arguments.to_vec(),
+        })
+    }
+
     pub(super) fn run(&self, context: &Context) -> Result<Answer> {
         let Some(hook) = Hook::of(&self.name) else {
             return Err(Error::BadUsage {
@@ -49,9 +64,13 @@ impl Arguments {
         }
         let input = hook.has_input().then(standard_input).transpose()?;
         let called = self.called(input.as_deref());
-        let exit = self.run_all(context, hook, &called)?;
+        let here = Here {
+            context,
+            repo: OnceCell::new(),
+        };
+        let exit = self.run_all(&here, hook, &called)?;
         if let Some(script) = &called.script {
-            mend(context, script);
+            mend(&here, script);
         }
         Ok(Answer::silent(exit))
     }
@@ -73,78 +92,84 @@ impl Arguments {
     }
 
     /// Runs the hook that was there before ours, ours, and Git LFS where it is left to us; gives the exit code for git.
-    fn run_all(&self, context: &Context, hook: Hook, called: &Called<'_>) -> Result<u8> {
+    fn run_all(&self, here: &Here<'_>, hook: Hook, called: &Called<'_>) -> Result<u8> {
         match hook {
             // It may change what is staged.
             Hook::PreCommit | Hook::PreMergeCommit => match called.run_earlier()? {
-                0 => Ok(self.run_ours(context, hook, &[])),
+                0 => Ok(self.run_ours(here, hook, &[])),
                 exit => Ok(exit),
             },
             // What is rejected is not tested and uploaded first.
             Hook::PrePush => {
                 let input = called.input.unwrap_or_default();
-                let exit = self.run_ours(context, hook, input);
+                let exit = self.run_ours(here, hook, input);
                 if exit != 0 {
                     return Ok(exit);
                 }
                 match called.run_earlier()? {
-                    0 => called.run_lfs(&Repo::from_environment(&context.directory)?),
+                    0 => called.run_lfs(here.repo()?),
                     exit => Ok(exit),
                 }
             }
             // Git goes on whatever they say, and so do we.
             Hook::PostCheckout | Hook::PostMerge | Hook::PostCommit => {
                 let exit = called.run_earlier()?;
-                called.run_lfs(&Repo::from_environment(&context.directory)?)?;
-                self.run_ours(context, hook, &[]);
+                called.run_lfs(here.repo()?)?;
+                self.run_ours(here, hook, &[]);
                 Ok(exit)
             }
-            Hook::PostIndexChange => Ok(self.run_ours(context, hook, &[])),
+            Hook::PostIndexChange => Ok(self.run_ours(here, hook, &[])),
             Hook::PreReceive => match called.run_earlier()? {
-                0 => Ok(receive::run(context, called.input.unwrap_or_default())),
+                0 => Ok(receive::run(here.context, called.input.unwrap_or_default())),
                 exit => Ok(exit),
             },
         }
     }
 
-    fn run_ours(&self, context: &Context, hook: Hook, input: &[u8]) -> u8 {
+    fn run_ours(&self, here: &Here<'_>, hook: Hook, input: &[u8]) -> u8 {
         if std::env::var_os("GIT_LATCH_SKIP").is_some_and(|value| value == "1") {
             return 0;
         }
-        match self.judge(context, hook, input) {
+        match self.judge(here, hook, input) {
             Ok(exit) => exit,
-            Err(error) if hook.may_reject() => unable(context, &error),
+            Err(error) if hook.may_reject() => unable(here.context, &error),
             Err(error) => {
-                super::output::failure(&context.failure(&error));
+                super::output::failure(&here.context.failure(&error));
                 0
             }
         }
     }
 
-    fn judge(&self, context: &Context, hook: Hook, input: &[u8]) -> Result<u8> {
-        let repo = Repo::from_environment(&context.directory)?;
-        if is_unused(&repo) {
+    fn judge(&self, here: &Here<'_>, hook: Hook, input: &[u8]) -> Result<u8> {
+        let (context, repo) = (here.context, here.repo()?);
+        if is_unused(repo) {
             return Ok(0);
         }
+        let opening = Opening::of(repo.clone(), &context.environment);
         let is_quiet = match hook {
             Hook::PostIndexChange => false,
-            hook if hook.may_reject() => {
-                check::is_quiet(&repo, &context.environment, &context.clock)?
-            }
-            _ => check::has_nothing_lockable(&repo, &context.environment)?,
+            hook if hook.may_reject() => opening.is_quiet(&context.clock)?,
+            _ => opening.has_nothing_lockable()?,
         };
         if is_quiet {
             return Ok(0);
         }
-        let latch = Latch::of(repo, &context.environment)?;
+        let merged = match hook {
+            Hook::PreMergeCommit => merged(),
+            _ => Vec::new(),
+        };
+        let is_judged = hook.is_of_index() && opening.policy()?.pre_commit != Reaction::Off;
+        // Asked already: most likely it will be needed, and git answers while the rest is read.
+        let staged = is_judged.then(|| StagedQuery::start(repo, &merged));
+        let staged = staged.transpose()?;
+        let latch = opening.latch()?;
         latch.mend_link();
         if hook.may_reject() {
             // What changed the attributes may be about to be committed by a git that runs no other hook.
             settle(context, &latch, || Ok(Vec::new()));
         }
         match hook {
-            Hook::PreCommit => pre_commit(context, &latch, &[]),
-            Hook::PreMergeCommit => pre_commit(context, &latch, &merged()),
+            Hook::PreCommit | Hook::PreMergeCommit => pre_commit(context, &latch, staged, &merged),
             Hook::PrePush => self.pre_push(context, &latch, input),
             Hook::PostCheckout => Ok(self.post_checkout(context, &latch)),
             Hook::PostMerge => Ok(self.post_merge(context, &latch)),
@@ -204,6 +229,22 @@ impl Arguments {
     }
 }
 
+/// Where a hook runs: the repository is found once, and only where somebody asks for it.
+struct Here<'a> {
+    context: &'a Context,
+    repo: OnceCell<Repo>,
+}
+
+impl Here<'_> {
+    fn repo(&self) -> Result<&Repo> {
+        if let Some(repo) = self.repo.get() {
+            return Ok(repo);
+        }
+        let found = Repo::from_environment(&self.context.directory)?;
+        Ok(self.repo.get_or_init(|| found))
+    }
+}
+
 /// The hooks we have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Hook {
@@ -238,6 +279,11 @@ impl Hook {
         matches!(self, Hook::PrePush | Hook::PreReceive)
     }
 
+    /// Whether it judges what is staged.
+    fn is_of_index(self) -> bool {
+        matches!(self, Hook::PreCommit | Hook::PreMergeCommit)
+    }
+
     fn may_reject(self) -> bool {
         matches!(self, Hook::PreCommit | Hook::PreMergeCommit | Hook::PrePush)
     }
@@ -259,14 +305,15 @@ fn standard_input() -> Result<Vec<u8>> {
 }
 
 /// Puts those of ours back that another tool has replaced meanwhile.
-fn mend(context: &Context, script: &Path) {
+fn mend(here: &Here<'_>, script: &Path) {
+    let context = here.context;
     let mended = || {
-        let repo = Repo::from_environment(&context.directory)?;
-        if is_unused(&repo) {
+        let repo = here.repo()?;
+        if is_unused(repo) {
             return Ok(Vec::new());
         }
         let binary = std::env::current_exe().map_err(Error::io("find", "git-latch"))?;
-        Hooks::mend(&repo, script, &binary)
+        Hooks::mend(repo, script, &binary)
     };
     match mended() {
         Ok(names) => names.iter().for_each(|name| {
@@ -293,13 +340,18 @@ fn merged() -> Vec<String> {
     edits::heads_in_environment(names)
 }
 
-fn pre_commit(context: &Context, latch: &Latch, merged: &[String]) -> Result<u8> {
+fn pre_commit(
+    context: &Context,
+    latch: &Latch,
+    staged: Option<StagedQuery>,
+    merged: &[String],
+) -> Result<u8> {
     let reaction = latch.policy().pre_commit;
     context.tell_losses(latch)?;
     if reaction == Reaction::Off {
         return Ok(0);
     }
-    let violations = check::staged(latch, merged, &context.clock)?;
+    let violations = check::staged_by(latch, staged, merged, &context.clock)?;
     tell(context, latch, reaction, "commit", &violations)
 }
 

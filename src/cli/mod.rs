@@ -99,6 +99,23 @@ struct Global {
     color: Color,
 }
 
+impl Cli {
+    /// What a script of a hook asks for.
+    fn of_hook(arguments: hook::Arguments) -> Self {
+        Cli {
+            global: Global {
+                json: false,
+                quiet: false,
+                verbose: 0,
+                directory: None,
+                as_id: None,
+                color: Color::Auto,
+            },
+            command: Command::Hook(arguments),
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Color {
     Auto,
@@ -243,9 +260,12 @@ impl Answer {
 
 /// Parses, runs, tells, and gives the exit code.
 pub(crate) fn main(arguments: &[OsString]) -> ExitCode {
-    let cli = match Cli::try_parse_from(arguments) {
-        Ok(cli) => cli,
-        Err(error) => return wrong_use(&error, arguments),
+    let cli = match hook::Arguments::of_script(arguments) {
+        Some(hook) => Cli::of_hook(hook),
+        None => match Cli::try_parse_from(arguments) {
+            Ok(cli) => cli,
+            Err(error) => return wrong_use(&error, arguments),
+        },
     };
     cli.global.color.apply();
     start_log(cli.global.verbose.max(cli.command.verbosity()));
@@ -386,20 +406,23 @@ impl Color {
 /// Logs to stderr: `-v`, `-vv`, or what `GIT_LATCH_LOG` says.
 fn start_log(verbose: u8) {
     use tracing_subscriber::EnvFilter;
-    let level = match verbose {
-        0 => "git_latch=warn",
-        1 => "git_latch=info",
-        _ => "git_latch=debug",
-    };
-    let filter = match std::env::var("GIT_LATCH_LOG") {
-        Ok(directives) if !directives.is_empty() => EnvFilter::new(directives),
-        _ => EnvFilter::new(level),
-    };
-    // Once only: a second subscriber in one process is refused, and the first one does.
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let asked = std::env::var("GIT_LATCH_LOG")
+        .ok()
+        .filter(|d| !d.is_empty());
+    let format = tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false)
-        .try_init();
+        .with_target(false);
+    let filter = match (asked, verbose) {
+        (Some(directives), _) => EnvFilter::new(directives),
+        // No filter to be built: that would take longer than a hook that has nothing to do.
+        (None, 0) => {
+            let _ = format.with_max_level(tracing::Level::WARN).try_init();
+            return;
+        }
+        (None, 1) => EnvFilter::new("git_latch=info"),
+        (None, _) => EnvFilter::new("git_latch=debug"),
+    };
+    // Once only: a second subscriber in one process is refused, and the first one does.
+    let _ = format.with_env_filter(filter).try_init();
 }

@@ -115,7 +115,7 @@ pub fn pushed(repo: &Repo, remote: &str, url: &str, updates: &[RefUpdate]) -> Re
         return Ok(Vec::new());
     }
     let git = git_without_replacements(repo);
-    let tracking = tracking_refs(&git, remote)?;
+    let tracking = tracking_refs(repo, &git, remote)?;
     let beyond: Vec<&str> = match &tracking {
         Some(option) => vec!["--not", option],
         None => Vec::new(),
@@ -130,7 +130,10 @@ pub fn pushed(repo: &Repo, remote: &str, url: &str, updates: &[RefUpdate]) -> Re
         .copied()
         .chain(there.iter().map(String::as_str))
         .collect();
-    let mut tips = commits(&git, &asked)?;
+    let mut tips = match repo.commits_of(&asked) {
+        Some(tips) => tips,
+        None => commits(&git, &asked)?,
+    };
     let known = tips.split_off(judged.len());
     let tips: Vec<String> = tips.into_iter().flatten().collect();
     if tips.is_empty() {
@@ -207,15 +210,19 @@ fn is_null(oid: &str) -> bool {
 }
 
 /// The option that names the remote's tracking refs, if it has any. A push by URL has the URL for a name, and none.
-fn tracking_refs(git: &Git, remote: &str) -> Result<Option<String>> {
+fn tracking_refs(repo: &Repo, git: &Git, remote: &str) -> Result<Option<String>> {
     let below = format!("refs/remotes/{remote}/");
+    let option = format!("--remotes={remote}");
+    if let Some(has_any) = repo.has_refs_below(&below) {
+        return Ok(has_any.then_some(option));
+    }
     let first = git.output(&[
         "for-each-ref",
         "--count=1",
         "--format=%(objectname)",
         &below,
     ])?;
-    Ok((!first.is_empty()).then(|| format!("--remotes={remote}")))
+    Ok((!first.is_empty()).then_some(option))
 }
 
 /// What the remote's refs name, as far as it tells.

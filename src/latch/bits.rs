@@ -44,7 +44,8 @@ impl Latch {
     }
 
     /// Whether anybody uses locks here: there is a policy, or there were locks.
-    fn is_used(&self) -> bool {
+    #[must_use]
+    pub fn is_used(&self) -> bool {
         self.policy.source.is_some() || self.local.locks().is_dir()
     }
 

@@ -12,6 +12,7 @@ mod checkout;
 mod current;
 mod done;
 mod me;
+mod opening;
 mod release;
 mod renew;
 mod selection;
@@ -20,12 +21,14 @@ mod wait;
 
 use std::path::Path;
 use std::sync::OnceLock;
+use std::sync::atomic::Ordering;
 
 pub use acquire::{Bound, LockOptions};
 pub use bits::Met;
 pub use checkin::{Afterwards, CheckedIn, Checkin};
 pub use checkout::Against;
 pub use current::Current;
+pub use opening::Opening;
 pub use release::{Unlocked, What, Whose};
 pub use renew::Prolonged;
 pub use selection::{Part, Selection};
@@ -45,6 +48,7 @@ use crate::store::{LocalStore, LockStore, ReceivedStore, Scope, SharedStore, Sha
 use crate::time::Clock;
 use crate::view::{Terms, View};
 use crate::workspace::{Settled, WorkingTrees, Workspace};
+use opening::Seen;
 
 /// A repository with its locks.
 #[derive(Debug)]
@@ -58,6 +62,8 @@ pub struct Latch {
     shared: Option<SharedStore>,
     received: Option<ReceivedStore>,
     held: HeldFile,
+    /// What was read before it was opened.
+    first: Seen,
     /// The workspace as it was read, and as it is from the first change on.
     seen: OnceLock<Workspace>,
     settled: OnceLock<Settled>,
@@ -88,11 +94,16 @@ impl Latch {
     /// As [`Latch::open`].
     pub fn of(repo: Repo, environment: &Environment) -> Result<Self> {
         let config = Config::start(&repo.git())?;
-        let policy = match repo.root() {
-            Ok(root) => Policy::of(Some(root), repo.common_dir())?,
-            Err(_) => Policy::in_commit(&repo, "HEAD")?,
-        };
-        let config = Config::finish(config)?;
+        Opening::of(repo, environment).latch_by(config)
+    }
+
+    fn with(
+        repo: Repo,
+        environment: &Environment,
+        config: Config,
+        policy: Policy,
+        first: Seen,
+    ) -> Self {
         let sharing = Sharing::from_config(config.get("core.sharedrepository").unwrap_or_default());
         // Without a name nothing is changed, and so nothing is signed.
         let author = identity::owner(environment, &config, None).ok();
@@ -111,9 +122,10 @@ impl Latch {
         .with_author(author)
         // Of shared locks the directory is only a copy: whose file locks reach whom does not matter.
         .with_trust_in_shares(config.is_true("latch.trustshare") || shared.is_some());
-        Ok(Latch {
+        Latch {
             held: HeldFile::of(repo.git_dir(), sharing),
             environment: environment.clone(),
+            first,
             seen: OnceLock::new(),
             settled: OnceLock::new(),
             trees: WorkingTrees::of(repo.common_dir()),
@@ -124,7 +136,7 @@ impl Latch {
             local,
             shared,
             received,
-        })
+        }
     }
 
     /// Where the repository is.
@@ -165,6 +177,11 @@ impl Latch {
             (None, Some(shared)) => shared,
             (None, None) => &self.local,
         }
+    }
+
+    /// Whether the lock directory is where the locks are.
+    fn reads_locally(&self) -> bool {
+        self.received.is_none() && self.shared.is_none()
     }
 
     /// What happened to the locks, newest first, as far back as it is known here.
@@ -244,13 +261,17 @@ impl Latch {
 
     /// The leases taken in this working tree that are lost, and to whom.
     pub fn losses(&self, clock: &dyn Clock) -> Result<Vec<Loss>> {
-        let held = self.held.read()?;
+        let held = match self.first.held.get() {
+            // Told once: whoever asks again wants to know what has changed.
+            Some(held) if !self.first.asked.swap(true, Ordering::Relaxed) => held.clone(),
+            _ => self.held.read()?,
+        };
         if held.is_empty() {
             return Ok(Vec::new());
         }
         let claims = held.iter().filter_map(crate::held::Held::claim).collect();
         let view = self.store().view(&Scope::Claims(claims), clock)?;
-        let losses = self.held.losses(&view, &self.reader()?)?;
+        let losses = self.held.losses_among(&held, &view, &self.reader()?);
         let (news, known) = losses.into_iter().partition(|loss| loss.is_news);
         let mut told = self.explained(news);
         told.extend(known);

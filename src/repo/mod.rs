@@ -11,7 +11,7 @@ mod writing;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use git2::{Repository, RepositoryOpenFlags};
+use git2::{ObjectType, Oid, Repository, RepositoryOpenFlags};
 
 pub(crate) use objects::{Objects, Past, Revision};
 pub(crate) use packs::{Moved, PackDirectory};
@@ -173,6 +173,38 @@ impl Repo {
         ])?;
         let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
         Ok((output.status.success() && !text.is_empty()).then_some(text))
+    }
+
+    /// Whether there are refs below a prefix such as `refs/remotes/origin/`; `None` where only git can tell. For a few
+    /// questions of a hook: a process of git takes a millisecond.
+    pub(crate) fn has_refs_below(&self, prefix: &str) -> Option<bool> {
+        let repository = self.by_libgit2()?;
+        let mut names = repository.references_glob(&format!("{prefix}*")).ok()?;
+        let first = names.names().next();
+        Some(first.transpose().ok()?.is_some())
+    }
+
+    /// For each object the commit it is, or that it is a tag of; `None` for what is no commit or not here. `None` in all
+    /// where only git can tell.
+    pub(crate) fn commits_of(&self, oids: &[&str]) -> Option<Vec<Option<String>>> {
+        let repository = self.by_libgit2()?;
+        let commit = |oid: &&str| {
+            let object = repository
+                .find_object(Oid::from_str(oid).ok()?, None)
+                .ok()?;
+            let commit = object.peel(ObjectType::Commit).ok()?;
+            Some(commit.id().to_string())
+        };
+        Some(oids.iter().map(commit).collect())
+    }
+
+    fn by_libgit2(&self) -> Option<Repository> {
+        let found = if self.inherits {
+            Repository::open_from_env()
+        } else {
+            Repository::open(&self.git_dir)
+        };
+        found.ok()
     }
 
     /// How many commits a commit has in its history, itself among them.

@@ -199,3 +199,38 @@ fn agents_of_one_working_tree_leave_each_other_s_files_writable() {
     commit(&two, ".gitattributes", "*.tscn lockable\n*.psd lockable\n");
     assert!(is_writable(&ada, TOWN) && is_writable(&ada, CAVE) && !is_writable(&ada, "hero.psd"));
 }
+
+#[test]
+fn doctor_sees_bits_that_are_not_as_they_should_be_and_init_cures_them() {
+    let sandbox = Sandbox::new();
+    let ada = with_branches(&sandbox, ".gitattributes");
+    ada.ok(&["doctor"]);
+    set_mode(&ada, TOWN, 0o644);
+    let told = ada.latch(&["doctor"]);
+    assert!(
+        told.code != 0 && told.stdout.contains("write bits of scenes/town.tscn"),
+        "{told:?}"
+    );
+    assert!(told.stdout.contains("git latch init"), "{told:?}");
+    assert!(is_writable(&ada, TOWN), "it only looks");
+    ada.ok(&["init"]);
+    assert!(!is_writable(&ada, TOWN));
+    ada.ok(&["doctor"]);
+}
+
+#[test]
+fn post_commit_is_installed_by_the_commit_that_brings_the_attribute() {
+    let sandbox = Sandbox::new();
+    let ada = sandbox.repo();
+    ada.ok(&["init"]);
+    let hook = ada.path.join(".git/hooks/post-commit");
+    commit(&ada, "notes.txt", "two\n");
+    assert!(!hook.exists());
+    commit(&ada, ".gitattributes", "*.tscn lockable\n");
+    assert!(hook.exists());
+    commit(&ada, "scenes/new.tscn", "new\n");
+    assert!(
+        !is_writable(&ada, "scenes/new.tscn"),
+        "committed, and mine by no lock"
+    );
+}
