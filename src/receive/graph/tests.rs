@@ -1,3 +1,5 @@
+use std::fmt::Write as _;
+
 use proptest::prelude::*;
 use proptest::sample::Index;
 
@@ -11,10 +13,12 @@ fn repository(parents: &[Vec<Index>]) -> (tempfile::TempDir, Git, Vec<String>) {
     let mut input = String::new();
     for (n, parents) in parents.iter().enumerate() {
         // A ref each: there may be several roots.
-        input += &format!(
+        write!(
+            input,
             "commit refs/x/{n}\nmark :{}\ncommitter A <a@x> {n} +0000\ndata 1\nx\n",
             n + 1
-        );
+        )
+        .unwrap();
         let parents: BTreeSet<usize> = parents
             .iter()
             .filter(|_| n > 0)
@@ -22,7 +26,7 @@ fn repository(parents: &[Vec<Index>]) -> (tempfile::TempDir, Git, Vec<String>) {
             .collect();
         for (which, parent) in parents.into_iter().enumerate() {
             let verb = if which == 0 { "from" } else { "merge" };
-            input += &format!("{verb} :{}\n", parent + 1);
+            writeln!(input, "{verb} :{}", parent + 1).unwrap();
         }
         input += "\n";
     }
