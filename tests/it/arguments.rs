@@ -281,7 +281,7 @@ fn completions_and_the_manual_are_printed() {
     assert!(
         ada.ok(&["completions", "bash"])
             .stdout
-            .contains("_git__latch()")
+            .contains("_git_latch()")
     );
     assert!(ada.ok(&["man"]).stdout.contains(".TH git-latch 1"));
     ada.ok(&["man", "--directory", "pages"]);

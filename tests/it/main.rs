@@ -10,6 +10,7 @@ mod chained;
 mod check;
 mod checkin;
 mod checkout;
+mod completions;
 mod concurrency;
 mod crash;
 mod doctor;
