@@ -250,6 +250,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg(unix)]
     fn a_record_of_an_older_version_goes_on_with_more_marks() {
         let home = tempfile::tempdir().unwrap();
         let tree = home.path().join("a");

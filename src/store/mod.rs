@@ -11,7 +11,9 @@ mod scan;
 pub mod shared;
 pub(crate) mod workspaces;
 
-pub(crate) use mount::{magic_of, mount_of};
+#[cfg(unix)]
+pub(crate) use mount::magic_of;
+pub(crate) use mount::mount_of;
 use scan::entry_of;
 pub(crate) use scan::stamps;
 

@@ -57,7 +57,7 @@ pub(crate) fn magic_of(directory: &Path) -> Option<u32> {
 }
 
 /// There are no such numbers elsewhere.
-#[cfg(not(target_os = "linux"))]
+#[cfg(all(unix, not(target_os = "linux")))]
 pub(crate) fn magic_of(_directory: &Path) -> Option<u32> {
     None
 }
