@@ -211,14 +211,12 @@ impl<'a> Branches<'a> {
                 all.push(Offences::new());
                 continue;
             }
-            // What merely lacks a lock has no holder to lose anything.
-            let is_required = |path: &[u8]| one.of != Ref::Beside && is_required(path);
             let above = held_above(view, &me, &paths);
             let offence = |(path, differs): (Vec<u8>, bool)| {
                 let above = directories(&path).find_map(|directory| above.get(directory));
                 let (code, holder) = match above {
                     Some(entry) => (Code::Held, Some(*entry)),
-                    None => judge::on_mine(view, &me, &path, &is_required)?,
+                    None => judge::on_mine(view, &me, &path, is_required)?,
                 };
                 let holder = holder.cloned();
                 Some((
@@ -260,7 +258,10 @@ impl<'a> Branches<'a> {
                     had_own: own(&one.old, path),
                     has_own: own(&one.new, path),
                 };
-                rule::is_touched(one.of, change)
+                match offence.code {
+                    Code::Required => rule::is_edited(one.of, change),
+                    _ => rule::is_touched(one.of, change),
+                }
             });
             if let (Ref::New { .. }, Some(new)) = (one.of, &one.new) {
                 self.leave_out_copies(new, offences)?;

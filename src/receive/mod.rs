@@ -348,9 +348,15 @@ impl Receiver {
         let Some(commit) = side.and_then(|side| side.tip.commit.as_ref()) else {
             return Ok(self.me());
         };
-        let told = self
-            .git
-            .output(&["log", "-1", "--format=%ce", commit, "--"])?;
+        let told = self.git.output(&[
+            "-c",
+            "log.showSignature=false",
+            "log",
+            "-1",
+            "--format=%ce",
+            commit,
+            "--",
+        ])?;
         Ok(self.me_called(String::from_utf8_lossy(&told).trim()))
     }
 

@@ -113,5 +113,11 @@ pub(super) fn is_touched(of: Ref, change: Change) -> bool {
     }
 }
 
+/// Whether a push edits a path of a ref, for which a lock may be required. A branch that goes, or that goes back to what
+/// the team has, edits nothing: only a holder loses something by it.
+pub(super) fn is_edited(of: Ref, change: Change) -> bool {
+    is_touched(of, change) && (of == Ref::Head || change.has_own)
+}
+
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,7 @@
 //! Refs judged by what they say, where pushes arrive: whoever wrote which commit.
 
+use std::fmt::Write as _;
+
 use crate::support::judged::{commit, judged, latch};
 use crate::support::{Run, Sandbox, Tree};
 
@@ -381,7 +383,14 @@ fn what_needs_a_lock_needs_the_pushers() {
     // Catching up needs none.
     team.accepts(&["main~1:refs/heads/stale"]);
     team.accepts(&["main:stale"]);
-    team.bob.git(&["switch", "-q", "-c", "x"]);
+    // Nor does it need one that a branch goes, whose work is nobody's any more.
+    latch(&team.bob, BOB, &["lock", "new.psd"]).ended(0);
+    team.bob.git(&["switch", "-q", "-c", "gone"]);
+    commit(&team.bob, "new.psd", "gone\n");
+    team.accepts(&["gone"]);
+    latch(&team.bob, BOB, &["unlock", "new.psd"]).ended(0);
+    team.accepts(&[":gone"]);
+    team.bob.git(&["switch", "-q", "-c", "x", "main"]);
     commit(&team.bob, "new.psd", "y\n");
     team.pushes(BOB, &["x"]).said("git-latch: required new.psd");
 }
@@ -404,4 +413,58 @@ fn a_push_over_the_limit_is_refused_with_the_number() {
     team.bob
         .git(&["commit", "-q", "--no-verify", "--amend", "-m", "many"]);
     team.accepts(&["main"]);
+}
+
+#[test]
+fn what_is_not_here_cannot_be_judged_and_is_refused() {
+    let sandbox = Sandbox::new();
+    let team = Team::with_idea(&sandbox);
+    commit(&team.bob, "notes", "two\n");
+    let old = team.bare.git(&["rev-parse", "idea^{tree}"]);
+    let (directory, rest) = old.trim().split_at(2);
+    let object = team.bare.path.join("objects").join(directory).join(rest);
+    let aside = team.bare.path.join("aside");
+    std::fs::rename(&object, &aside).unwrap();
+    let null = "0".repeat(40);
+    let line = format!(
+        "{} {null} refs/heads/idea\n",
+        team.bare.git(&["rev-parse", "idea"]).trim()
+    );
+    let mut judging = team.bare.command(crate::support::LATCH);
+    judging
+        .args(["hook", "pre-receive"])
+        .env("GIT_LATCH_PUSHER", BOB);
+    let judged = Run::fed(&mut judging, line.as_bytes());
+    assert_ne!(judged.code, 0);
+    let told = "is not in this repository: the push cannot be judged";
+    assert!(judged.stderr.contains(told), "{judged:?}");
+    assert!(judged.stderr.contains("git-latch: io ."), "{judged:?}");
+    std::fs::rename(&aside, &object).unwrap();
+    team.refuses(&[":idea"]);
+}
+
+#[test]
+fn many_refs_are_judged_together() {
+    let sandbox = Sandbox::new();
+    let team = Team::with_idea(&sandbox);
+    let mut input = String::new();
+    for n in 0..200 {
+        let name = if n == 150 { "a" } else { "notes" };
+        write!(
+            input,
+            "commit refs/heads/many/{n}\ncommitter Bob <{BOB}> 1700000000 +0000\ndata 1\nx\n"
+        )
+        .unwrap();
+        write!(
+            input,
+            "from refs/remotes/origin/main^0\nM 100644 inline {name}\ndata 3\n{n:03}\n"
+        )
+        .unwrap();
+    }
+    let mut importing = team.bob.command("git");
+    Run::fed(importing.args(["fast-import", "--quiet"]), input.as_bytes()).ended(0);
+    let all = "refs/heads/many/*:refs/heads/many/*";
+    team.refuses(&[all]).said("a (on many/150): locked by Ada");
+    team.bob.git(&["branch", "-q", "-D", "many/150"]);
+    team.accepts(&[all]);
 }

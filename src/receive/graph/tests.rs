@@ -28,7 +28,7 @@ fn repository(parents: &[Vec<Index>]) -> (tempfile::TempDir, Git, Vec<String>) {
             let verb = if which == 0 { "from" } else { "merge" };
             writeln!(input, "{verb} :{}", parent + 1).unwrap();
         }
-        input += "\n";
+        input.push('\n');
     }
     git.output_with_input(&["fast-import", "--quiet"], input.into_bytes())
         .unwrap();

@@ -267,32 +267,42 @@ proptest! {
     }
 }
 
-/// Two lines that have merged each other: a commit of the team's line with `team`, one aside of it with `aside`, and two
-/// merges of them.
-fn criss_cross(began: Version, team: Version, aside: Version) -> (Server, usize, usize) {
+/// Two lines on one root that have merged each other, of which the team's branch goes on with `team`.
+fn criss_cross(root: Version, lines: [Version; 2], team: Version) -> (Server, [usize; 2], usize) {
     let mut server = Server::default();
-    let root = server.commit(&[], began);
-    let one = server.commit(&[root], team);
-    let other = server.commit(&[root], aside);
-    let main = server.commit(&[one, other], team);
+    let root = server.commit(&[], root);
+    let lines = lines.map(|version| server.commit(&[root], version));
+    let main = server.commit(&lines, team);
     server.refs.insert(MAIN, main);
-    (server, one, other)
+    (server, lines, main)
 }
 
 #[test]
 fn where_there_are_several_merge_bases_they_count_as_git_merges_them() {
-    // Only the team's line has changed it: what was before is no version of the team's any more.
-    let (mut server, one, other) = criss_cross(1, 2, 1);
-    let stale = server.commit(&[one, other], 1);
-    assert_eq!(server.own(Some(stale), Some(3)), Some(1));
-    let fine = server.commit(&[one, other], 2);
-    // The team goes on.
-    let main = server.commit(&[3], 3);
-    assert_eq!(server.own(Some(fine), Some(main)), None);
-    // Both have, each in its own way: nothing of it is the other's.
-    let (mut server, one, other) = criss_cross(1, 2, 3);
-    let resolved = server.commit(&[one, other], 3);
-    assert_eq!(server.own(Some(resolved), Some(3)), Some(3));
+    // Only one line has changed it, whichever: what was before is no version of the team's any more.
+    for versions in [[2, 1], [1, 2]] {
+        let (mut server, lines, main) = criss_cross(1, versions, 2);
+        let stale = server.commit(&lines, 1);
+        assert_eq!(server.own(Some(stale), Some(main)), Some(1));
+        let fine = server.commit(&lines, 2);
+        let later = server.commit(&[main], 3);
+        assert_eq!(server.own(Some(fine), Some(later)), None);
+    }
+    // Both have, each in its own way: neither is the team's.
+    let (mut server, lines, main) = criss_cross(1, [2, 3], 2);
+    let resolved = server.commit(&lines, 3);
+    assert_eq!(server.own(Some(resolved), Some(main)), Some(3));
+}
+
+#[test]
+fn what_came_to_the_team_on_another_way_is_no_own_version() {
+    let mut server = Server::default();
+    let root = server.commit(&[], 1);
+    let idea = server.commit(&[root], 2);
+    let squashed = server.commit(&[root], 2);
+    server.refs.extend([(MAIN, squashed), ("idea", idea)]);
+    assert_eq!(server.own(Some(idea), Some(squashed)), None);
+    assert!(server.accepts(&vec![("idea", None)]));
 }
 
 #[test]
@@ -324,4 +334,22 @@ fn a_copy_of_a_branch_is_no_edit_and_stays_as_it_is() {
     assert!(!server.accepts(&vec![(MAIN, Some(idea))]));
     let evil = server.commit(&[root], 3);
     assert!(!server.accepts(&vec![("old", Some(evil))]));
+}
+
+#[test]
+fn what_wants_a_lock_wants_it_for_an_edit_and_not_for_what_goes() {
+    let change = |differs, had_own, has_own| Change {
+        differs,
+        had_own,
+        has_own,
+    };
+    for of in [Ref::Other, Ref::New { is_copy: false }] {
+        assert!(is_edited(of, change(true, false, true)));
+        assert!(!is_edited(of, change(true, false, false)));
+    }
+    assert!(is_edited(Ref::Other, change(true, true, true)));
+    assert!(!is_edited(Ref::Other, change(false, true, true)));
+    assert!(!is_edited(Ref::Other, change(true, true, false)));
+    assert!(!is_edited(Ref::Beside, change(false, true, false)));
+    assert!(is_edited(Ref::Head, change(true, false, false)));
 }
