@@ -581,7 +581,7 @@ fn nothing_stands_in_the_way_of_the_lock_ref_and_no_policy_bricks_the_branch() {
     }
     ada.ok(&["lock", "hero.psd"]);
     bare.git(&["symbolic-ref", "HEAD", "refs/heads/none"]);
-    bare.latch(&["doctor"]).ended(2).said("1 thing is wrong");
+    bare.latch(&["doctor"]).ended(1).said("1 thing is wrong");
 }
 
 #[test]
