@@ -10,9 +10,7 @@ use super::output::{Cell, ago, table};
 use super::{Answer, words};
 use git_latch::error::Result;
 use git_latch::event::{Event, Happening};
-use git_latch::path::Claim;
 use git_latch::report::Viewpoint;
-use git_latch::target::{Target, Unknown};
 use git_latch::time::Clock as _;
 
 #[derive(Debug, Args)]
@@ -39,17 +37,16 @@ impl Arguments {
         }
         let history = latch.history()?;
         // In a bare repository there is nothing that paths would be relative to.
-        let targets = match self.paths.as_slice() {
-            [] => Vec::new(),
-            paths => context.targets(&latch, paths, Unknown::Accept)?,
+        let selection = match self.paths.as_slice() {
+            [] => None,
+            paths => Some(latch.select_past(&context.directory, paths)?),
         };
-        let claims: Vec<Claim> = targets.iter().map(Target::claim).collect();
         let wanted = |event: &Event| {
             let own = &event.lock.claim;
-            let is_named = claims.is_empty()
-                || claims
-                    .iter()
-                    .any(|c| c.overlaps(own) || c.key.is_above(&own.key));
+            let is_named = selection.as_ref().is_none_or(|selection| {
+                let mut parts = selection.parts().iter();
+                parts.any(|part| part.is_held_by(own))
+            });
             is_named && (self.all || event.happening != Happening::Renewed)
         };
         let events: Vec<Event> = history.into_iter().filter(wanted).collect();

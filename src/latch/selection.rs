@@ -231,18 +231,45 @@ impl Latch {
         arguments: &[S],
         clock: &dyn Clock,
     ) -> Result<Selection> {
+        let part_of = |text, named| match named {
+            Named::Paths(targets) => Ok(Part::new(text, targets, None)),
+            Named::Matching(targets, pattern) => {
+                self.matching(Part::new(text, targets, Some(pattern)), clock)
+            }
+            Named::Nothing(target) => self.locked_only(text, target, clock),
+        };
+        self.parts(here, arguments, part_of)
+    }
+
+    /// What arguments meant, of what was locked once: nothing is too long gone to be asked about.
+    ///
+    /// # Errors
+    /// [`Error::BadPath`] with the argument, of a form that cannot be locked.
+    pub fn select_past<S: AsRef<OsStr>>(&self, here: &Path, arguments: &[S]) -> Result<Selection> {
+        self.parts(here, arguments, |text, named| {
+            Ok(match named {
+                Named::Paths(targets) => Part::new(text, targets, None),
+                Named::Matching(targets, pattern) => Part::new(text, targets, Some(pattern)),
+                Named::Nothing(target) => {
+                    let kind = Kind::Directory;
+                    Part::new(text, vec![Target { kind, ..target }], None)
+                }
+            })
+        })
+    }
+
+    fn parts<S: AsRef<OsStr>>(
+        &self,
+        here: &Path,
+        arguments: &[S],
+        part_of: impl Fn(String, Named) -> Result<Part>,
+    ) -> Result<Selection> {
         let resolver = Resolver::new(&self.repo, &self.config, here)?;
         let mut parts = Vec::new();
         for argument in arguments {
             let argument = argument.as_ref();
             let text = argument.to_string_lossy().into_owned();
-            let part = match resolver.name(argument)? {
-                Named::Paths(targets) => Part::new(text, targets, None),
-                Named::Matching(targets, pattern) => {
-                    self.matching(Part::new(text, targets, Some(pattern)), clock)?
-                }
-                Named::Nothing(target) => self.locked_only(text, target, clock)?,
-            };
+            let part = part_of(text, resolver.name(argument)?)?;
             parts.push(part);
         }
         Ok(Selection { parts })

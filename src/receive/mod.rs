@@ -19,7 +19,7 @@ mod rule;
 use std::collections::{BTreeSet, HashSet};
 use std::path::PathBuf;
 
-use crate::edits::RefUpdate;
+use crate::edits::{self, RefUpdate};
 use crate::error::{Code, Error, Result};
 use crate::git::Git;
 use crate::judge::{self, Violation};
@@ -322,7 +322,16 @@ impl Receiver {
         let is_required = |path: &[u8]| lockable.contains(path) || require.matches(&Key::of(path));
         let offences = branches.offences(&moves, found, &view, &is_required)?;
         let touched = branches.touched(&moves, offences)?;
-        Ok(branches::violations(&moves, touched))
+        self.without_new(branches::violations(&moves, touched))
+    }
+
+    /// Those that stand. What the team's branch does not have yet nobody else can have edited: it needs no lock.
+    fn without_new(&self, mut violations: Vec<Violation>) -> Result<Vec<Violation>> {
+        let required = violations.iter().filter(|v| v.code == Code::Required);
+        let required: Vec<&[u8]> = required.map(|v| v.path.as_slice()).collect();
+        let there = edits::contents(&self.repo, "HEAD", &required)?;
+        violations.retain(|v| v.code != Code::Required || there.contains_key(&v.path));
+        Ok(violations)
     }
 
     /// The locks that bear on these paths.

@@ -137,6 +137,12 @@ fn without_a_word_from_the_host_the_committer_counts() {
         .said("git-latch: required scenes/town.tscn");
     bob.ok(&["lock", "scenes/town.tscn"]);
     bob.git(&["push", "-q", "--no-verify", "origin", "main"]);
+    // What the team does not have yet, nobody else can have edited.
+    commit(&bob, "scenes/new.tscn", "one\n");
+    bob.git(&["push", "-q", "--no-verify", "origin", "main"]);
+    commit(&bob, "scenes/new.tscn", "two\n");
+    bob.try_git(&["push", "--no-verify", "origin", "main"])
+        .said("git-latch: required scenes/new.tscn");
 }
 
 #[test]

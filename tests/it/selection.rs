@@ -101,7 +101,7 @@ fn what_is_neither_there_nor_tracked_nor_locked_is_said_to_be_so() {
     let sandbox = Sandbox::new();
     let ada = held_by_bob(&sandbox);
     let inside = ada.inside("scenes");
-    for command in ["status", "check", "unlock", "renew"] {
+    for command in ["status", "check", "unlock", "renew", "checkin"] {
         for argument in ["scenes/town.tscn", "nowhere", "nowhere/"] {
             let said = inside.latch(&[command, argument]).ended(2);
             said.said("no such file or directory, git tracks none");
@@ -206,4 +206,18 @@ fn a_link_means_itself_and_what_it_leads_to_in_every_command() {
         std::os::unix::fs::symlink(target, ada.path.join(name)).unwrap();
         assert_eq!(paths(&ada.json(&["lock", name])["locked"]), [name]);
     }
+}
+
+#[test]
+fn log_knows_what_was_locked_in_directories_and_patterns_however_long_gone() {
+    let sandbox = Sandbox::new();
+    let ada = sandbox.repo();
+    ada.ok(&["lock", "--new", "old/part.step", "hero.psd"]);
+    ada.ok(&["unlock", "--all"]);
+    for argument in ["old", "old/", "old/*", "old/part.step", "*.step"] {
+        let told = ada.json(&["log", argument]);
+        let events = paths(&told["events"]);
+        assert_eq!(events, ["old/part.step", "old/part.step"], "{argument}");
+    }
+    assert_eq!(paths(&ada.json(&["log", "never"])["events"]).len(), 0);
 }
