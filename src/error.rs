@@ -528,12 +528,12 @@ fn unknown_hint(has_released: bool) -> &'static str {
 fn io_hint(source: &io::Error, path: &Path) -> Option<String> {
     match source.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            Some(format!("free some space on the file system of {}; nothing was changed", quoted_path(path)))
+            Some(format!("free some space on the file system of {}", quoted_path(path)))
         }
         io::ErrorKind::PermissionDenied => {
             Some("mend its permissions; repositories used by several accounts want `core.sharedRepository`".into())
         }
-        io::ErrorKind::ReadOnlyFilesystem => Some("the file system is mounted read-only; nothing was changed".into()),
+        io::ErrorKind::ReadOnlyFilesystem => Some("the file system is mounted read-only".into()),
         _ => None,
     }
 }

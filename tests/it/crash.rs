@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::support::halt::Halt;
 use crate::support::{LATCH, Run, Sandbox, Tree};
 
 /// The steps of a change at which a test build can be killed; the second pass of a step where it has several.
@@ -154,7 +155,7 @@ fn renewing_keeps_every_lease() {
 }
 
 #[test]
-fn a_change_finds_the_half_done_one_before_it_by_itself() {
+fn after_a_half_done_change_the_next_one_works() {
     let sandbox = Sandbox::new();
     let ada = sandbox.repo();
     assert!(killed_at(
@@ -206,6 +207,60 @@ fn every_step_is_really_reached() {
         ada.write("b", "");
         assert!(killed_at(step, &ada, &["lock", "a", "b"]), "{step}");
     }
+}
+
+#[test]
+fn a_killed_thief_was_never_there_for_anybody() {
+    for step in ["change.journaled", "change.step", "change.published"] {
+        let sandbox = Sandbox::new();
+        let ada = sandbox.repo();
+        ada.ok(&["lock", "hero.psd", "scenes/town.tscn", "scenes/cave.tscn"]);
+        let before = state(&ada);
+        let halt = Halt::at(&sandbox, step);
+        let mut steal = ada.by("bob@example.com").command(LATCH);
+        halt.tell(&mut steal);
+        let mut thief = steal
+            .args(["lock", "--steal", "-m", "due", "hero.psd", "scenes"])
+            .spawn()
+            .unwrap();
+        halt.reached();
+        for path in ["hero.psd", "scenes/town.tscn", "scenes/cave.tscn"] {
+            ada.by("carol").latch(&["check", path]).ended(1);
+        }
+        assert_eq!(state(&ada), before, "{step}");
+        // It waits for its turn, and has seen what there is by then.
+        let renew = ada.command(LATCH).arg("renew").spawn().unwrap();
+        thief.kill().unwrap();
+        thief.wait().unwrap();
+        Run::from(renew.wait_with_output().unwrap()).ended(0);
+        assert_eq!(state(&ada), before, "{step}");
+        let lost = &ada.json(&["status"])["lost"];
+        assert_eq!(lost, &serde_json::json!([]), "{step}");
+    }
+}
+
+#[test]
+fn a_lock_that_is_over_comes_back_as_old_as_it_was() {
+    let sandbox = Sandbox::new();
+    let ada = sandbox.repo();
+    ada.write(".latch.toml", "[lease]\nclock_skew = \"0s\"\n");
+    ada.ok(&["lock", "hero.psd", "--ttl", "5s"]);
+    let file = ada.path.join(".git/latch/locks/hero.psd.lock");
+    let old = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
+    std::fs::File::open(&file)
+        .unwrap()
+        .set_modified(old)
+        .unwrap();
+    let later = |tree: &Tree<'_>, fault: &str, arguments: &[&str]| {
+        let mut command = tree.command(LATCH);
+        command.env("GIT_LATCH_TEST_CLOCK", "60");
+        Run::of(command.env("GIT_LATCH_FAULT", fault).args(arguments))
+    };
+    let bob = ada.by("bob@example.com");
+    later(&bob, "change.step", &["lock", "hero.psd", "notes.txt"]).ended(137);
+    assert!(later(&bob, "", &["list"]).stdout.is_empty());
+    assert_eq!(std::fs::metadata(&file).unwrap().modified().unwrap(), old);
+    later(&bob, "", &["lock", "hero.psd"]).ended(0);
 }
 
 #[test]

@@ -5,9 +5,11 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
+use serde_json::json;
+
 use crate::agent::begun;
 use crate::support::stream::Stream;
-use crate::support::{LATCH, Sandbox, Tree};
+use crate::support::{LATCH, Run, Sandbox, Tree};
 
 /// A mounted file system; unmounted when it is dropped.
 pub(crate) struct Mount(PathBuf);
@@ -114,6 +116,68 @@ fn on_a_full_file_system_a_lock_can_be_given_back() {
     fill(&ada);
     ada.ok(&["unlock", "Hero.psd"]);
     watch.tells(&[("unlocked", "Hero.psd")]);
+}
+
+#[test]
+fn on_a_full_file_system_several_locks_can_be_given_back_and_none_is_lost() {
+    let sandbox = Sandbox::new();
+    let Some(mount) = Mount::small(&sandbox) else {
+        return;
+    };
+    let ada = mount.repo(&sandbox);
+    ada.ok(&["lock", "--new", "Hero.psd", "a", "b"]);
+    fill(&ada);
+    ada.ok(&["unlock", "a", "b"]);
+    ada.ok(&["unlock", "Hero.psd"]);
+    let status = ada.json(&["status"]);
+    assert_eq!((&status["lost"], ada.locks()), (&json!([]), vec![]));
+}
+
+/// Bob is killed in the middle of taking two locks over.
+fn half_stolen(mount: &Mount, ada: &Tree<'_>) {
+    assert!(ada.path.starts_with(&mount.0));
+    ada.ok(&["lock", "--new", "Hero.psd", "other"]);
+    let mut bob = ada.by("bob").command(LATCH);
+    let steal = ["lock", "--new", "--steal", "-m", "due", "Hero.psd", "other"];
+    Run::of(bob.env("GIT_LATCH_FAULT", "change.step").args(steal)).ended(137);
+    assert!(ada.path.join(".git/latch/txn").exists());
+}
+
+/// Everybody can look, and sees what was before.
+fn one_can_look_at_what_was(ada: &Tree<'_>) {
+    let owners: Vec<String> = ada.locks().into_iter().map(|(_, owner)| owner).collect();
+    assert_eq!(owners, ["ada@example.com"; 2]);
+    ada.by("carol").latch(&["check", "Hero.psd"]).ended(1);
+    assert_eq!(ada.json(&["status"])["lost"], json!([]));
+}
+
+#[test]
+fn on_a_full_file_system_half_a_change_shows_what_was_before() {
+    let sandbox = Sandbox::new();
+    let Some(mount) = Mount::small(&sandbox) else {
+        return;
+    };
+    let ada = mount.repo(&sandbox);
+    half_stolen(&mount, &ada);
+    let filler = fill(&ada);
+    one_can_look_at_what_was(&ada);
+    fs::remove_file(filler).unwrap();
+    one_can_look_at_what_was(&ada);
+    assert!(!ada.path.join(".git/latch/txn").exists());
+}
+
+#[test]
+fn on_a_read_only_file_system_half_a_change_shows_what_was_before() {
+    let sandbox = Sandbox::new();
+    let Some(mount) = Mount::small(&sandbox) else {
+        return;
+    };
+    let ada = mount.repo(&sandbox);
+    half_stolen(&mount, &ada);
+    let mut remount = sandbox.command("mount");
+    let remounted = remount.args(["-o", "remount,ro"]).arg(&mount.0).status();
+    assert!(remounted.unwrap().success());
+    one_can_look_at_what_was(&ada);
 }
 
 fn watching(tree: &Tree<'_>) -> Stream {

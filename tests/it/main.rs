@@ -36,6 +36,7 @@ mod liveness;
 mod lock;
 mod lockable;
 mod places;
+mod power;
 mod push;
 mod reasons;
 mod receive;
