@@ -43,6 +43,10 @@ pub fn staged_by(
 }
 
 /// Judges the commits that a push brings to `remote`, a name or a URL.
+///
+/// # Errors
+/// [`Error::BadUsage`] where it would move or remove the lock ref itself. What `git push --mirror` deletes is not
+/// among what git tells.
 pub fn pushed(
     latch: &Latch,
     remote: &str,
@@ -50,6 +54,10 @@ pub fn pushed(
     updates: &[RefUpdate],
     clock: &dyn Clock,
 ) -> Result<Vec<Violation>> {
+    if let Some(shared) = latch.shared() {
+        let refs = updates.iter().map(|update| update.remote_ref.as_str());
+        shared.keep_from(remote, refs)?;
+    }
     let judgement = Judgement::begin(latch, Answerable::Me, clock)?;
     if !judgement.could_forbid() {
         return Ok(Vec::new());

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use crate::error::{Error, Result};
 use crate::git::{Git, Running, split_nul};
 
-const KEYS: &str = r"^(user\.(name|email)|latch\..*|core\.(sharedrepository|ignorecase|attributesfile|hookspath))$";
+const KEYS: &str = r"^(user\.(name|email)|latch\..*|core\.(sharedrepository|ignorecase|attributesfile|hookspath)|includeif\..*|extensions\.worktreeconfig)$";
 
 /// Values of git's configuration, the last of each key.
 #[derive(Clone, Debug, Default)]
@@ -60,6 +60,13 @@ impl Config {
             .get(key)
             .map(String::as_str)
             .filter(|v| !v.is_empty())
+    }
+
+    /// Whether it depends on where it is read: it has files of its own for a working tree, or includes some on conditions.
+    #[must_use]
+    pub fn depends_on_the_place(&self) -> bool {
+        let mut keys = self.values.keys();
+        self.is_true("extensions.worktreeconfig") || keys.any(|key| key.starts_with("includeif."))
     }
 
     /// Whether a key is true, by git's words for it.

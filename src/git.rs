@@ -3,10 +3,10 @@
 //! Index, differences, attributes and configuration are read through `git` itself: it reads every index format and
 //! every repository extension, and is several times faster than libgit2 on large indexes.
 
+mod aloud;
 mod exchange;
 
-mod aloud;
-
+use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -46,7 +46,7 @@ pub struct Git {
     /// Given where the environment names the repository by a path that may be relative.
     git_dir: Option<PathBuf>,
     work_tree: Option<PathBuf>,
-    variables: Vec<(&'static str, OsString)>,
+    variables: Vec<(Cow<'static, str>, OsString)>,
     cancel: Cancel,
 }
 
@@ -88,8 +88,28 @@ impl Git {
     /// Sets an environment variable for git.
     #[must_use]
     pub fn with_variable(mut self, name: &'static str, value: impl Into<OsString>) -> Self {
-        self.variables.push((name, value.into()));
+        self.variables.push((name.into(), value.into()));
         self
+    }
+
+    /// Adds settings to git's configuration, behind all that it has by itself.
+    #[must_use]
+    pub(crate) fn with_settings(mut self, settings: &[(String, String)]) -> Self {
+        if settings.is_empty() {
+            return self;
+        }
+        // Others may have added some in the same way.
+        let count = std::env::var("GIT_CONFIG_COUNT").ok();
+        let before: usize = count.and_then(|n| n.parse().ok()).unwrap_or(0);
+        for (n, (key, value)) in (before..).zip(settings) {
+            let variables = [("KEY", key), ("VALUE", value)];
+            for (name, text) in variables {
+                let name = format!("GIT_CONFIG_{name}_{n}");
+                self.variables.push((name.into(), text.into()));
+            }
+        }
+        let count = (before + settings.len()).to_string();
+        self.with_variable("GIT_CONFIG_COUNT", count)
     }
 
     /// Keeps git from asking for credentials where nobody sits at a terminal.
@@ -127,7 +147,11 @@ impl Git {
         }
         // Reading must not take `index.lock` from the user's own git.
         command.env("LC_ALL", "C").env("GIT_OPTIONAL_LOCKS", "0");
-        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
+        command.envs(
+            self.variables
+                .iter()
+                .map(|(name, value)| (name.as_ref(), value)),
+        );
         command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

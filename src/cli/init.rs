@@ -197,11 +197,11 @@ fn write_policy(latch: &Latch) -> Result<bool> {
 
 /// Puts the remote into the policy; says whether it was not there.
 fn share_through(latch: &Latch, remote: &str) -> Result<bool> {
-    let known = latch
-        .repo()
-        .git()
-        .run(&["remote", "get-url", "--", remote])?;
-    if !known.status.success() {
+    let is_remote = |name: &str| -> Result<bool> {
+        let asked = latch.repo().git().run(&["remote", "get-url", "--", name])?;
+        Ok(asked.status.success())
+    };
+    if !is_remote(remote)? {
         return Err(Error::BadUsage {
             problem: format!("there is no remote `{remote}` here"),
             hint: Some(format!("git remote add {} URL", words::shell_word(remote))),
@@ -209,6 +209,14 @@ fn share_through(latch: &Latch, remote: &str) -> Result<bool> {
     }
     match latch.policy().share_remote.as_deref() {
         Some(there) if there == remote => return Ok(false),
+        // This clone calls it something else.
+        Some(there) if !is_remote(there)? => {
+            latch
+                .repo()
+                .git()
+                .output(&["config", "latch.remote", remote])?;
+            return Ok(false);
+        }
         Some(there) => {
             return Err(Error::BadUsage {
                 problem: format!("the policy shares locks through `{there}`"),

@@ -11,7 +11,7 @@ use git_latch::time::{Clock as _, rfc3339};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// Put what was seen last back on the remote, where the ref has vanished from it
+    /// Put what was seen last back on the remote, where the ref has vanished or went back
     #[arg(long, conflicts_with = "reset")]
     restore: bool,
     /// Forget what was seen here, and accept what the remote has

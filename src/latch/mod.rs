@@ -107,8 +107,11 @@ impl Latch {
         let sharing = Sharing::from_config(config.get("core.sharedrepository").unwrap_or_default());
         // Without a name nothing is changed, and so nothing is signed.
         let author = identity::owner(environment, &config, None).ok();
-        let shared = share::of(&repo, &policy, &config, sharing)
-            .map(|store| store.with_author(author.clone()));
+        let shared = share::of(&repo, &policy, &config, sharing).map(|store| {
+            store
+                .with_author(author.clone())
+                .with_trust_in(&policy.trusted)
+        });
         // Local locks in it are those of linked working trees, or of one that git is told of in the environment.
         let is_received = repo.is_bare() && !repo.common_dir().join("latch/locks").is_dir();
         let received =

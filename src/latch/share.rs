@@ -33,13 +33,12 @@ pub(super) fn of(
         Some(_) => config.get("latch.ref").unwrap_or(&policy.share_ref),
         None => &policy.share_ref,
     };
-    Some(SharedStore::new(
-        repo,
-        remote,
-        reference,
-        policy.terms,
-        sharing,
-    ))
+    let store = SharedStore::new(repo, remote, reference, policy.terms, sharing);
+    Some(if config.depends_on_the_place() {
+        store.with_settings_of(repo)
+    } else {
+        store
+    })
 }
 
 impl Latch {
@@ -114,11 +113,13 @@ impl Latch {
         let Some(shared) = self.shared() else {
             return Ok(());
         };
-        // Also where somebody has written into the configuration by hand what this clone calls the remote.
-        if !shared.has_copy() {
+        let is_on = self.config.get("latch.remote").is_some();
+        // Somebody may have written into the configuration by hand what this clone calls the remote.
+        let was_on = shared.has_copy() || (is_on && shared.is_begun());
+        if !was_on {
             self.move_own_locks(shared, me, clock)?;
         }
-        if self.config.get("latch.remote").is_some() {
+        if is_on {
             return Ok(());
         }
         let git = self.repo.git();

@@ -41,16 +41,47 @@ pub(crate) enum NodeKind {
     Odd,
 }
 
+/// What was found different.
+struct Found {
+    all: Vec<Differing>,
+    /// How many are wanted at most.
+    limit: usize,
+}
+
+impl Found {
+    /// Whether there are more.
+    fn is_full(&self) -> bool {
+        self.all.len() > self.limit
+    }
+}
+
 impl Objects {
     /// The files in which two trees differ, by path: what each has there. Costs by what differs: directories that are the
     /// same in both are not opened, which libgit2's own comparison does.
     pub(crate) fn differing(&self, old: Option<&str>, new: &str) -> Result<Vec<Differing>> {
+        let all = self.differing_up_to(old, new, usize::MAX)?;
+        Ok(all.unwrap_or_default())
+    }
+
+    /// The same; `None` where it is more than `limit` files, of which no more are looked at.
+    pub(crate) fn differing_up_to(
+        &self,
+        old: Option<&str>,
+        new: &str,
+        limit: usize,
+    ) -> Result<Option<Vec<Differing>>> {
         let old = old.map(|tree| self.tree(tree)).transpose()?;
         let new = self.tree(new)?;
-        let mut found = Vec::new();
+        let mut found = Found {
+            all: Vec::new(),
+            limit,
+        };
         self.compare(old.as_ref(), Some(&new), &mut Vec::new(), 0, &mut found)?;
-        found.sort_by(|a, b| a.path.cmp(&b.path));
-        Ok(found)
+        if found.is_full() {
+            return Ok(None);
+        }
+        found.all.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(Some(found.all))
     }
 
     /// The same of two directories whose path is `path`.
@@ -60,7 +91,7 @@ impl Objects {
         new: Option<&Tree<'_>>,
         path: &mut Vec<u8>,
         depth: usize,
-        found: &mut Vec<Differing>,
+        found: &mut Found,
     ) -> Result<()> {
         let (before, after) = (sides(old), sides(new));
         let gone = before.keys().filter(|name| !after.contains_key(*name));
@@ -68,6 +99,9 @@ impl Objects {
             let (old, new) = (before.get(name), after.get(name));
             if old == new {
                 continue;
+            }
+            if found.is_full() {
+                return Ok(());
             }
             let length = path.len();
             path.extend_from_slice(name);
@@ -82,7 +116,7 @@ impl Objects {
             };
             let (was, is) = (file(old), file(new));
             if was.is_some() || is.is_some() {
-                found.push(Differing {
+                found.all.push(Differing {
                     path: path.clone(),
                     old: was,
                     new: is,

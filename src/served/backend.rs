@@ -138,7 +138,10 @@ impl Backend {
             policy.terms,
             Sharing::default(),
         );
-        let store = store.with_author(Some(author)).without_copy();
+        let store = store
+            .with_author(Some(author))
+            .with_trust_in(&policy.trusted)
+            .without_copy();
         store.sync(None, clock)?;
         let backend = Backend {
             repo,

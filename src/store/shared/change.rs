@@ -11,6 +11,7 @@ use super::SharedStore;
 use super::commit::{LONG, TRIED_AGAIN, depth_of};
 use super::crowd::Turn;
 use super::deadline::Deadline;
+use super::limits::MAX_CHANGED;
 use super::pending::Pending;
 use super::rejection::Rejection;
 use super::remote::Pushed;
@@ -75,6 +76,7 @@ impl SharedStore {
                 is_fresh = true;
                 continue;
             }
+            within_limits(decision.changes.len())?;
             let commit = self.commit(&objects, tip.as_ref(), &view, &decision)?;
             match self.publish(&objects, tip.as_ref(), &commit, &limit, clock)? {
                 Attempt::Applied(took) => {
@@ -222,4 +224,15 @@ impl SharedStore {
             Pushed::Unsent(_) | Pushed::Unclear(_) => Ok(()),
         }
     }
+}
+
+/// A change that others would not read is not made.
+fn within_limits(changes: usize) -> Result<()> {
+    if changes <= MAX_CHANGED {
+        return Ok(());
+    }
+    Err(Error::bad_usage(
+        format!("one change of shared locks has at most {MAX_CHANGED} of them, not {changes}"),
+        "lock the directory above, or do it in several steps",
+    ))
 }

@@ -13,6 +13,7 @@ mod commit;
 mod copy;
 mod crowd;
 mod deadline;
+mod doubts;
 pub(crate) mod history;
 mod hosted;
 mod left;
@@ -22,6 +23,7 @@ mod pending;
 mod received;
 mod rejection;
 mod remote;
+mod settings;
 mod tips;
 pub(crate) mod tree;
 
@@ -35,6 +37,7 @@ use chrono::{DateTime, Utc};
 pub use self::clocks::ClockDifference;
 pub(crate) use self::commit::{LONG, is_for_others, seq_of};
 use self::deadline::Deadline;
+use self::doubts::Doubts;
 pub use self::hosted::HostedStore;
 pub(crate) use self::hosted::Pooled;
 use self::pending::PendingFile;
@@ -71,6 +74,7 @@ pub struct SharedStore {
     remote: Remote,
     tips: Tips,
     pending: PendingFile,
+    doubts: Doubts,
     terms: Terms,
     author: Option<Owner>,
     sharing: Sharing,
@@ -96,6 +100,7 @@ impl SharedStore {
             remote: Remote::new(git.clone(), directory.join(STORE), remote, reference),
             tips: Tips::new(&directory.join(STORE), sharing),
             pending: PendingFile::new(&directory, sharing),
+            doubts: Doubts::new(repo.common_dir(), sharing),
             git,
             directory,
             terms,
@@ -110,6 +115,24 @@ impl SharedStore {
     pub(crate) fn without_copy(self) -> Self {
         SharedStore {
             shows: false,
+            ..self
+        }
+    }
+
+    /// Whose word is taken for changes made for others: servers', by the policy.
+    #[must_use]
+    pub fn with_trust_in(self, trusted: &[String]) -> Self {
+        SharedStore {
+            doubts: self.doubts.with_trust_in(trusted),
+            ..self
+        }
+    }
+
+    /// Asks the user's repository, too, how the remote is reached: its configuration depends on where it is read.
+    #[must_use]
+    pub(crate) fn with_settings_of(self, repo: &Repo) -> Self {
+        SharedStore {
+            remote: self.remote.with_settings_of(repo.git()),
             ..self
         }
     }
@@ -265,6 +288,9 @@ impl SharedStore {
         };
         self.tidy(replaced, tip);
         let skew = self.terms.clock_skew;
+        if let Err(error) = self.doubts.note(&self.tips, objects, replaced, tip, skew) {
+            tracing::warn!(%error, "what has come is not held against the limits");
+        }
         match clocks::difference(objects, replaced, tip, asked, now, skew) {
             Ok(Some(difference)) => clocks::note(&self.directory, &difference),
             Ok(None) => {}
@@ -337,13 +363,37 @@ impl SharedStore {
             remote: self.remote.name.clone(),
             problem: format!("{problem}; what was seen last stays in force here"),
             hint: Some(
-                "ask who changed it; then `git latch sync --restore` puts it back, or `--reset` accepts the remote's"
+                "ask who changed it; to put back what was seen here: git latch sync --restore (to accept the remote's: --reset)"
                     .into(),
             ),
         }
     }
 
-    /// Pushes the last seen tip again, where the ref has vanished from the remote.
+    /// Keeps a push of the user's own from moving the lock ref: what it names is nobody's to push by hand.
+    ///
+    /// # Errors
+    /// [`Error::BadUsage`] where one of these refs of that remote is it.
+    pub fn keep_from<'a>(
+        &self,
+        remote: &str,
+        mut refs: impl Iterator<Item = &'a str>,
+    ) -> Result<()> {
+        let reference = self.remote.reference();
+        if remote != self.remote.name || !refs.any(|name| name == reference) {
+            return Ok(());
+        }
+        Err(Error::BadUsage {
+            problem: format!(
+                "this push moves or deletes `{reference}` on `{remote}`: the locks of all clones"
+            ),
+            hint: Some(format!("push what you mean: git push {remote} --all")),
+        })
+    }
+
+    /// Pushes the last seen tip again, where the ref has vanished from the remote, or has gone back to a state before it.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] where others have changed locks since it went back: those would be lost.
     pub fn restore(&self) -> Result<()> {
         let objects = self.prepare()?;
         let Some(tip) = self.tips.seen(&objects)? else {
@@ -353,9 +403,23 @@ impl SharedStore {
             });
         };
         let limit = Deadline::new(None);
+        let there = self.fetched(&objects, &limit)?;
+        if let Some(there) = &there {
+            if seq_of(there) >= seq_of(&tip) && objects.contains(&there.commit, &tip.commit)? {
+                return Ok(());
+            }
+            if !objects.contains(&tip.commit, &there.commit)? {
+                return Err(Error::Refused {
+                    remote: self.remote.name.clone(),
+                    problem: "its lock ref went back, and locks were changed there since: to restore it would undo that".into(),
+                    hint: Some("git latch sync --reset".into()),
+                });
+            }
+        }
+        let old = there.as_ref().map(|there| there.commit.as_str());
         match self
             .remote
-            .push(None, &tip.commit, limit.for_a_push(false))?
+            .push(old, &tip.commit, limit.for_a_push(false))?
         {
             Pushed::Accepted => Ok(()),
             Pushed::Rejected(no) => Err(no.into_error(&self.remote.name)),
@@ -374,6 +438,7 @@ impl SharedStore {
             let seen = self.tips.seen(&objects)?;
             let old = seen.as_ref().map(|seen| seen.commit.as_str());
             if self.tips.exchange(&objects, old, new)? {
+                self.doubts.forget()?;
                 return self.synced(&objects, tip.as_ref());
             }
         }
@@ -426,6 +491,11 @@ impl SharedStore {
         self.directory.join("shown")
     }
 
+    /// Whether shared locks were ever asked for here.
+    pub(crate) fn is_begun(&self) -> bool {
+        self.store().join("HEAD").exists()
+    }
+
     /// Whether the lock directory holds a copy of shared locks already.
     pub(crate) fn has_copy(&self) -> bool {
         self.shown().exists()
@@ -448,7 +518,13 @@ impl SharedStore {
         let seen = |place: &Place| self.seen(place);
         let when = (self.terms, clock.now());
         let view = tree::view(objects, tip, scope, Known::Here(&seen), when)?;
-        Ok(view.without_gone(&self.gone()))
+        Ok(self.believed(view, scope, tip))
+    }
+
+    /// A view without what is not believed of it, and what was in working trees that are gone.
+    fn believed(&self, mut view: View, scope: &Scope, tip: Option<&Revision>) -> View {
+        self.doubts.apply(&mut view, scope, tip);
+        view.without_gone(&self.gone())
     }
 
     /// The workspaces of this very clone that are proven gone: of others' nobody here knows.
@@ -466,7 +542,7 @@ impl SharedStore {
 
     /// Brings the files in the lock directory up to date; gives how many changed.
     fn show(&self, objects: &Objects) -> Result<usize> {
-        if !self.shows {
+        if !self.shows || self.doubts.is_incomplete() {
             return Ok(0);
         }
         let wanted = || {
@@ -532,6 +608,10 @@ fn judge<'a>(
     };
     if seq_of(fetched) >= MAX_SEQ {
         let problem = "its lock ref has a number that no change can have";
+        return Ok(Succession::Broken(problem));
+    }
+    if fetched.message.len() > limits::MAX_MESSAGE {
+        let problem = "its lock ref has a message longer than any change's";
         return Ok(Succession::Broken(problem));
     }
     let Some(seen) = seen else {
@@ -627,7 +707,7 @@ impl LockStore for SharedStore {
         };
         let seq = tip.as_ref().map_or(0, seq_of);
         let view = View::new(seq, clock.now(), self.terms, entries);
-        Ok((view.without_gone(&self.gone()), complete))
+        Ok((self.believed(view, &Scope::All, tip.as_ref()), complete))
     }
 
     fn transact(&self, scope: &Scope, clock: &dyn Clock, decide: &mut Decide<'_>) -> Result<u64> {

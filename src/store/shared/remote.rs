@@ -2,10 +2,12 @@
 //! the user's own git would run, with our own bare repository as its repository.
 
 use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::deadline::Deadline;
 use super::rejection::{Rejection, told_of, words};
+use super::settings;
 use crate::error::{Error, Result};
 use crate::git::{Exchange, Git};
 
@@ -16,6 +18,10 @@ pub(super) struct Remote {
     git: Git,
     /// Our own bare repository.
     store: PathBuf,
+    /// Git in the user's repository, where that sees more of the configuration than ours.
+    theirs: Option<Git>,
+    /// What it sees more, once that was asked.
+    settings: Arc<OnceLock<Vec<(String, String)>>>,
     /// The remote's name.
     pub(super) name: String,
     /// The ref on the remote.
@@ -49,9 +55,38 @@ impl Remote {
         Remote {
             git,
             store,
+            theirs: None,
+            settings: Arc::default(),
             name: name.to_owned(),
             reference: reference.to_owned(),
         }
+    }
+
+    /// Whose settings are to be looked up besides those that our own repository includes.
+    pub(super) fn with_settings_of(self, theirs: Git) -> Self {
+        Remote {
+            theirs: Some(theirs),
+            ..self
+        }
+    }
+
+    /// Git with all that the user's own would go by.
+    fn git(&self) -> Result<Git> {
+        let git = self.git.clone().without_prompt();
+        let Some(theirs) = &self.theirs else {
+            return Ok(git);
+        };
+        if let Some(settings) = self.settings.get() {
+            return Ok(git.with_settings(settings));
+        }
+        let store = format!("--git-dir={}", self.store.display());
+        let settings = settings::missing(theirs, &self.git, &store)?;
+        Ok(git.with_settings(self.settings.get_or_init(|| settings)))
+    }
+
+    /// The ref's name on the remote.
+    pub(super) fn reference(&self) -> &str {
+        &self.reference
     }
 
     /// Fetches the ref into `into`. Nothing is transferred where nothing has changed.
@@ -179,7 +214,7 @@ impl Remote {
         let store = format!("--git-dir={}", self.store.display());
         let own = [store.as_str(), "-c", "core.hooksPath=/dev/null"];
         let all = [&own[..], arguments].concat();
-        self.git.clone().without_prompt().exchange(&all, limit)
+        self.git()?.exchange(&all, limit)
     }
 
     pub(super) fn unreachable(&self, problem: &str) -> Error {
@@ -192,7 +227,12 @@ impl Remote {
 
     /// The next step where the repository does not know a remote of this name: a clone may call it something else.
     fn under_another_name(&self) -> Option<String> {
-        let output = self.git.output(&["remote"]).ok()?;
+        let output = self
+            .theirs
+            .as_ref()
+            .unwrap_or(&self.git)
+            .output(&["remote"])
+            .ok()?;
         let text = String::from_utf8_lossy(&output).into_owned();
         let names: Vec<&str> = text.lines().collect();
         let is_url = self.name.contains(['/', ':', '.']);

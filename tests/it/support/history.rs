@@ -1,5 +1,7 @@
 //! Replays the lock ref's history: no state of it may have two holders, and numbers only grow.
 
+use std::collections::HashMap;
+
 use super::Tree;
 
 /// A lock as a state has it.
@@ -31,6 +33,7 @@ pub(crate) fn assert_sane(bare: &Tree<'_>) -> usize {
         .filter(|commit| !commit.is_empty())
         .collect();
     let mut last: Option<(String, u64)> = None;
+    let mut blobs = HashMap::new();
     for commit in &commits {
         let (ids, message) = commit.split_once('|').unwrap();
         let mut ids = ids.split_whitespace();
@@ -45,17 +48,20 @@ pub(crate) fn assert_sane(bare: &Tree<'_>) -> usize {
             assert!(seq > *before, "{commit}");
         }
         last = Some((id.to_owned(), seq));
-        assert_one_holder(bare, id, seq);
+        assert_one_holder(bare, id, seq, &mut blobs);
     }
     commits.len()
 }
 
-fn assert_one_holder(bare: &Tree<'_>, commit: &str, seq: u64) {
+fn assert_one_holder(bare: &Tree<'_>, commit: &str, seq: u64, blobs: &mut HashMap<String, String>) {
     let listed = bare.git(&["ls-tree", "-r", "--format=%(objectname)", commit]);
-    let held: Vec<Held> = listed
-        .lines()
-        .map(|blob| read(&bare.git(&["cat-file", "blob", blob]), seq))
-        .collect();
+    let mut text = |blob: &str| {
+        let known = blobs.entry(blob.to_owned());
+        known
+            .or_insert_with(|| bare.git(&["cat-file", "blob", blob]))
+            .clone()
+    };
+    let held: Vec<Held> = listed.lines().map(|blob| read(&text(blob), seq)).collect();
     for (n, one) in held.iter().enumerate() {
         for other in &held[n + 1..] {
             let meet = one.covers(other) || other.covers(one);

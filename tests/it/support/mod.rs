@@ -10,6 +10,7 @@ pub(crate) mod judged;
 #[cfg(feature = "server")]
 pub(crate) mod server;
 pub(crate) mod stream;
+pub(crate) mod wire;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
