@@ -189,6 +189,8 @@ impl Hooks {
         let mut outcomes = outcomes?;
         let is_idle = |name: &str| self.idle.iter().any(|hook| hook.name == name);
         outcomes.extend(Self::clear(&self.directory, is_idle)?);
+        // That of a template has nothing to do any more.
+        Self::clear(&self.directory, |name| name == script::ONCE.name)?;
         Ok(outcomes)
     }
 
@@ -313,6 +315,22 @@ impl Hooks {
             (hook.name, outcome)
         };
         Ok(self.needed.iter().chain(&self.idle).map(outcome).collect())
+    }
+
+    /// The team's scripts that call us, which are for the team to change.
+    #[must_use]
+    pub fn lines_left(&self) -> Vec<PathBuf> {
+        let Way::Lines(scripts) = &self.way else {
+            return Vec::new();
+        };
+        let all = self.needed.iter().chain(&self.idle);
+        let calls = |hook: &&&Shipped| {
+            let text = fs::read(scripts.join(hook.name)).unwrap_or_default();
+            script::calls_us(&String::from_utf8_lossy(&text), hook.name)
+        };
+        all.filter(calls)
+            .map(|hook| scripts.join(hook.name))
+            .collect()
     }
 
     /// How every hook stands that has something to do.

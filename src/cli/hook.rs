@@ -113,10 +113,10 @@ impl Arguments {
             }
             // Git goes on whatever they say, and so do we.
             Hook::PostCheckout | Hook::PostMerge | Hook::PostCommit => {
-                let exit = called.run_earlier()?;
-                called.run_lfs(here.repo()?)?;
+                let exit = called.run_earlier();
+                let lfs = here.repo().and_then(|repo| called.run_lfs(repo));
                 self.run_ours(here, hook, &[]);
-                Ok(exit)
+                lfs.and(exit)
             }
             Hook::PostIndexChange => Ok(self.run_ours(here, hook, &[])),
             Hook::PreReceive => match called.run_earlier()? {

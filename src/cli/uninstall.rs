@@ -60,7 +60,8 @@ impl Arguments {
             let failure = Failure::new(Code::Held, message, Some(hint.into()));
             return Ok(Answer::with(super::empty("uninstall"), Some(failure)));
         }
-        let hooks = Hooks::of(latch.repo())?.uninstall()?;
+        let found = Hooks::of(latch.repo())?;
+        let hooks = found.uninstall()?;
         for tree in working_trees(&latch)? {
             give_bits_back(&latch, &tree)?;
             link::remove(&tree, latch.repo().common_dir(), &latch.local().locks())?;
@@ -71,6 +72,12 @@ impl Arguments {
             "{} hooks, link and recorded state are gone",
             styled(GOOD, "uninstalled:")
         ));
+        for script in found.lines_left() {
+            context.output.note(format!(
+                "{} still calls git-latch: it is the team's; take the line out where nobody uses git-latch any more",
+                script.display()
+            ));
+        }
         if root.join(policy::FILE).exists() {
             let shown = context.here(latch.repo()).path(policy::FILE.as_bytes());
             context.output.note(format!(

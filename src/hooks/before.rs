@@ -185,10 +185,18 @@ pub fn callable(script: &Path, name: &str) -> Result<Option<PathBuf>> {
 fn legacy(script: &Path) -> Option<PathBuf> {
     let text = script::text_of(script)?;
     let path = with_suffix(script, ".legacy");
-    (script::version_of(&text) == Some(script::FIRST)
+    let is_kept = script::version_of(&text) == Some(script::FIRST)
         && is_program(&path)
-        && !script::is_ours(&path))
-    .then_some(path)
+        && !script::is_ours(&path);
+    if !is_kept || !script::text_of(&path).is_some_and(|text| script::keeps_its_place(&text)) {
+        return is_kept.then_some(path);
+    }
+    // It would find itself in what it runs first.
+    let directory = script.with_file_name(script::CALLED_BY_FIRST);
+    files::create_directories(&directory, Sharing::Umask).ok()?;
+    let called = directory.join(script.file_name()?);
+    link(&Path::new("..").join(path.file_name()?), &called).ok()?;
+    Some(called)
 }
 
 /// Whether git would run it.

@@ -23,8 +23,14 @@ impl Hooks {
             .chain(noted.lines().map(PathBuf::from));
         let mut directories: Vec<PathBuf> = Vec::new();
         for directory in all {
-            let is_there = directory.is_dir();
-            if is_there && !directories.iter().any(|d| place::is_same(d, &directory)) {
+            let is_teams = match &self.way {
+                Way::Lines(scripts) => place::is_same(scripts, &directory),
+                Way::Scripts => false,
+            };
+            if directory.is_dir()
+                && !is_teams
+                && !directories.iter().any(|d| place::is_same(d, &directory))
+            {
                 directories.push(directory);
             }
         }
