@@ -280,6 +280,7 @@ fn the_branch_that_head_names_is_neither_removed_nor_replaced() {
         .git(&["symbolic-ref", "refs/heads/alias", "refs/heads/main"]);
     team.refuses(&["+origin/idea:alias"]);
     team.refuses(&["+fresh:alias"]);
+    team.refuses(&["+origin/main~2:alias"]);
     // The same of a branch that HEAD names and that is not there yet: what others have locked does not come by a copy.
     team.bare.git(&["symbolic-ref", "HEAD", "refs/heads/trunk"]);
     team.refuses(&["origin/idea:refs/heads/trunk"]);
