@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use crate::error::{Error, Result};
 use crate::git::{Git, Running, split_nul};
 
-const KEYS: &str = r"^(user\.(name|email)|latch\..*|core\.(sharedrepository|ignorecase|attributesfile|hookspath)|includeif\..*|extensions\.worktreeconfig)$";
+const KEYS: &str = r"^(user\.(name|email)|latch\..*|color\.ui|core\.(sharedrepository|ignorecase|attributesfile|hookspath)|includeif\..*|extensions\.worktreeconfig)$";
 
 /// Values of git's configuration, the last of each key.
 #[derive(Clone, Debug, Default)]

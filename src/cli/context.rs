@@ -18,10 +18,10 @@ use git_latch::target::{Resolver, Target, Unknown};
 use git_latch::time::{Clock as _, SystemClock};
 use git_latch::view::Me;
 
-use super::Global;
 use super::exit::Failure;
 use super::output::Output;
 use super::words;
+use super::{Color, Global};
 
 /// How long fetched locks pass for those of the remote without a word.
 const FRESH: chrono::TimeDelta = chrono::TimeDelta::seconds(30);
@@ -68,6 +68,7 @@ pub(crate) struct Context {
     pub(crate) directory: PathBuf,
     pub(crate) clock: SystemClock,
     here: OnceLock<Here>,
+    color: Color,
 }
 
 impl Context {
@@ -94,6 +95,7 @@ impl Context {
             directory,
             clock: SystemClock,
             here: OnceLock::new(),
+            color: global.color,
         })
     }
 
@@ -113,6 +115,7 @@ impl Context {
         }
         // Known from now on also to who tells of a failure.
         self.here(latch.repo());
+        self.color.heed(latch.config());
         Ok(latch)
     }
 

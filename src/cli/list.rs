@@ -68,7 +68,9 @@ impl Arguments {
             return Ok(Answer::silent(0));
         }
         let rows: Vec<_> = entries.iter().map(|e| words::row(&viewpoint, e)).collect();
-        context.output.lines(&super::output::table(&rows));
+        context
+            .output
+            .paged(&latch.repo().git(), &super::output::table(&rows));
         if rows.is_empty() {
             context.output.progress("no locks");
         }

@@ -53,7 +53,7 @@ impl Arguments {
         let me = latch.reader()?;
         let viewpoint = context.viewpoint(&latch, &me);
         let rows: Vec<Vec<Cell>> = events.iter().map(|e| row(&viewpoint, e)).collect();
-        context.output.lines(&table(&rows));
+        context.output.paged(&latch.repo().git(), &table(&rows));
         let events: Vec<_> = events.iter().map(|e| viewpoint.event(e)).collect();
         Ok(Answer::done(json!({ "events": events })))
     }

@@ -48,6 +48,7 @@ use serde_json::{Map, Value, json};
 
 use context::Context;
 use exit::Failure;
+use git_latch::config::Config;
 use git_latch::error::{Code, Error};
 use git_latch::path::Here;
 use output::Output;
@@ -399,6 +400,16 @@ impl Color {
             Color::Auto => {}
             Color::Always => anstream::ColorChoice::Always.write_global(),
             Color::Never => anstream::ColorChoice::Never.write_global(),
+        }
+    }
+
+    /// Where no flag decides, git's own `color.ui` does.
+    fn heed(self, config: &Config) {
+        let chosen = config.get("color.ui").map(str::to_ascii_lowercase);
+        match (self, chosen.as_deref()) {
+            (Color::Auto, Some("always")) => Color::Always.apply(),
+            (Color::Auto, Some("never" | "false" | "no" | "off" | "0")) => Color::Never.apply(),
+            _ => {}
         }
     }
 }

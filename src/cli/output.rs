@@ -1,14 +1,17 @@
 //! What is printed: results on stdout, everything else on stderr, colour on terminals only.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use anstyle::{AnsiColor, Style};
 use chrono::{DateTime, Local, TimeDelta, Utc};
 use unicode_width::UnicodeWidthStr as _;
 
 use super::exit::Failure;
+use super::interrupt::Interrupt;
+use git_latch::git::Git;
 use git_latch::path::Here;
 use git_latch::path::here::word;
 
@@ -44,6 +47,13 @@ impl Output {
         if !self.json {
             // A reader that has gone away has seen enough.
             let _ = std::io::stdout().write_all(lines.as_bytes());
+        }
+    }
+
+    /// The same, in the user's pager where there may be many.
+    pub(crate) fn paged(self, git: &Git, lines: &str) {
+        if !self.json && !page(git, lines) {
+            self.lines(lines);
         }
     }
 
@@ -164,10 +174,33 @@ impl Cell {
 
 /// Rows with aligned columns, a line each; the last column is not padded, and empty ones disappear.
 pub(crate) fn table(rows: &[Vec<Cell>]) -> String {
+    table_in(rows, room())
+}
+
+/// The columns there are on the terminal, or that a line in a file may well take.
+fn room() -> usize {
+    #[cfg(unix)]
+    if let Ok(size) = rustix::termios::tcgetwinsize(std::io::stdout())
+        && size.ws_col > 0
+    {
+        return usize::from(size.ws_col);
+    }
+    100
+}
+
+/// A table in so many columns. What is longer than its share of them is not cut off, as it may be wanted as input; it only
+/// pushes the rest of its own row aside, and not that of every other.
+fn table_in(rows: &[Vec<Cell>], room: usize) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
     let width = |column: usize| {
+        let share = if column == 0 { room * 2 / 5 } else { room / 4 };
         let cells = rows.iter().filter_map(|row| row.get(column));
-        cells.map(Cell::width).max().unwrap_or_default()
+        let widths = cells.map(Cell::width).filter(|width| *width > 0);
+        let (fit, over): (Vec<usize>, Vec<usize>) = widths.partition(|width| *width <= share);
+        // A column in which nothing fits is none: every row has its own.
+        fit.into_iter()
+            .max()
+            .unwrap_or_else(|| usize::from(!over.is_empty()))
     };
     let widths: Vec<usize> = (0..columns).map(width).collect();
     // Decided once, and not by stripping colours from a hundred thousand lines.
@@ -183,11 +216,41 @@ pub(crate) fn table(rows: &[Vec<Cell>]) -> String {
                 let _ = write!(lines, "{style}{}{style:#}", cell.text);
                 gap = 0;
             }
-            gap += width - cell.width() + 2;
+            gap += width.saturating_sub(cell.width()) + 2;
         }
         lines.push('\n');
     }
     lines
+}
+
+/// Shows lines in the user's pager, as git does; says whether it did. On a terminal only, and not where the pager is `cat`.
+fn page(git: &Git, lines: &str) -> bool {
+    if lines.is_empty() || !std::io::stdout().is_terminal() {
+        return false;
+    }
+    // The one that git would use: GIT_PAGER, `core.pager`, PAGER, or its own choice.
+    let pager = git.output(&["var", "GIT_PAGER"]).unwrap_or_default();
+    let pager = String::from_utf8_lossy(&pager).trim().to_owned();
+    if pager.is_empty() || pager == "cat" {
+        return false;
+    }
+    let mut command = Command::new("sh");
+    command.args(["-c", &pager]).stdin(Stdio::piped());
+    for (name, value) in [("LESS", "FRX"), ("LV", "-c")] {
+        if std::env::var_os(name).is_none() {
+            command.env(name, value);
+        }
+    }
+    let Ok(mut child) = command.spawn() else {
+        return false;
+    };
+    // Ctrl-C is the pager's while it runs.
+    let _interrupt = Interrupt::catch();
+    if let Some(mut stdin) = child.stdin.take() {
+        // Whoever quits the pager has seen enough.
+        let _ = stdin.write_all(lines.as_bytes());
+    }
+    child.wait().is_ok()
 }
 
 /// Text in a style.
@@ -275,6 +338,46 @@ mod tests {
         assert_eq!(before(-3600), "60 min ahead of this clock");
         assert_eq!(until(Some(now + TimeDelta::hours(23)), now), "in 23 h");
         assert_eq!(until(None, now), "never");
+    }
+
+    fn plain_table(rows: &[[&str; 3]], room: usize) -> String {
+        let row = |row: &[&str; 3]| row.map(Cell::plain).to_vec();
+        let rows: Vec<Vec<Cell>> = rows.iter().map(row).collect();
+        anstream::adapter::strip_str(&table_in(&rows, room)).to_string()
+    }
+
+    #[test]
+    fn one_long_cell_does_not_pad_every_row() {
+        let long = "a/very/long/path/to/somewhere/else.psd";
+        let rows = [
+            ["a.psd", "ada", "x"],
+            [long, "bob", "y"],
+            ["bb.psd", "a-rather-long-owner", "z"],
+        ];
+        let expected = format!("a.psd   ada  x\n{long}  bob  y\nbb.psd  a-rather-long-owner  z\n");
+        assert_eq!(plain_table(&rows, 40), expected);
+        // Where there is room, everything stands in its column.
+        let wide = plain_table(&rows, 200);
+        assert!(
+            wide.lines()
+                .all(|line| line.find(['x', 'y', 'z']).is_some())
+        );
+        let at: Vec<_> = wide.lines().map(str::len).collect();
+        assert!(at.iter().all(|length| *length == at[0]), "{wide}");
+    }
+
+    #[test]
+    fn wide_signs_take_two_columns() {
+        let rows = [
+            ["🎨.psd", "ada", "x"],
+            ["日本.psd", "ada", "x"],
+            ["👩‍🎨.psd", "ada", "x"],
+            ["e\u{301}.psd", "ada", "x"],
+        ];
+        let told = plain_table(&rows, 100);
+        let expected =
+            "🎨.psd    ada  x\n日本.psd  ada  x\n👩‍🎨.psd    ada  x\ne\u{301}.psd     ada  x\n";
+        assert_eq!(told, expected);
     }
 
     #[test]

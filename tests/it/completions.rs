@@ -21,7 +21,11 @@ const TYPED: [(&str, &[&str], &[&str]); 6] = [
     ("git-latch unl", &["unlock"], &["watch"]),
     ("git latch unl", &["unlock"], &["watch"]),
     ("git latch unlock --a", &["--all"], &["--id"]),
-    ("git latch ", &["checkin", "status", "watch"], &["__exec", "hook "]),
+    (
+        "git latch ",
+        &["checkin", "status", "watch"],
+        &["__exec", "hook "],
+    ),
 ];
 
 /// Runs the story where the shell is there.

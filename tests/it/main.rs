@@ -74,6 +74,7 @@ mod standpoint;
 mod status;
 mod support;
 mod sweep;
+mod terminal;
 mod unclear;
 mod unlock;
 #[cfg(feature = "server")]
