@@ -73,6 +73,8 @@ pub struct Policy {
     pub pushers: BTreeMap<String, String>,
     /// Where it was read from; `None` where there is no policy.
     pub source: Option<PathBuf>,
+    /// What was read there.
+    text: Option<String>,
 }
 
 impl Default for Policy {
@@ -101,9 +103,17 @@ impl Policy {
             return Ok(Policy {
                 source: Some(path.clone()),
                 ..parse(&path, &text)?
-            });
+            }
+            .with_text(text));
         }
         Ok(Policy::default())
+    }
+
+    fn with_text(self, text: String) -> Self {
+        Policy {
+            text: Some(text),
+            ..self
+        }
     }
 
     /// The policy in a commit; the default where there is none.
@@ -129,21 +139,19 @@ impl Policy {
         }
     }
 
-    /// Remembers the working tree's policy for branches that have none. Where that cannot be written, it is not
-    /// remembered.
-    pub fn remember(root: &Path, common_dir: &Path, sharing: Sharing) {
-        let seen = common_dir.join("latch").join("policy.toml");
-        let Ok(Some(text)) = files::read_small(&root.join(FILE), LARGEST) else {
+    /// Remembers a working tree's policy for branches that have none. Where that cannot be written, it is not remembered.
+    pub fn remember(&self, common_dir: &Path, sharing: Sharing) {
+        let source = self.source.as_deref().filter(|path| path.ends_with(FILE));
+        let (Some(text), Some(_)) = (&self.text, source) else {
             return;
         };
-        let old = || files::read_small(&seen, LARGEST).ok().flatten();
-        let is_known = || old().is_some_and(|old| old == text);
-        let is_fine = || parse(&seen, &String::from_utf8_lossy(&text)).is_ok();
-        if is_known() || !is_fine() {
+        let seen = common_dir.join("latch").join("policy.toml");
+        let old = files::read_small(&seen, LARGEST).ok().flatten();
+        if old.is_some_and(|old| old == text.as_bytes()) {
             return;
         }
         let stored = files::create_directories(&common_dir.join("latch"), sharing)
-            .and_then(|_| files::replace_durably(&seen, &text, sharing));
+            .and_then(|_| files::replace_durably(&seen, text.as_bytes(), sharing));
         if let Err(error) = stored {
             tracing::debug!(%error, "the policy is not remembered");
         }
@@ -285,6 +293,7 @@ impl File {
             trusted: self.server.trusted,
             pushers: self.server.pushers,
             source: None,
+            text: None,
         })
     }
 }

@@ -99,7 +99,7 @@ impl Agent {
         self.tree.give(move || {
             let covered: Vec<_> = covered.iter().map(|(path, kind)| (path, *kind)).collect();
             Done::Settled(if all {
-                latch.keep_bits(&*clock).map(drop)
+                latch.mind_bits(&*clock).map(drop)
             } else {
                 latch.try_settle_bits(&covered, &me, &*clock)
             })

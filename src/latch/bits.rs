@@ -30,7 +30,19 @@ impl Latch {
     /// # Errors
     /// What keeps bits from being set; the others are.
     pub fn keep_bits(&self, clock: &dyn Clock) -> Result<Met> {
-        if self.repo.is_bare() || !self.is_used() {
+        if self.is_used() {
+            self.mind_bits(clock)
+        } else {
+            Ok(Met::AsBefore)
+        }
+    }
+
+    /// The same, for whoever wants it although nobody has used locks here yet.
+    ///
+    /// # Errors
+    /// As [`Latch::keep_bits`].
+    pub fn mind_bits(&self, clock: &dyn Clock) -> Result<Met> {
+        if self.repo.is_bare() {
             return Ok(Met::AsBefore);
         }
         let attributes = self.attributes()?;
@@ -99,6 +111,9 @@ impl Latch {
         changed: impl FnOnce() -> Result<Vec<Vec<u8>>>,
         clock: &dyn Clock,
     ) -> Result<Met> {
+        if self.first.nothing_lockable.get() == Some(&true) {
+            return Ok(Met::AsBefore);
+        }
         let attributes = self.attributes()?;
         let me = self.reader()?;
         if !attributes.are_settled() {
@@ -189,6 +204,10 @@ impl Latch {
 
     /// Whether files with the attribute `lockable` may exist here.
     pub fn has_lockable_files(&self) -> Result<bool> {
+        // Seen a moment ago, by a hook.
+        if self.first.nothing_lockable.get() == Some(&true) {
+            return Ok(false);
+        }
         Ok(self.attributes()?.is_in_use())
     }
 }

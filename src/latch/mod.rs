@@ -259,21 +259,27 @@ impl Latch {
         if let Err(error) = link::refresh(root, &self.local.locks()) {
             tracing::warn!(%error, "the copy of the lock directory is not refreshed");
         }
-        Policy::remember(root, self.repo.common_dir(), self.sharing);
+        self.policy.remember(self.repo.common_dir(), self.sharing);
     }
 
     /// The leases taken in this working tree that are lost, and to whom.
     pub fn losses(&self, clock: &dyn Clock) -> Result<Vec<Loss>> {
+        // What was read at first is told once: whoever asks again wants to know what has changed.
+        let is_first = !self.first.asked.swap(true, Ordering::Relaxed);
         let held = match self.first.held.get() {
-            // Told once: whoever asks again wants to know what has changed.
-            Some(held) if !self.first.asked.swap(true, Ordering::Relaxed) => held.clone(),
+            Some(held) if is_first => held.clone(),
             _ => self.held.read()?,
         };
         if held.is_empty() {
             return Ok(Vec::new());
         }
-        let claims = held.iter().filter_map(crate::held::Held::claim).collect();
-        let view = self.store().view(&Scope::Claims(claims), clock)?;
+        let view = match self.first.glance.get() {
+            Some((all, true)) if is_first && self.reads_locally() => all.clone(),
+            _ => {
+                let claims = held.iter().filter_map(crate::held::Held::claim).collect();
+                self.store().view(&Scope::Claims(claims), clock)?
+            }
+        };
         let losses = self.held.losses_among(&held, &view, &self.reader()?);
         let (news, known) = losses.into_iter().partition(|loss| loss.is_news);
         let mut told = self.explained(news);

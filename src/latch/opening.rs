@@ -40,6 +40,8 @@ pub(super) struct Seen {
     pub(super) glance: OnceLock<(View, bool)>,
     /// The leases taken in this working tree.
     pub(super) held: OnceLock<Vec<Held>>,
+    /// Whether no file is `lockable`, and none need get its bit back.
+    pub(super) nothing_lockable: OnceLock<bool>,
     /// Whether they were asked for already.
     pub(super) asked: AtomicBool,
 }
@@ -114,8 +116,12 @@ impl Opening {
     /// # Errors
     /// What keeps a file of attributes from being read.
     pub fn has_nothing_lockable(&self) -> Result<bool> {
+        if let Some(nothing) = self.seen.nothing_lockable.get() {
+            return Ok(*nothing);
+        }
         let attributes = Attributes::look(&self.repo, &Config::default(), &self.environment.home)?;
-        Ok(!attributes.is_in_use() && attributes.are_settled())
+        let nothing = !attributes.is_in_use() && attributes.are_settled();
+        Ok(*self.seen.nothing_lockable.get_or_init(|| nothing))
     }
 
     /// Opens it.

@@ -12,6 +12,7 @@ mod checkin;
 mod checkout;
 mod completions;
 mod concurrency;
+mod costs;
 mod crash;
 mod disbelief;
 mod doctor;
