@@ -112,7 +112,8 @@ fn command(dice: &mut Dice, own: &str) -> Vec<String> {
 fn fault(dice: &mut Dice, is_push: bool) -> Option<Fault> {
     let bytes = |dice: &mut Dice| usize::try_from(dice.roll(900)).unwrap();
     match dice.roll(40) {
-        0..=5 if is_push => Some(Fault::Cut(bytes(dice))),
+        0..=3 if is_push => Some(Fault::Cut(bytes(dice))),
+        11..=18 if is_push => Some(Fault::CutAfter(Duration::from_millis(50 + dice.roll(400)))),
         0 | 1 => Some(Fault::Cut(bytes(dice))),
         6..=9 => Some(Fault::Slow(Duration::from_millis(dice.roll(40)))),
         10 => Some(Fault::Silent),
@@ -252,8 +253,9 @@ fn round(seed: u64, clones: usize, length: Duration) -> [usize; 3] {
         .map(|n| clone(&sandbox, &format!("c{n}")))
         .collect();
     let bare = sandbox.tree("remote.git");
-    // A server takes its time, and finishes what it has begun.
-    bare.write_script("hooks/pre-receive", "#!/bin/sh\nsleep 0.0$(($$ % 10))\n");
+    // A server takes its time, sometimes long, and finishes what it has begun.
+    let slow = "#!/bin/sh\n[ $(($$ % 3)) = 0 ] && exec sleep 1.5\nexec sleep 0.0$(($$ % 10))\n";
+    bare.write_script("hooks/pre-receive", slow);
     let is_over = Arc::new(AtomicBool::new(false));
     let mut dice = Dice(seed);
     let over = is_over.clone();

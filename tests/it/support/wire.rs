@@ -15,6 +15,8 @@ use super::Sandbox;
 pub(crate) enum Fault {
     /// It is cut after so many bytes from the server.
     Cut(usize),
+    /// The client's end is cut so long after it began; the server's end goes on.
+    CutAfter(Duration),
     /// Every piece from the server comes so much later.
     Slow(Duration),
     /// The client's end is cut once a file exists; the server's end goes on.
@@ -116,6 +118,13 @@ fn connection(
             while !file.exists() {
                 std::thread::sleep(Duration::from_millis(2));
             }
+            let _ = client.shutdown(Shutdown::Both);
+        });
+    }
+    if let Some(Fault::CutAfter(length)) = fault {
+        let client = client.try_clone()?;
+        std::thread::spawn(move || {
+            std::thread::sleep(length);
             let _ = client.shutdown(Shutdown::Both);
         });
     }
