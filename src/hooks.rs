@@ -181,6 +181,7 @@ impl Hooks {
         }
         // It may be a link to a directory.
         if !self.directory.is_dir() {
+            self.refuse_what_is_none()?;
             files::create_directories(&self.directory, sharing)?;
         }
         self.note_directory(sharing)?;
@@ -204,6 +205,20 @@ impl Hooks {
                 "give this one its own, `git config core.hooksPath .git/hooks`, or install for all of them: git latch init --force".into(),
             ),
         }
+    }
+
+    /// Hooks are switched off by `core.hooksPath = /dev/null`.
+    fn refuse_what_is_none(&self) -> Result<()> {
+        if !self.directory.exists() {
+            return Ok(());
+        }
+        let shown = quoted(self.directory.as_os_str().as_encoded_bytes());
+        Err(Error::Unsupported {
+            problem: format!(
+                "git looks for hooks in {shown}, which is no directory: it runs none here"
+            ),
+            hint: Some("git config --unset core.hooksPath".into()),
+        })
     }
 
     /// Puts those of ours back that another tool has replaced while one of them ran, as lefthook does when its

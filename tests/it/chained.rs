@@ -392,3 +392,14 @@ fn a_line_that_is_commented_out_protects_nothing() {
         "{doctor:?}"
     );
 }
+
+#[test]
+fn hooks_that_are_switched_off_are_said_to_be() {
+    let sandbox = Sandbox::new();
+    let ada = sandbox.repo();
+    ada.git(&["config", "core.hooksPath", "/dev/null"]);
+    ada.latch(&["init"])
+        .ended(2)
+        .said("it runs none here")
+        .said("git config --unset core.hooksPath");
+}
