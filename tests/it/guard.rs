@@ -54,13 +54,17 @@ fn a_guard_replaced_while_somebody_takes_it_admits_nobody_by_the_old_one() {
     let ada = sandbox.repo();
     ada.ok(&["lock", "notes.txt"]);
     let halt = Halt::at(&sandbox, "guard.opened");
-    let late = spawn(&ada, Some(&halt), &["lock", "hero.psd"]);
+    // Bound to its process: of the guards, it takes this one only.
+    let run = ["run", "hero.psd", "--", "true"];
+    let late = spawn(&ada, Some(&halt), &run);
     halt.reached();
     let guard = ada.path.join(".git/latch/guard");
     fs::remove_file(&guard).unwrap();
     // Somebody is inside by the new one until this is dropped.
     let inside = File::create(&guard).unwrap();
     inside.lock().unwrap();
+    let theirs = ada.path.join(".git/latch/tmp/new-theirs.tmp");
+    fs::write(&theirs, "").unwrap();
     halt.go();
     let told = format!("{}", late.id());
     // It waits for the new one: nothing is published.
@@ -69,6 +73,7 @@ fn a_guard_replaced_while_somebody_takes_it_admits_nobody_by_the_old_one() {
         assert!(late.try_wait().unwrap().is_none());
         assert!(!ada.path.join(".git/latch/locks/hero.psd.lock").exists());
         ada.ok(&["check", "hero.psd"]);
+        assert!(theirs.exists(), "what is inside is not cleaned away");
     }
     assert!(!fs::read_to_string(&guard).unwrap().contains(&told));
     drop(inside);
