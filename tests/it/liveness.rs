@@ -43,13 +43,13 @@ fn a_run_of_mine_in_another_pid_namespace_is_in_progress_and_keeps_its_lock() {
     }
     let (mut run, _) = run_apart(&ada, "echo begun; read line; exit 0");
     let before = ada.json(&["list"])["locks"].clone();
-    for arguments in [
-        &["run", "hero.psd", "--", "true"][..],
-        &["lock", "hero.psd"],
-        &["unlock", "hero.psd"],
+    for (arguments, code) in [
+        (&["run", "hero.psd", "--", "true"][..], 125),
+        (&["lock", "hero.psd"], 1),
+        (&["unlock", "hero.psd"], 1),
     ] {
         ada.latch(arguments)
-            .ended(1)
+            .ended(code)
             .said("in progress here: held by you, in process 1, which cannot be seen from here");
     }
     ada.ok(&["unlock", "--all"]);
