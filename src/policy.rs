@@ -381,7 +381,7 @@ mod tests {
             .lines()
             .map(|l| l.strip_prefix("#: ").unwrap_or(l).to_owned() + "\n")
             .collect();
-        assert_eq!(spelt_out.matches(" = ").count(), 14);
+        assert_eq!(spelt_out.matches(" = ").count(), 15);
         parse(Path::new("x"), &spelt_out).unwrap();
     }
 

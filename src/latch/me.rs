@@ -54,19 +54,22 @@ impl Latch {
         })
     }
 
-    /// The workspace, if it has an id.
+    /// The workspace, if it has an id. One that has none is asked again each time: whoever watches for hours began
+    /// before another command took the first lock.
     fn known_workspace(&self) -> Result<Option<String>> {
         if let Some(settled) = self.settled.get() {
             return Ok(Some(settled.id.clone()));
         }
-        if self.seen.get().is_none() {
-            let seen = Workspace::of(self.repo.git_dir(), &self.environment.host)?;
-            drop(self.seen.set(seen));
+        if let Some(Workspace::Known(id)) = self.seen.get() {
+            return Ok(Some(id.clone()));
         }
-        Ok(match self.seen.get() {
-            Some(Workspace::Known(id)) => Some(id.clone()),
-            _ => None,
-        })
+        let now = Workspace::of(self.repo.git_dir(), &self.environment.host)?;
+        let id = match &now {
+            Workspace::Known(id) => Some(id.clone()),
+            Workspace::Unknown | Workspace::CopyOf(_) => None,
+        };
+        drop(self.seen.set(now));
+        Ok(id)
     }
 
     /// The workspace, which gets an id if it has none.

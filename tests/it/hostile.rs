@@ -136,7 +136,7 @@ fn a_heartbeat_in_the_future_does_not_squat_and_is_reported() {
     let held = ada.json(&["list"]);
     let expires = held["locks"][0]["expires_at"].as_str().unwrap();
     assert!(expires.starts_with("20"), "{held}");
-    ada.latch(&["doctor"]).ended(5);
+    ada.latch(&["doctor"]).ended(1);
     assert!(ada.ok(&["status"]).stderr.contains("ahead of this one"));
     let file = fs::File::options()
         .write(true)

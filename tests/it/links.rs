@@ -55,13 +55,13 @@ fn anything_else_of_that_name_is_refused_and_not_written_through() {
             "directory" => ada.write(".locks/mine", ""),
             _ => symlink(&outside, ada.path.join(".locks")).unwrap(),
         }
-        for command in [
-            &["lock", "hero.psd"][..],
-            &["init"],
-            &["run", "hero.psd", "--", "true"],
+        for (command, code) in [
+            (&["lock", "hero.psd"][..], 2),
+            (&["init"], 2),
+            (&["run", "hero.psd", "--", "true"], 125),
         ] {
             ada.latch(command)
-                .ended(2)
+                .ended(code)
                 .said(".locks` is in the way")
                 .said("git latch init");
         }

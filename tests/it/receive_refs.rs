@@ -375,6 +375,9 @@ fn integrators_move_what_others_have_locked_and_agents_are_their_persons() {
 fn what_needs_a_lock_needs_the_pushers() {
     let sandbox = Sandbox::new();
     let team = Team::new(&sandbox, "[require]\npatterns = [\"*.psd\"]\n");
+    // Nobody else can have edited what is new.
+    commit(&team.bob, "new.psd", "w\n");
+    team.accepts(&["main"]);
     commit(&team.bob, "new.psd", "x\n");
     team.pushes(BOB, &["main"])
         .said("git-latch: required new.psd");
