@@ -7,9 +7,9 @@ use super::context::Context;
 use super::{Answer, Cli};
 
 /// What bash needs besides for `git latch`: git's own completion calls it.
-const GIT_BASH: &str = include_str!("../../completions/git-latch.bash");
+const GIT_BASH: &str = include_str!("completions/git-latch.bash");
 /// What fish needs besides: the same answers behind `git latch` as behind `git-latch`.
-const GIT_FISH: &str = include_str!("../../completions/git-latch.fish");
+const GIT_FISH: &str = include_str!("completions/git-latch.fish");
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {

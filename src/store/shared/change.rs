@@ -140,7 +140,7 @@ impl SharedStore {
             };
             match self.fetch(objects, limit, clock) {
                 // Somebody may have built on it already.
-                Ok(Some(now)) if super::has_below(objects, &now, commit) => {
+                Ok(Some(now)) if super::fetching::has_below(objects, &now, commit) => {
                     return Ok(Attempt::Applied(None));
                 }
                 // Whatever is on its way can only follow on a tip that is none any more.

@@ -170,7 +170,7 @@ fn fate(
     tip: Option<&Revision>,
     now: DateTime<Utc>,
 ) -> Option<Fate> {
-    let is_below = tip.is_some_and(|tip| super::has_below(objects, tip, &pending.commit));
+    let is_below = tip.is_some_and(|tip| super::fetching::has_below(objects, tip, &pending.commit));
     if is_below {
         return Some(Fate::Arrived);
     }
