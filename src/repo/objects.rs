@@ -155,6 +155,16 @@ impl Objects {
         }
     }
 
+    /// Whether the histories of two commits meet.
+    pub(crate) fn have_a_common_base(&self, one: &str, other: &str) -> Result<bool> {
+        let (one, other) = (self.oid(one)?, self.oid(other)?);
+        match self.repository.merge_base(one, other) {
+            Ok(_) => Ok(true),
+            Err(e) if e.code() == git2::ErrorCode::NotFound => Ok(false),
+            Err(e) => Err(self.corrupt(&e)),
+        }
+    }
+
     /// The commits of a history, newest first along the first parents, at most `limit`.
     pub(crate) fn history(&self, tip: &Revision, limit: usize) -> Result<Vec<Past>> {
         self.history_to(tip, limit, |_| false)

@@ -176,6 +176,33 @@ fn a_ref_that_vanishes_or_goes_back_leaves_the_old_view_in_force() {
 }
 
 #[test]
+fn a_ref_that_vanished_and_was_begun_anew_takes_nobodys_lock_away() {
+    let sandbox = Sandbox::new();
+    let (ada, bob) = two(&sandbox);
+    ada.ok(&["lock", "hero.psd"]);
+    let bare = sandbox.tree("remote.git");
+    bare.git(&["update-ref", "-d", "refs/latch/locks"]);
+    // Eve has never seen the ref: to her nothing is locked.
+    clone(&sandbox, "eve").ok(&["lock", "hero.psd"]);
+    for arguments in [&["sync"][..], &["renew"], &["lock", "notes.txt"]] {
+        ada.latch(arguments).ended(4).said("was begun anew");
+    }
+    assert_eq!(ada.locks(), [("hero.psd".into(), "ada@example.com".into())]);
+    // What is there now is another's: it is not overwritten.
+    ada.latch(&["sync", "--restore"])
+        .ended(4)
+        .said("git latch sync --reset");
+    ada.ok(&["sync", "--reset"]);
+    bob.ok(&["sync"]);
+    for tree in [&ada, &bob] {
+        assert_eq!(
+            tree.locks(),
+            [("hero.psd".into(), "eve@example.com".into())]
+        );
+    }
+}
+
+#[test]
 fn the_log_tells_who_did_what_when_and_why() {
     let sandbox = Sandbox::new();
     let (ada, bob) = two(&sandbox);

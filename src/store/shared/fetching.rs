@@ -246,6 +246,10 @@ fn judge<'a>(
     if seen.commit == fetched.commit {
         return Ok(Succession::Same);
     }
+    if was_begun_anew(objects, seen, fetched)? {
+        let problem = "its lock ref had vanished and was begun anew";
+        return Ok(Succession::Broken(problem));
+    }
     // Put back, and changed since: the number alone does not show it.
     let is_later =
         seq_of(fetched) > seq_of(seen) && !objects.has_left(&seen.commit, &fetched.commit)?;
@@ -254,6 +258,17 @@ fn judge<'a>(
     } else {
         Succession::Broken(back)
     })
+}
+
+/// Whether what was fetched has nothing to do with what was seen: its history neither has that in it nor says that it
+/// dropped an earlier one. The locks seen here were never given back in it.
+fn was_begun_anew(objects: &Objects, seen: &Revision, fetched: &Revision) -> Result<bool> {
+    if objects.have_a_common_base(&seen.commit, &fetched.commit)? {
+        return Ok(false);
+    }
+    let history = objects.history(fetched, usize::MAX)?;
+    let root = history.last().map(|root| root.message.as_str());
+    Ok(root.and_then(commit::compacted_by).is_none())
 }
 
 pub(super) fn same(one: Option<&Revision>, other: Option<&Revision>) -> bool {
