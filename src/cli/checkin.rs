@@ -18,7 +18,7 @@ use git_latch::report::Viewpoint;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// What is locked by me; of directories and patterns what I hold in them, and what is new and staged
+    /// What is locked by me; of directories and patterns what I hold in them; what is new goes along where it is staged, or lies below a directory I hold and is not ignored
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<OsString>,
     /// The commit's message; without one, your editor asks for it
@@ -105,6 +105,10 @@ fn tell(context: &Context, here: &Here, done: &CheckedIn) {
         context.output.note(format!(
             "changed, and left out, because it is not locked by you, or new and not staged:\n{names}"
         ));
+    }
+    if !done.new.is_empty() {
+        let names = words::first_lines(&done.new, |name| path(here, name));
+        context.output.note(format!("new in this commit:\n{names}"));
     }
     if let Some(commit) = &done.commit {
         let commit = words::short(commit);

@@ -49,6 +49,8 @@ pub struct CheckedIn {
     pub commit: Option<String>,
     /// Where it was pushed: remote and branch.
     pub pushed: Option<(String, String)>,
+    /// Files that git did not know before, and that the commit has taken.
+    pub new: Vec<Vec<u8>>,
     /// Changed files that are named by a directory or a pattern, and not locked by me, or new and not known to git yet.
     pub left_out: Vec<Vec<u8>>,
     /// What became of the locks.
@@ -91,6 +93,7 @@ impl Latch {
         let branch = self.branch_to_push()?;
         answer.left_out = plan.left_out;
         answer.commit = self.commit(&plan.files, &plan.unknown, checkin.message)?;
+        answer.new = plan.unknown;
         let mut known = Known::AsFetched;
         if let Some(branch) = branch
             && (answer.commit.is_some() || self.is_to_push(&plan.locks)?)

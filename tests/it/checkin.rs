@@ -123,6 +123,22 @@ fn a_file_in_a_directory_of_mine_is_checked_in_and_the_directory_stays_mine() {
 }
 
 #[test]
+fn what_is_new_below_a_directory_of_mine_goes_along_and_is_said_but_nothing_ignored() {
+    let sandbox = Sandbox::new();
+    let (ada, _) = two(&sandbox);
+    ada.write(".gitignore", "*~\n");
+    ada.ok(&["lock", "scenes"]);
+    for new in ["scenes/town.tscn~", "scenes/new"] {
+        ada.write(new, "new\n");
+    }
+    ada.ok(&["checkin", "-m", "x", "scenes"])
+        .said("new in this commit:\n  scenes/new\n");
+    let committed = ada.git(&["show", "--name-only", "--format=", "HEAD"]);
+    assert_eq!(committed, "scenes/new\n");
+    assert!(ada.path.join("scenes/town.tscn~").exists());
+}
+
+#[test]
 fn with_keep_the_lock_stays() {
     let sandbox = Sandbox::new();
     let (ada, _) = two(&sandbox);
