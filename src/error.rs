@@ -189,7 +189,7 @@ pub enum Error {
         problem: String,
     },
     /// Neither `--as` nor environment nor configuration says who I am.
-    #[error("nobody said who you are: neither `latch.owner` nor `user.email` is set")]
+    #[error("no identity is set: neither `latch.owner` nor `user.email` is set")]
     NoIdentity,
     /// There is no git repository here.
     #[error("not in a git repository: {}", quoted_path(path))]

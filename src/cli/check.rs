@@ -45,15 +45,25 @@ impl Arguments {
             return Ok(Answer::done(keys));
         };
         context.output.result(lines(&viewpoint, &violations));
-        let (these, would) = match violations.len() {
-            1 => ("1 edited path".to_owned(), "would be rejected"),
-            n => (format!("{n} edited paths"), "would be rejected"),
+        // Whoever names paths asks beforehand: nothing need be edited yet.
+        let edits = if self.paths.is_empty() {
+            "the edit"
+        } else {
+            "an edit"
         };
-        let failure = Failure::new(
-            first.code,
-            format!("{these} {would}"),
-            Some(advice(viewpoint.here, first)),
-        );
+        let these = match violations.len() {
+            1 => "1 path".to_owned(),
+            n => format!("{n} paths"),
+        };
+        let hint = match first.code {
+            Code::Held if !self.paths.is_empty() => format!(
+                "wait until it is free: git latch lock --wait {}",
+                viewpoint.here.path(&first.path)
+            ),
+            _ => advice(viewpoint.here, first),
+        };
+        let message = format!("{edits} of {these} would be rejected");
+        let failure = Failure::new(first.code, message, Some(hint));
         Ok(Answer::with(keys, Some(failure)))
     }
 

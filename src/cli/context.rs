@@ -211,32 +211,45 @@ impl Context {
     pub(crate) fn tell_age(&self, latch: &Latch) {
         let Some(shared) = latch.shared() else { return };
         let now = self.clock.now();
-        match shared.synced_at() {
-            at if self.is_fresh(at) => {}
+        let at = shared.synced_at();
+        match at.filter(|_| !self.is_fresh(at)) {
             Some(at) => self.output.note(format!(
                 "the locks of `{}` are as they were fetched {}: git latch sync",
                 shared.remote(),
                 super::output::ago(at, now)
             )),
-            None => self.output.note(format!(
-                "the locks of `{}` were never fetched here: git latch sync",
-                shared.remote()
-            )),
+            None => self.tell_never_fetched(latch),
         }
         self.tell_clocks(latch);
+    }
+
+    /// Says that nothing is known of the shared locks, if so: then nothing is checked, and no answer means "free".
+    pub(crate) fn tell_never_fetched(&self, latch: &Latch) {
+        let Some(shared) = latch.shared().filter(|s| s.synced_at().is_none()) else {
+            return;
+        };
+        let never = format!("the locks of `{}` were never fetched here", shared.remote());
+        let Some(hint) = shared.under_another_name() else {
+            return self.output.note(format!("{never}: git latch sync"));
+        };
+        self.output
+            .note(format!("{never}: nothing is checked in this clone"));
+        self.output.hint(hint);
     }
 
     /// Fetches the shared locks, if that takes no longer than a few seconds; says how old they are if it does.
     pub(crate) fn refresh(&self, latch: &Latch) {
         let Some(shared) = latch.shared() else { return };
-        if let Err(error) = latch.sync(Some(REFRESH), &self.clock) {
-            let asked = shared.synced_at();
-            let age = asked.map_or("never fetched".into(), |at| {
-                format!("fetched {}", super::output::ago(at, self.clock.now()))
-            });
-            self.output
-                .note(format!("{error}; judging by the locks as {age}"));
-        }
+        let Err(error) = latch.sync(Some(REFRESH), &self.clock) else {
+            return;
+        };
+        let Some(at) = shared.synced_at() else {
+            self.output.note(error.to_string());
+            return self.tell_never_fetched(latch);
+        };
+        let age = super::output::ago(at, self.clock.now());
+        self.output
+            .note(format!("{error}; judging by the locks as fetched {age}"));
     }
 
     /// Says what goes wrong while something goes on.

@@ -351,6 +351,7 @@ fn pre_commit(
     if reaction == Reaction::Off {
         return Ok(0);
     }
+    context.tell_never_fetched(latch);
     let violations = check::staged_by(latch, staged, merged, &context.clock)?;
     tell(context, latch, reaction, "commit", &violations)
 }

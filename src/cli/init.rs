@@ -100,7 +100,7 @@ impl Arguments {
     fn run_bare(&self, context: &Context, latch: &Latch) -> Result<Answer> {
         if !latch.repo().is_bare() {
             return Err(Error::BadUsage {
-                problem: "this is no bare repository".into(),
+                problem: "this is not a bare repository".into(),
                 hint: Some("here it is `git latch init`; --bare is for where pushes arrive".into()),
             });
         }
@@ -144,6 +144,7 @@ pub(super) fn set_up_clone(context: &Context, latch: &Latch) -> Result<()> {
         None => "this clone has a policy for locks: git-latch has set it up",
         Some(_) => "this clone has a policy for locks and is not protected yet: git latch init",
     });
+    context.tell_never_fetched(latch);
     Ok(())
 }
 
@@ -157,8 +158,8 @@ fn unprotected(context: &Context, keys: Value, problems: &[Problem]) -> Answer {
         context.output.note(format!("{detail}\n      {mend}"));
     }
     let message = match problems.len() {
-        1 => "this repository is not protected yet: 1 thing is to be done".to_owned(),
-        n => format!("this repository is not protected yet: {n} things are to be done"),
+        1 => "this repository is not protected yet: 1 thing is left to do".to_owned(),
+        n => format!("this repository is not protected yet: {n} things are left to do"),
     };
     let hint = "do what is said above, then: git latch doctor";
     let failure = Failure::new(Code::Unsupported, message, Some(hint.into())).with_exit(1);

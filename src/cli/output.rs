@@ -297,7 +297,7 @@ pub(crate) fn ago(moment: DateTime<Utc>, now: DateTime<Utc>) -> String {
 pub(crate) fn until(end: Option<DateTime<Utc>>, now: DateTime<Utc>) -> String {
     match end {
         None => "never".into(),
-        Some(end) if end <= now => "ending now".into(),
+        Some(end) if end <= now => "now".into(),
         Some(end) => format!("in {}", length(end - now)),
     }
 }

@@ -40,6 +40,7 @@ impl Arguments {
         context.tell_news(&latch)?;
         context.tell_clocks(&latch);
         let what = match changes {
+            _ if self.restore => "the lock ref is there again as it was seen here last".to_owned(),
             0 => "nothing new".to_owned(),
             1 => "1 lock changed".to_owned(),
             n => format!("{n} locks changed"),

@@ -19,6 +19,7 @@ use git_latch::path::bytes_to_path;
 use git_latch::policy;
 use git_latch::repo::Repo;
 use git_latch::store::Scope;
+use git_latch::view::Entry;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -34,7 +35,7 @@ impl Arguments {
             let hooks = Hooks::of(latch.repo())?.uninstall()?;
             let output = context.output;
             output.done(format!(
-                "{} pushes are judged no more",
+                "{} pushes are no longer checked",
                 styled(GOOD, "uninstalled:")
             ));
             return Ok(Answer::done(json!({ "hooks": report(&hooks) })));
@@ -47,14 +48,18 @@ impl Arguments {
             None => None,
         };
         let view = shared.as_ref().unwrap_or(retirement.view());
-        if let Some(entry) = view.live().next().filter(|_| !self.force) {
-            let me = latch.reader()?;
-            let viewpoint = context.viewpoint(&latch, &me);
-            let message = format!(
-                "there are locks: {} is held by {}",
+        let me = latch.reader()?;
+        let viewpoint = context.viewpoint(&latch, &me);
+        let held = |entry: &Entry| {
+            format!(
+                "{} is held by {}",
                 words::path_of_entry(viewpoint.here, entry),
                 words::holder(&viewpoint, entry)
-            );
+            )
+        };
+        let there: Vec<String> = view.live().map(held).collect();
+        if let Some(first) = there.first().filter(|_| !self.force) {
+            let message = format!("there are locks: {first}");
             let message = anstream::adapter::strip_str(&message).to_string();
             let hint = "give yours back with `git latch unlock --all`, or drop them all: git latch uninstall --force";
             let failure = Failure::new(Code::Held, message, Some(hint.into()));
@@ -72,6 +77,11 @@ impl Arguments {
             "{} hooks, link and recorded state are gone",
             styled(GOOD, "uninstalled:")
         ));
+        // What is shared stays where it is shared.
+        if shared.is_none() && !there.is_empty() {
+            let lines = words::first_lines(&there, Clone::clone);
+            context.output.note(format!("locks went with it:\n{lines}"));
+        }
         for script in found.lines_left() {
             context.output.note(format!(
                 "{} still calls git-latch: it is the team's; take the line out where nobody uses git-latch any more",

@@ -77,9 +77,7 @@ fn without_a_name_nobody_can_be_served() {
     let sandbox = Sandbox::new();
     let ada = sandbox.repo();
     fs::write(sandbox.path().join("gitconfig"), "").unwrap();
-    ada.latch(&["agent"])
-        .ended(2)
-        .said("nobody said who you are");
+    ada.latch(&["agent"]).ended(2).said("no identity is set");
 }
 
 #[test]

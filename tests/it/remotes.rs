@@ -143,6 +143,13 @@ fn a_remote_by_another_name_is_told_and_can_be_named() {
         tree.latch(&["lock", "hero.psd"])
             .ended(4)
             .said("git config latch.remote team");
+        // No answer of such a clone passes for "free".
+        for arguments in [&["list"][..], &["status", "hero.psd"], &["check"]] {
+            tree.latch(arguments)
+                .ended(0)
+                .said("nothing is checked in this clone")
+                .said("git config latch.remote team");
+        }
         Run::of(tree.command(way[0]).args(&way[1..])).ended(0);
         tree.ok(&["lock", "hero.psd"]);
         ada.latch(&["lock", "hero.psd"]).ended(1);

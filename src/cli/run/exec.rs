@@ -30,7 +30,7 @@ impl Arguments {
         let name = self.command[0].to_string_lossy();
         let failure = Failure::new(
             Code::BadUsage,
-            format!("the command `{name}` is not started: {error}"),
+            format!("cannot start the command `{name}`: {error}"),
             None,
         );
         Answer {

@@ -125,7 +125,7 @@ impl Arguments {
 fn not_started(error: &std::io::Error) -> Answer {
     let failure = Failure::new(
         Code::BadUsage,
-        format!("the command is not started: {error}"),
+        format!("cannot start the command: {error}"),
         None,
     );
     Answer::with(

@@ -160,6 +160,12 @@ impl SharedStore {
         &self.remote.name
     }
 
+    /// The next step where this clone has no remote of the name that the policy says.
+    #[must_use]
+    pub fn under_another_name(&self) -> Option<String> {
+        self.remote.under_another_name()
+    }
+
     fn store(&self) -> PathBuf {
         self.directory.join(STORE)
     }

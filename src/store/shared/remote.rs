@@ -226,7 +226,7 @@ impl Remote {
     }
 
     /// The next step where the repository does not know a remote of this name: a clone may call it something else.
-    fn under_another_name(&self) -> Option<String> {
+    pub(super) fn under_another_name(&self) -> Option<String> {
         let output = self
             .theirs
             .as_ref()
