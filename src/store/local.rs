@@ -14,6 +14,7 @@ pub use retire::Retirement;
 use std::collections::HashSet;
 use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::files;
 use super::journal::Journal;
@@ -31,6 +32,9 @@ use crate::view::{Terms, View};
 
 /// How often a change begins again because its guard was removed.
 const TRIES: usize = 4;
+
+/// How long a reader waits for a change that is under way.
+const MOMENT: Duration = Duration::from_millis(200);
 
 /// The local tier's store: `<common>/latch/`.
 #[derive(Clone, Debug)]
@@ -219,7 +223,7 @@ impl LocalStore {
     pub fn history(&self) -> Result<Vec<Event>> {
         // A change that is under way has its number, but not yet its line. Where there can be no guard nothing changes.
         if self.guard().exists() {
-            drop(Guard::take(&self.guard(), ""));
+            self.let_change_end();
         }
         Record::of(&self.directory).events()
     }
@@ -232,8 +236,14 @@ impl LocalStore {
             return Ok(found);
         }
         // A lock goes a moment before its line comes.
-        drop(Guard::take(&self.guard(), ""));
+        self.let_change_end();
         record.endings(wanted)
+    }
+
+    /// Lets a change that is under way come to its end. A reader, and so a hook, waits for nobody longer than a moment:
+    /// what is missing then is told the next time.
+    fn let_change_end(&self) {
+        drop(Guard::take_within(&self.guard(), "", MOMENT));
     }
 }
 
