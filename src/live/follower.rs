@@ -183,7 +183,8 @@ impl Follower {
                 let (places, events) = mirror.touched(directories, &touched.paths);
                 self.note_means(events);
                 let mut places = self.with_known(places);
-                if touched.paths.contains(&latch.local().journal()) {
+                // All of a change is told together: also where the word that it is through is still to come.
+                if touched.paths.contains(&latch.local().journal()) || !self.is_changing(latch) {
                     places.append(&mut self.unsettled);
                 }
                 places
