@@ -12,11 +12,11 @@ use crate::first_edits::{Branches, FirstEdits};
 use crate::latch::{Latch, LockOptions};
 use crate::lease::Acquired;
 use crate::lock::Lock;
-use crate::path::{Key, Kind, RepoPath};
-use crate::store::files;
+use crate::path::{Claim, Key, Kind, RepoPath};
+use crate::store::{Scope, files};
 use crate::target::Target;
 use crate::time::Clock;
-use crate::view::{Entry, Me};
+use crate::view::{Entry, Me, Standing};
 
 /// What others read as the reason.
 const REASON: &str = "first edit";
@@ -88,7 +88,8 @@ impl Agent {
         };
         self.note_failure(what, Ok(()), notices);
         self.firsts.noted = noted;
-        // What was acquired is under way until it is seen.
+        // What was acquired is under way until it is seen; what was mine already is seen.
+        self.firsts.seen(paths.iter());
         for taken in &acquired.locked {
             let path = taken.lock.path.clone();
             self.firsts.locking.insert(path, Some(taken.lock.seq));
@@ -181,12 +182,27 @@ fn lock(latch: &Latch, paths: &[RepoPath], clock: &dyn Clock) -> Result<(Acquire
         several: crate::lease::Several::Partial,
         ..LockOptions::default()
     };
+    let list = FirstEdits::of(latch);
+    // What was locked by hand meanwhile keeps its reason, and is not given back.
+    let paths = &not_mine(latch, paths, clock)?;
+    if paths.is_empty() {
+        return Ok((Acquired::default(), list.read()?));
+    }
     let targets: Vec<Target> = paths.iter().map(target).collect();
     // Noted before it is locked: a lock that nobody remembers taking would not be given back.
-    let list = FirstEdits::of(latch);
     list.add(paths, &branch(latch)?)?;
     let acquired = latch.lock(&targets, &options, clock)?;
     Ok((acquired, list.read()?))
+}
+
+/// The paths that no lock of mine covers.
+fn not_mine(latch: &Latch, paths: &[RepoPath], clock: &dyn Clock) -> Result<Vec<RepoPath>> {
+    let me = latch.me()?;
+    let claims = paths.iter().map(|path| Claim::new(path, Kind::File));
+    let view = latch.view(&Scope::Claims(claims.collect()), clock)?;
+    let is_mine = |e: &Entry| me.holds(e) && view.standing(e) == Standing::Live;
+    let is_free = |path: &&RepoPath| !view.covering(&path.key()).any(is_mine);
+    Ok(paths.iter().filter(is_free).cloned().collect())
 }
 
 /// Gives back those of the locks on which there is no work any more, as they were judged: one that was renewed, stolen or

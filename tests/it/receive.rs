@@ -277,7 +277,7 @@ fn a_hook_that_was_there_still_runs_and_uninstall_brings_it_back() {
     bare.latch(&["init"]).ended(2).said("git latch init --bare");
     ada.latch(&["init", "--bare"])
         .ended(2)
-        .said("no bare repository");
+        .said("not a bare repository");
 }
 
 #[test]
