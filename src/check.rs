@@ -45,7 +45,7 @@ pub fn staged_by(
 /// Judges the commits that a push brings to `remote`, a name or a URL.
 ///
 /// # Errors
-/// [`Error::BadUsage`] where it would move or remove the lock ref itself. What `git push --mirror` deletes is not
+/// [`crate::Error::BadUsage`] where it would move or remove the lock ref itself. What `git push --mirror` deletes is not
 /// among what git tells.
 pub fn pushed(
     latch: &Latch,
