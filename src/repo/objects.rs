@@ -147,20 +147,22 @@ impl Objects {
     /// Whether a commit goes on from somewhere before another one: they have a history in common, and the other one is
     /// not in it. Of a history that was dropped nobody can tell.
     pub(crate) fn has_left(&self, other: &str, commit: &str) -> Result<bool> {
-        let (other, commit) = (self.oid(other)?, self.oid(commit)?);
-        match self.repository.merge_base(other, commit) {
-            Ok(base) => Ok(base != other),
-            Err(e) if e.code() == git2::ErrorCode::NotFound => Ok(false),
-            Err(e) => Err(self.corrupt(&e)),
-        }
+        let base = self.merge_base(other, commit)?;
+        let other = self.oid(other)?;
+        Ok(base.is_some_and(|base| base != other))
     }
 
     /// Whether the histories of two commits meet.
     pub(crate) fn have_a_common_base(&self, one: &str, other: &str) -> Result<bool> {
+        Ok(self.merge_base(one, other)?.is_some())
+    }
+
+    /// Where the histories of two commits meet.
+    fn merge_base(&self, one: &str, other: &str) -> Result<Option<git2::Oid>> {
         let (one, other) = (self.oid(one)?, self.oid(other)?);
         match self.repository.merge_base(one, other) {
-            Ok(_) => Ok(true),
-            Err(e) if e.code() == git2::ErrorCode::NotFound => Ok(false),
+            Ok(base) => Ok(Some(base)),
+            Err(e) if e.code() == git2::ErrorCode::NotFound => Ok(None),
             Err(e) => Err(self.corrupt(&e)),
         }
     }
