@@ -79,7 +79,8 @@ export class Browser {
     const context = await this.chromium.newContext({ ...(user && { httpCredentials: credentials }), ...options });
     const page = await context.newPage();
     this.opened.push(page);
-    page.setDefaultTimeout(5 * SECOND);
+    // Long enough for the busiest machine: only what never comes fails.
+    page.setDefaultTimeout(30 * SECOND);
     await this.#note(page);
     if (!user) await page.route('**', dismissLogin);
     await page.goto(this.server.base + path + query);
