@@ -6,12 +6,13 @@ mod required;
 
 use std::collections::{BTreeSet, HashSet};
 
-use crate::edits::{self, Edit, RefUpdate, StagedQuery};
+use crate::edits::{self, RefUpdate, StagedQuery};
 use crate::error::{Code, Result};
 use crate::judge::{self, Answerable, Violation};
 use crate::latch::{Latch, Selection};
 use crate::lockable;
 use crate::path::{Key, Kind};
+use crate::rules::edit::Edit;
 use crate::store::Scope;
 use crate::target::Target;
 use crate::time::Clock;

@@ -6,7 +6,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::path::{Here, quoted};
+use crate::rules::spelling::{Here, quoted};
 
 /// The crate's result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

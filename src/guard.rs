@@ -108,7 +108,7 @@ impl Guard {
     pub(crate) fn file_system_now(&self) -> Result<DateTime<Utc>> {
         let meta = self.file.metadata();
         let meta = meta.map_err(Error::io("read the time of", &self.path))?;
-        crate::time::of_file(&meta).ok_or_else(|| Error::Corrupt {
+        crate::os::clock::of_file(&meta).ok_or_else(|| Error::Corrupt {
             path: self.path.clone(),
             problem: "its time lies outside of the calendar".into(),
         })
@@ -199,7 +199,7 @@ pub(crate) fn noted(path: &Path) -> Option<String> {
     let mut note = String::new();
     let read = File::open(path).and_then(|f| f.take(400).read_to_string(&mut note));
     let first = read.ok().and_then(|_| note.trim().lines().next())?.trim();
-    (!first.is_empty()).then(|| crate::path::escaped(first.as_bytes()))
+    (!first.is_empty()).then(|| crate::rules::spelling::escaped(first.as_bytes()))
 }
 
 #[cfg(test)]

@@ -7,10 +7,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::edits::{Commit, Edit};
 use crate::error::Code;
 use crate::lock::is_or_below;
 use crate::path::{Claim, Key, Kind};
+use crate::rules::edit::{Commit, Edit};
 use crate::view::{Entry, Me, Standing, View};
 
 /// An edit that breaks a rule.

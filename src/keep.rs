@@ -13,6 +13,7 @@ use crate::error::Result;
 use crate::latch::{Bound, Latch, LockOptions};
 use crate::lease::{self, Acquired, Outcome, Refusal, Renewal, Taken, Why};
 use crate::lock::Lock;
+use crate::os::paths::place_path;
 use crate::path::RepoPath;
 use crate::store::Scope;
 use crate::target::Target;
@@ -183,7 +184,7 @@ fn directories<'a>(latch: &Latch, locks: impl Iterator<Item = &'a Lock>) -> BTre
     let root = latch.local().locks();
     locks
         .filter_map(|lock| lock.claim().place())
-        .filter_map(|place| root.join(place.to_path()).parent().map(PathBuf::from))
+        .filter_map(|place| root.join(place_path(&place)).parent().map(PathBuf::from))
         .collect()
 }
 

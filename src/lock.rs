@@ -67,7 +67,7 @@ impl TryFrom<String> for LeaseId {
         } else {
             Err(format!(
                 "`{}` is no lease id of 32 hexadecimal digits",
-                crate::path::escaped(text.as_bytes())
+                crate::rules::spelling::escaped(text.as_bytes())
             ))
         }
     }

@@ -5,14 +5,11 @@
 //! lock directory; it is a function of key and kind, and injective: no two claims share a place, and the lock of a
 //! file never stands where a directory must be.
 
-pub mod here;
-
 use std::borrow::Cow;
 use std::fmt;
-use std::path::{Path, PathBuf};
 
-pub use here::Here;
-use serde::{Deserialize, Serialize};
+pub use crate::rules::kind::Kind;
+use serde::Serialize;
 use unicode_normalization::UnicodeNormalization as _;
 
 use crate::error::{Error, Result};
@@ -23,27 +20,6 @@ const SUFFIX: &[u8] = b".lock";
 const MAX_COMPONENT: usize = 255;
 /// The longest path that can be locked, in bytes; lock directory and path together must stay below the system's limit.
 const MAX_PATH: usize = 3072;
-
-/// A file, or a directory with everything below it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Kind {
-    /// One file.
-    File,
-    /// A directory and everything below it.
-    Directory,
-}
-
-impl Kind {
-    /// The word of the lock file and of JSON.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Kind::File => "file",
-            Kind::Directory => "directory",
-        }
-    }
-}
 
 /// A path that can be locked, from the repository's root.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -411,66 +387,6 @@ impl Place {
             },
         }
     }
-
-    /// The place as a path relative to the lock directory.
-    #[must_use]
-    pub fn to_path(&self) -> PathBuf {
-        bytes_to_path(&self.0)
-    }
-}
-
-/// The bytes that git prints as a path of this system.
-#[must_use]
-pub fn bytes_to_path(bytes: &[u8]) -> PathBuf {
-    #[cfg(unix)]
-    {
-        use std::os::unix::ffi::OsStrExt as _;
-        PathBuf::from(std::ffi::OsStr::from_bytes(bytes))
-    }
-    #[cfg(not(unix))]
-    {
-        PathBuf::from(String::from_utf8_lossy(bytes).into_owned())
-    }
-}
-
-/// A path of this system as the bytes that git would print, `/` between components.
-#[must_use]
-pub fn path_to_bytes(path: &Path) -> Vec<u8> {
-    let bytes = path.as_os_str().as_encoded_bytes().to_vec();
-    if cfg!(windows) {
-        return bytes
-            .into_iter()
-            .map(|b| if b == b'\\' { b'/' } else { b })
-            .collect();
-    }
-    bytes
-}
-
-/// A path between backticks, safe on a terminal: control characters, bytes that are no UTF-8 and backslashes are
-/// escaped as git's C-style quoting does.
-#[must_use]
-pub fn quoted(path: &[u8]) -> String {
-    format!("`{}`", escaped(path))
-}
-
-/// A path without quotes around it, otherwise like [`quoted`].
-#[must_use]
-pub fn escaped(path: &[u8]) -> String {
-    let mut text = String::with_capacity(path.len());
-    for chunk in path.utf8_chunks() {
-        for c in chunk.valid().chars() {
-            match c {
-                '\n' => text.push_str("\\n"),
-                '\t' => text.push_str("\\t"),
-                c if c.is_control() => {
-                    text.extend(c.to_string().bytes().map(|b| format!("\\{b:03o}")));
-                }
-                c => text.push(c),
-            }
-        }
-        text.extend(chunk.invalid().iter().map(|b| format!("\\{b:03o}")));
-    }
-    text
 }
 
 #[cfg(test)]
@@ -642,11 +558,6 @@ mod tests {
             if a.kind == Kind::File && b.kind == Kind::File {
                 prop_assert_eq!(a.overlaps(&b), a.key == b.key);
             }
-        }
-
-        #[test]
-        fn quoting_leaves_nothing_a_terminal_would_act_on(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
-            prop_assert!(!quoted(&bytes).chars().any(char::is_control));
         }
     }
 }

@@ -6,10 +6,11 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::event::{Author, Event};
-use crate::held::Loss;
 use crate::lease::{Outcome, Refusal, Taken};
 use crate::lock::{Lock, Owner, Process};
-use crate::path::{Here, Kind};
+use crate::path::Kind;
+use crate::rules::loss::Loss;
+use crate::rules::spelling::Here;
 use crate::time::rfc3339;
 use crate::view::{Content, Entry, Me, Terms};
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::path::bytes_to_path;
+use crate::os::paths::bytes_to_path;
 use crate::repo::Repo;
 
 /// A git repository that goes with the test.

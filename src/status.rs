@@ -2,8 +2,8 @@
 
 use crate::edits::changed_files;
 use crate::error::Result;
-use crate::held::Loss;
 use crate::latch::Latch;
+use crate::rules::loss::Loss;
 use crate::store::Scope;
 use crate::time::Clock;
 use crate::view::{Entry, Standing, View};

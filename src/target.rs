@@ -20,7 +20,8 @@ use spelling::{by_key, find_by_key};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::git::{Git, split_nul};
-use crate::path::{Claim, Here, Key, Kind, RepoPath, path_to_bytes};
+use crate::os::paths::{here_in, path_to_bytes};
+use crate::path::{Claim, Key, Kind, RepoPath};
 use crate::repo::Repo;
 
 /// From how many questions on reading the whole index is cheaper.
@@ -298,7 +299,7 @@ impl<'a> Resolver<'a> {
     /// A path of the file system, as it is called from where the user stands.
     fn shown(&self, path: &Path) -> String {
         let below = path.strip_prefix(self.root).unwrap_or(path);
-        Here::of(self.root, &self.here).path(&path_to_bytes(below))
+        here_in(self.root, &self.here).path(&path_to_bytes(below))
     }
 
     /// The argument as a path that exists.

@@ -1,6 +1,6 @@
 //! Time as the library sees it: a clock that is handed in, lengths of leases, time stamps of the lock file.
 //!
-//! Nothing here asks the system for the time, except [`SystemClock`], which callers pass on purpose.
+//! Nothing here asks the system for the time: that is [`crate::os::clock`], which callers pass on purpose.
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,32 +14,11 @@ pub trait Clock: Sync {
     fn now(&self) -> DateTime<Utc>;
 }
 
-/// The system's clock.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct SystemClock;
-
-impl Clock for SystemClock {
-    fn now(&self) -> DateTime<Utc> {
-        DateTime::from(std::time::SystemTime::now()) + crate::fault::skew()
-    }
-}
-
 /// A clock that stands still: what a test or a replay passes.
 impl Clock for DateTime<Utc> {
     fn now(&self) -> DateTime<Utc> {
         *self
     }
-}
-
-/// A file's time; `None` where it lies outside of what the calendar knows.
-#[must_use]
-pub fn of_file(meta: &std::fs::Metadata) -> Option<DateTime<Utc>> {
-    let modified = meta.modified().ok()?;
-    let since = match modified.duration_since(std::time::UNIX_EPOCH) {
-        Ok(after) => TimeDelta::from_std(after).ok()?,
-        Err(before) => -TimeDelta::from_std(before.duration()).ok()?,
-    };
-    DateTime::UNIX_EPOCH.checked_add_signed(since)
 }
 
 /// The moment at the resolution of the lock file: whole milliseconds.

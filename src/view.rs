@@ -108,7 +108,7 @@ impl Entry {
         match self.lock() {
             Some(lock) => lock.path.to_string(),
             None if self.claim.key == Key::root() => ".".into(),
-            None => crate::path::escaped(self.claim.key.as_bytes()),
+            None => crate::rules::spelling::escaped(self.claim.key.as_bytes()),
         }
     }
 

@@ -4,9 +4,8 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::edits::is_git_at_work;
 use super::{Agent, Deed, Done, Notice, SWEEP};
-use crate::edits::is_combining;
+use crate::edits::{is_combining, is_git_at_work};
 use crate::error::Result;
 use crate::first_edits::{Branches, FirstEdits};
 use crate::latch::{Latch, LockOptions};
@@ -230,7 +229,7 @@ fn give_back(
 
 /// The paths of those of the locks on which there is no work any more.
 pub(super) fn finished(latch: &Latch, locks: &[(Lock, String)]) -> Result<Vec<RepoPath>> {
-    if is_git_at_work(latch) || is_combining(latch.repo().git_dir()) {
+    if is_git_at_work(latch.repo().git_dir()) || is_combining(latch.repo().git_dir()) {
         // Half a stash or rebase looks like no work at all.
         return Ok(Vec::new());
     }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Agent, Deed, Done, Notice, edits, pace};
+use super::{Agent, Deed, Done, Notice, pace};
+use crate::edits::is_git_at_work;
 use crate::error::Result;
 use crate::latch::{Latch, Whose};
 use crate::store::Synced;
@@ -79,7 +80,7 @@ impl Agent {
     /// Gives lockable files their write bits: all of them after git has written files, else those whose locks have changed.
     pub(super) fn settle(&mut self, now: Instant) {
         let is_time = self.edits.settle_at.is_some_and(|at| now >= at);
-        let all = is_time && !edits::is_git_at_work(self.live.latch());
+        let all = is_time && !is_git_at_work(self.live.latch().repo().git_dir());
         if self.busy.settling || (!all && self.edits.to_settle.is_empty()) {
             return;
         }

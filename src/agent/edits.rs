@@ -11,13 +11,14 @@ use std::time::{Duration, Instant};
 use super::bursts::Bursts;
 use super::folders::{self, Folders};
 use super::{Agent, Done, Notice, SETTLING, auto, sweep_pause};
-use crate::edits::{Saved, saved};
+use crate::edits::{Saved, is_git_at_work, saved};
 use crate::error::Result;
 use crate::event::{Event, Happening};
-use crate::latch::Latch;
 use crate::live::{Live, Round, SHARE};
 use crate::lock::LeaseId;
-use crate::path::{Key, Kind, RepoPath, escaped, path_to_bytes};
+use crate::os::paths::path_to_bytes;
+use crate::path::{Key, Kind, RepoPath};
+use crate::rules::spelling::escaped;
 use crate::view::Entry;
 use crate::watch::identity;
 
@@ -27,8 +28,6 @@ const REFRESH: Duration = Duration::from_millis(200);
 const MOST_MADE: usize = 256;
 /// The pause after a question that git did not answer.
 pub(super) const ASK_AGAIN: Duration = Duration::from_secs(5);
-/// From what age on a lock of git's index counts for nothing.
-const LEFT_BEHIND: Duration = Duration::from_secs(3600);
 /// The pause between two looks whether git is still at work.
 const GIT_AT_WORK: Duration = Duration::from_millis(100);
 
@@ -246,7 +245,7 @@ impl Agent {
         }
         self.edits.ask_again_at = None;
         if !self.busy.asking
-            && !is_git_at_work(self.live.latch())
+            && !is_git_at_work(self.live.latch().repo().git_dir())
             && let Some((asked, paths)) = self.edits.questions.pop_first()
         {
             self.busy.asking = true;
@@ -384,12 +383,4 @@ impl Agent {
         }
         self.edits.left_out = why;
     }
-}
-
-/// While git writes files it holds the index: what they differ from is not settled yet. One that was left behind by a git
-/// that was killed counts for a while only.
-pub(super) fn is_git_at_work(latch: &Latch) -> bool {
-    let meta = std::fs::symlink_metadata(latch.repo().git_dir().join("index.lock"));
-    let age = meta.and_then(|meta| meta.modified());
-    age.is_ok_and(|at| at.elapsed().is_ok_and(|age| age < LEFT_BEHIND))
 }

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use crate::error::Result;
 use crate::git::split_nul;
 use crate::lock::Lock;
-use crate::path::{Key, Kind, bytes_to_path};
+use crate::os::paths::bytes_to_path;
+use crate::path::{Key, Kind};
 use crate::repo::Repo;
 use crate::watch::{Directories, Identity, Unwatched, identity};
 

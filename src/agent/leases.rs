@@ -15,8 +15,9 @@ use crate::edits::work_in_progress;
 use crate::error::Result;
 use crate::latch::Latch;
 use crate::lock::Lock;
+use crate::os::clock::of_file;
 use crate::path::{Key, Kind};
-use crate::time::{Ttl, of_file};
+use crate::time::Ttl;
 
 /// How many files of a locked directory are looked at for the time of the last writing.
 const LOOKED_AT: usize = 20_000;

@@ -6,9 +6,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::error::Error;
 use crate::event::Event;
-use crate::held::Loss;
 use crate::lock::Lock;
 use crate::path::RepoPath;
+use crate::rules::loss::Loss;
 
 /// What an agent has to tell.
 #[derive(Debug)]

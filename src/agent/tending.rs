@@ -10,11 +10,11 @@ use super::leases::{due_at, is_ending, is_nearly_due, pause_after, worked_on};
 use super::pace::{LONGEST, Pace};
 use super::{Agent, Deed, Done, Notice, SETTLING};
 use crate::error::Result;
-use crate::held::Loss;
 use crate::latch::Prolonged;
 use crate::lease::Renewal;
 use crate::live::TICK;
 use crate::lock::{LeaseId, Lock};
+use crate::rules::loss::Loss;
 
 /// The first pause after a renewal that failed.
 const RETRY: Duration = Duration::from_secs(1);

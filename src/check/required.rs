@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 
-use crate::edits::{self, Edit};
+use crate::edits;
 use crate::error::{Code, Result};
 use crate::event::{Event, Happening};
 use crate::judge::Violation;
@@ -19,6 +19,7 @@ use crate::lock::{LeaseId, Lock, is_or_below};
 use crate::lockable::is_attributes_file;
 use crate::path::Key;
 use crate::policy;
+use crate::rules::edit::Edit;
 use crate::view::Entry;
 
 /// The paths of the violations that want a lock.

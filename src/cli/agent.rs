@@ -19,10 +19,11 @@ use git_latch::error::Result;
 use git_latch::event::Happening;
 use git_latch::latch::Latch;
 use git_latch::lock::Lock;
-use git_latch::path::Here;
+use git_latch::os::clock::SystemClock;
 use git_latch::repo::Repo;
 use git_latch::report::Viewpoint;
-use git_latch::time::{Clock as _, Length, SystemClock, rfc3339};
+use git_latch::rules::spelling::Here;
+use git_latch::time::{Clock as _, Length, rfc3339};
 use git_latch::watch::Means;
 
 #[derive(Debug, Args)]

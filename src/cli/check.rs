@@ -13,8 +13,8 @@ use git_latch::check;
 use git_latch::error::{Code, Result};
 use git_latch::judge::Violation;
 use git_latch::latch::Latch;
-use git_latch::path::Here;
 use git_latch::report::Viewpoint;
+use git_latch::rules::spelling::Here;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -122,7 +122,10 @@ fn line(viewpoint: &Viewpoint<'_>, violation: &Violation) -> String {
         .map(|commit| format!(" (commit {})", words::short(&commit.oid)));
     let on = violation.reference.as_deref().map(|name| {
         let name = name.strip_prefix("refs/heads/").unwrap_or(name);
-        format!(" (on {})", git_latch::path::escaped(name.as_bytes()))
+        format!(
+            " (on {})",
+            git_latch::rules::spelling::escaped(name.as_bytes())
+        )
     });
     let what = match &violation.holder {
         Some(entry) if entry.lock().is_none() => {

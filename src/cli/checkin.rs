@@ -13,8 +13,8 @@ use git_latch::check;
 use git_latch::error::{By, Code, Error, Result};
 use git_latch::latch::{Afterwards, CheckedIn, Checkin, Latch};
 use git_latch::lease::Refusal;
-use git_latch::path::Here;
 use git_latch::report::Viewpoint;
+use git_latch::rules::spelling::Here;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {

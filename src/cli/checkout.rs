@@ -6,16 +6,14 @@ use serde_json::{Value, json};
 use super::context::Context;
 use super::exit::Failure;
 use super::interrupt::Interrupt;
-use super::output::{ago, path};
-use super::{Answer, lock, words};
+use super::{Answer, lock, newer};
 use git_latch::edits::Newer;
 use git_latch::error::{Code, Error, Result};
 use git_latch::latch::{Against, Latch, LockOptions};
 use git_latch::lease::Acquired;
-use git_latch::path::Here;
 use git_latch::report::Viewpoint;
+use git_latch::rules::spelling::Here;
 use git_latch::target::Target;
-use git_latch::time::Clock as _;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -55,7 +53,7 @@ impl Arguments {
         }
         if acquired.refused.is_empty() && !self.stale_ok {
             // Under the lock: from here on nobody makes a newer one.
-            let newer = newer(context, &latch, &targets, &acquired)?;
+            let newer = newer_than(context, &latch, &targets, &acquired)?;
             if !newer.is_empty() {
                 return Ok(stale(context, context.here(latch.repo()), &newer));
             }
@@ -71,7 +69,7 @@ impl Arguments {
 }
 
 /// What the remote has newer. Unless the answer is nothing, the locks are given back.
-fn newer(
+fn newer_than(
     context: &Context,
     latch: &Latch,
     targets: &[Target],
@@ -102,54 +100,9 @@ fn told(context: &Context, viewpoint: &Viewpoint<'_>, acquired: &Acquired) -> An
     Answer::with(keys, lock::failure(viewpoint, &acquired.refused))
 }
 
-/// What is newer than the copies here.
-pub(super) fn told_newer(context: &Context, here: &Here, newer: &[Newer]) -> String {
-    let now = context.clock.now();
-    let line = |newer: &Newer| {
-        format!(
-            "{} is newer on {}: commit {} by {}, {}",
-            path(here, &newer.path),
-            newer.branch,
-            words::short(&newer.commit),
-            newer.author,
-            ago(newer.at, now)
-        )
-    };
-    let message = match newer {
-        [one] => line(one),
-        many => format!(
-            "{} files are newer elsewhere\n{}",
-            many.len(),
-            words::first_lines(many, line)
-        ),
-    };
-    words::plain(&message)
-}
-
-/// How to get what is newer.
-pub(super) fn get_newer(newer: &[Newer]) -> String {
-    let first = &newer[0];
-    let is_one = newer.iter().all(|n| n.branch == first.branch);
-    let own = |remote: &str| {
-        let name = first.branch.strip_prefix(remote);
-        name.and_then(|name| name.strip_prefix('/'))
-            .map(str::to_owned)
-    };
-    match &first.remote {
-        Some(remote) if !is_one => format!("git fetch {remote}, and merge what is missing"),
-        Some(remote) => format!(
-            "git pull {} {}",
-            words::shell_word(remote),
-            words::shell_word(&own(remote).unwrap_or_default())
-        ),
-        None if !is_one => "merge what is missing".into(),
-        None => format!("git merge {}", words::shell_word(&first.branch)),
-    }
-}
-
 /// The refusal of copies that are too old.
 fn stale(context: &Context, here: &Here, newer: &[Newer]) -> Answer {
-    let (message, hint) = (told_newer(context, here, newer), get_newer(newer));
+    let (message, hint) = (newer::sentence(context, here, newer), newer::advice(newer));
     let listed: Vec<Value> = newer
         .iter()
         .map(|n| {

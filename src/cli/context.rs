@@ -11,11 +11,13 @@ use git_latch::error::{Error, Result};
 use git_latch::hooks::Hooks;
 use git_latch::identity::Environment;
 use git_latch::latch::{Latch, Selection};
-use git_latch::path::Here;
+use git_latch::os::clock::SystemClock;
+use git_latch::os::paths::here_in;
 use git_latch::repo::Repo;
 use git_latch::report::Viewpoint;
+use git_latch::rules::spelling::Here;
 use git_latch::target::{Resolver, Target, Unknown};
-use git_latch::time::{Clock as _, SystemClock};
+use git_latch::time::Clock as _;
 use git_latch::view::Me;
 
 use super::exit::Failure;
@@ -122,9 +124,9 @@ impl Context {
     /// Where the user stands in a repository: what is told is called from there.
     pub(crate) fn here(&self, repo: &Repo) -> &Here {
         self.here.get_or_init(|| match repo.root() {
-            Ok(root) if self.directory.starts_with(root) => Here::of(root, &self.directory),
+            Ok(root) if self.directory.starts_with(root) => here_in(root, &self.directory),
             Ok(root) => match self.directory.canonicalize() {
-                Ok(directory) => Here::of(root, &directory),
+                Ok(directory) => here_in(root, &directory),
                 Err(_) => Here::default(),
             },
             Err(_) => Here::default(),

@@ -13,11 +13,12 @@ use super::{Answer, words};
 use git_latch::error::{Code, Error, Result};
 use git_latch::hooks::{Hooks, State};
 use git_latch::latch::Latch;
-use git_latch::path::path_to_bytes;
+use git_latch::link;
+use git_latch::os::paths::path_to_bytes;
+use git_latch::policy;
 use git_latch::repo::Repo;
 use git_latch::store::Scope;
 use git_latch::view::Entry;
-use git_latch::{link, policy};
 
 /// The answer to the question is no, whatever it is that is wrong.
 const SOMETHING_IS_WRONG: u8 = 1;

@@ -3,7 +3,7 @@
 use std::process::{ExitCode, ExitStatus};
 
 use git_latch::error::{Code, Error};
-use git_latch::path::Here;
+use git_latch::rules::spelling::Here;
 use serde::Serialize;
 
 /// `run`: ended because the lease was lost.

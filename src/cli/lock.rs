@@ -11,7 +11,7 @@ use super::context::Context;
 use super::exit::{self, Failure};
 use super::interrupt::Interrupt;
 use super::output::{GOOD, styled, until, wall};
-use super::{Answer, checkout, words};
+use super::{Answer, newer, words};
 use git_latch::error::{Code, Error, Result};
 use git_latch::first_edits::FirstEdits;
 use git_latch::latch::{Latch, LockOptions, Waiting};
@@ -173,10 +173,8 @@ fn tell_older(context: &Context, latch: &Latch, acquired: &Acquired) {
     };
     if !newer.is_empty() {
         let here = context.here(latch.repo());
-        context
-            .output
-            .note(checkout::told_newer(context, here, &newer));
-        context.output.hint(checkout::get_newer(&newer));
+        context.output.note(newer::sentence(context, here, &newer));
+        context.output.hint(newer::advice(&newer));
     }
 }
 

@@ -19,6 +19,7 @@ mod list;
 mod lock;
 mod log;
 mod man;
+mod newer;
 mod output;
 mod problems;
 mod receive;
@@ -50,7 +51,7 @@ use context::Context;
 use exit::Failure;
 use git_latch::config::Config;
 use git_latch::error::{Code, Error};
-use git_latch::path::Here;
+use git_latch::rules::spelling::Here;
 use output::Output;
 
 /// Leases on paths, for files that git cannot merge.

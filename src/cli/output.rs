@@ -12,8 +12,7 @@ use unicode_width::UnicodeWidthStr as _;
 use super::exit::Failure;
 use super::interrupt::Interrupt;
 use git_latch::git::Git;
-use git_latch::path::Here;
-use git_latch::path::here::word;
+use git_latch::rules::spelling::{Here, word};
 
 /// Paths.
 pub(crate) const PATH: Style = Style::new().bold();

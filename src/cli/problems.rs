@@ -7,7 +7,7 @@ use super::words;
 use git_latch::error::Result;
 use git_latch::hooks::{Hooks, State};
 use git_latch::latch::Latch;
-use git_latch::path::path_to_bytes;
+use git_latch::os::paths::path_to_bytes;
 
 /// Something that keeps a hook from running.
 pub(super) struct Problem {

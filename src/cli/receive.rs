@@ -2,11 +2,10 @@
 
 use git_latch::edits;
 use git_latch::error::{Code, Result};
-use git_latch::path::Here;
-use git_latch::path::escaped;
 use git_latch::receive::{Judged, Objection, Origin, Receiver};
 use git_latch::repo::Repo;
 use git_latch::report::{NoTrees, Viewpoint};
+use git_latch::rules::spelling::{Here, escaped};
 use git_latch::time::Clock as _;
 
 use super::context::Context;

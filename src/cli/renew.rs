@@ -10,9 +10,9 @@ use super::exit::{self, Failure};
 use super::output::{GOOD, path, styled, until, wall};
 use super::{Answer, words};
 use git_latch::error::{Code, Result};
-use git_latch::held::Loss;
 use git_latch::latch::Prolonged;
 use git_latch::report::Viewpoint;
+use git_latch::rules::loss::Loss;
 use git_latch::time::{Ttl, rfc3339};
 
 #[derive(Debug, Args)]

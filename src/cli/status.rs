@@ -10,9 +10,9 @@ use super::output::{ALERT, Cell, dim, styled, table};
 use super::{Answer, words};
 use git_latch::error::Result;
 use git_latch::latch::{Latch, Part, Selection};
-use git_latch::path::here::argument;
-use git_latch::path::{Here, Key};
+use git_latch::path::Key;
 use git_latch::report::Viewpoint;
+use git_latch::rules::spelling::{Here, argument};
 use git_latch::status::{Status, status};
 use git_latch::view::Entry;
 

@@ -15,7 +15,7 @@ use git_latch::hooks::{Hooks, Outcome};
 use git_latch::latch::Latch;
 use git_latch::link;
 use git_latch::lockable::Settler;
-use git_latch::path::bytes_to_path;
+use git_latch::os::paths::bytes_to_path;
 use git_latch::policy;
 use git_latch::repo::Repo;
 use git_latch::store::Scope;

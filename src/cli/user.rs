@@ -255,7 +255,7 @@ impl TheFile {
         Error::BadUsage {
             problem: format!(
                 "there is no user `{}` in {}",
-                git_latch::path::escaped(name.as_bytes()),
+                git_latch::rules::spelling::escaped(name.as_bytes()),
                 self.path.display()
             ),
             hint: Some("see: git latch user list --users FILE".into()),

@@ -3,11 +3,11 @@
 use chrono::{DateTime, Utc};
 use git_latch::error::{Code, Error};
 use git_latch::event::Event;
-use git_latch::held::{Cause, Loss};
 use git_latch::lease::{Refusal, Why};
 use git_latch::lock::{Lock, is_same_id};
-use git_latch::path::{Here, here};
 use git_latch::report::Viewpoint;
+use git_latch::rules::loss::{Cause, Loss};
+use git_latch::rules::spelling::{self, Here};
 use git_latch::store::shared::{ClockDifference, Fate, Pending};
 use git_latch::view::{Content, Entry};
 
@@ -275,14 +275,14 @@ pub(crate) fn clocks(off: &ClockDifference) -> String {
     let direction = if seconds > 0 { "ahead of" } else { "behind" };
     format!(
         "the clock of {} is at least {} s {direction} this one, or this one is wrong: leases end at another time there",
-        git_latch::path::escaped(off.by.as_bytes()),
+        git_latch::rules::spelling::escaped(off.by.as_bytes()),
         seconds.abs()
     )
 }
 
 /// A name, which is no path, as an argument that can be copied into a shell.
 pub(crate) fn shell_word(text: &str) -> String {
-    here::argument(text.as_bytes())
+    spelling::argument(text.as_bytes())
 }
 
 /// What became of a change of which nothing was known when its command ended.

@@ -14,14 +14,15 @@ mod upstream;
 mod versions;
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 pub(crate) use pushed::additions;
 pub use pushed::{
     RefUpdate, judged, parse_received, parse_updates, pushed, range, unchanged_at_tip,
 };
 pub use staged::{StagedQuery, as_upstream, heads_in_environment, staged};
-pub use unfinished::{Changed, Saved, State, changed, changed_files, is_combining, saved};
+pub use unfinished::{
+    Changed, Saved, State, changed, changed_files, is_combining, is_git_at_work, saved,
+};
 pub use upstream::work_in_progress;
 pub use versions::{Newer, Others, may_be_newer, newer, unpushed_files};
 pub(crate) use versions::{contents, tracked_below, written};
@@ -37,24 +38,6 @@ const NAMES: [&str; 4] = [
     "--name-only",
     "-z",
 ];
-
-/// One path that was edited.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Edit {
-    /// The path, in git's bytes, from the repository's root.
-    pub path: Vec<u8>,
-    /// The commit that edits it; `None` for what is staged.
-    pub commit: Option<Arc<Commit>>,
-}
-
-/// The commit behind an edit.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Commit {
-    /// Its object id.
-    pub oid: String,
-    /// Its author's mail address.
-    pub author: String,
-}
 
 /// The paths of a NUL-separated output.
 fn paths(output: &[u8]) -> BTreeSet<Vec<u8>> {

@@ -7,10 +7,11 @@ use std::collections::{BTreeSet, HashSet};
 use std::fs;
 use std::sync::Arc;
 
-use super::{Commit, Edit, NAMES, differing_trees, is_oid, lines};
+use super::{NAMES, differing_trees, is_oid, lines};
 use crate::error::{Error, Result};
 use crate::git::Git;
 use crate::repo::Repo;
+use crate::rules::edit::{Commit, Edit};
 use crate::store::files;
 
 /// One line of what git tells pre-push on standard input.

@@ -3,10 +3,11 @@
 use std::collections::{BTreeSet, HashSet};
 use std::fs;
 
-use super::{Edit, NAMES, differing_trees, is_oid, lines, paths};
+use super::{NAMES, differing_trees, is_oid, lines, paths};
 use crate::error::{Error, Result};
 use crate::git::{Git, Running};
 use crate::repo::Repo;
+use crate::rules::edit::Edit;
 use crate::store::files;
 
 /// The edits in the index, as the next commit would record them. [`StagedQuery`] in one call.

@@ -1,10 +1,13 @@
 //! What is changed in the working tree, staged or not.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::error::Result;
 use crate::git::{Git, split_nul};
-use crate::path::{Key, bytes_to_path};
+use crate::os::clock::age_of;
+use crate::os::paths::bytes_to_path;
+use crate::path::Key;
 use crate::repo::Repo;
 
 /// What `git status` says of paths, or of all. It and not the plumbing: it looks into files whose time stamps alone have
@@ -84,6 +87,18 @@ pub enum Saved {
 
 /// From how many paths on git is asked for all that differs.
 const MANY: usize = 200;
+
+/// From what age on a lock of git's index counts for nothing: the git that held it was killed.
+const LEFT_BEHIND: Duration = Duration::from_secs(3600);
+
+/// Whether git is writing files right now: it holds the index meanwhile, and what the files differ from is not settled.
+#[must_use]
+pub fn is_git_at_work(git_dir: &Path) -> bool {
+    let meta = std::fs::symlink_metadata(git_dir.join("index.lock")).ok();
+    meta.as_ref()
+        .and_then(age_of)
+        .is_some_and(|age| age < LEFT_BEHIND)
+}
 
 /// Whether git is between two steps of a merge, rebase, cherry-pick or revert: what is staged then is others' work, too,
 /// and the branch is not where it will be.

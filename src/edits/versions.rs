@@ -8,11 +8,13 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::pushed::{git_without_replacements, of_commits};
-use super::{Edit, is_oid, lines, paths};
+use super::{is_oid, lines, paths};
 use crate::error::Result;
 use crate::git::split_nul;
-use crate::path::{Claim, Key, Kind, RepoPath, bytes_to_path};
+use crate::os::paths::bytes_to_path;
+use crate::path::{Claim, Key, Kind, RepoPath};
 use crate::repo::Repo;
+use crate::rules::edit::Edit;
 use crate::target::Target;
 
 /// The files, by their keys, that commits of my branch edit which no branch of the remote has, unless its main branch or

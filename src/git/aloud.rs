@@ -101,6 +101,6 @@ pub(crate) fn first_words(stderr: &[u8]) -> String {
     let first = errors.next().or_else(|| lines().next().map(str::to_owned));
     first.map_or_else(
         || "git says why above".to_owned(),
-        |line| crate::path::escaped(line.as_bytes()),
+        |line| crate::rules::spelling::escaped(line.as_bytes()),
     )
 }

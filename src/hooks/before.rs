@@ -4,12 +4,13 @@
 //! unchanged, into a directory beside that of the hooks, where everything else of the hooks' directory is linked:
 //! `.git/hooks/pre-commit` runs as `.git/hooks.before-git-latch/pre-commit`. `..` leads where it did.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::script;
 use crate::error::{Error, Result};
+use crate::os::paths::{is_executable, with_suffix};
 use crate::store::{Sharing, files};
 
 /// What the directory of such hooks is called, after the name of the hooks' own.
@@ -201,7 +202,7 @@ fn legacy(script: &Path) -> Option<PathBuf> {
 
 /// Whether git would run it.
 fn is_program(path: &Path) -> bool {
-    fs::metadata(path).is_ok_and(|meta| meta.is_file() && super::state::is_executable(&meta))
+    fs::metadata(path).is_ok_and(|meta| meta.is_file() && is_executable(&meta))
 }
 
 /// Whether an entry of a directory of hooks is ours; of the names that ours can have, only.
@@ -221,12 +222,6 @@ pub(super) fn is_same_tool(one: &Path, other: &Path) -> bool {
 /// The directory beside one of hooks.
 fn beside(hooks: &Path) -> PathBuf {
     with_suffix(hooks, SUFFIX)
-}
-
-pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = OsString::from(path.file_name().unwrap_or_default());
-    name.push(suffix);
-    path.with_file_name(name)
 }
 
 pub(super) fn entries(directory: &Path) -> Vec<PathBuf> {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::config::Config;
 use crate::error::Result;
 use crate::git::split_nul;
-use crate::path::bytes_to_path;
+use crate::os::paths::bytes_to_path;
 use crate::repo::Repo;
 
 /// How our hooks come to run there.

@@ -3,11 +3,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::before::{self, Before, with_suffix};
+use super::before::{self, Before};
 use super::place::{self, Way};
 use super::script::{self, Shipped};
 use super::{Hooks, Outcome};
 use crate::error::{Error, Result};
+use crate::os::paths::with_suffix;
 use crate::store::{Sharing, files};
 
 impl Hooks {

@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::before::with_suffix;
 use super::script::{self, Shipped};
 use crate::error::{Error, Result};
+use crate::os::paths::{is_executable, with_suffix};
 use crate::store::files;
 
 /// How one hook stands.
@@ -112,15 +112,4 @@ pub(super) fn state_of_line(scripts: &Path, directory: &Path, hook: &Shipped) ->
     } else {
         State::Called
     }
-}
-
-#[cfg(unix)]
-pub(super) fn is_executable(meta: &fs::Metadata) -> bool {
-    std::os::unix::fs::PermissionsExt::mode(&meta.permissions()) & 0o111 != 0
-}
-
-#[cfg(not(unix))]
-pub(super) fn is_executable(_meta: &fs::Metadata) -> bool {
-    // Git for Windows runs hooks by their first line.
-    true
 }

@@ -12,7 +12,8 @@ use super::before::entries;
 use super::script::{self, ONCE};
 use crate::error::{Error, Result};
 use crate::git::Git;
-use crate::path::{bytes_to_path, quoted};
+use crate::os::paths::bytes_to_path;
+use crate::rules::spelling::quoted;
 use crate::store::{Sharing, files};
 
 /// The setting by which git finds the template.

@@ -8,6 +8,7 @@ use super::Latch;
 use super::acquire::LockOptions;
 use crate::error::{Code, Result};
 use crate::lease::{Acquired, Refusal, Several};
+use crate::os::paths::place_path;
 use crate::target::Target;
 use crate::time::Clock;
 use crate::view::Entry;
@@ -142,7 +143,7 @@ impl Latch {
         refused
             .iter()
             .filter_map(|r| r.holder.as_ref())
-            .filter_map(|e| locks.join(e.place.to_path()).parent().map(PathBuf::from))
+            .filter_map(|e| locks.join(place_path(&e.place)).parent().map(PathBuf::from))
             .collect()
     }
 }

@@ -5,7 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::error::Result;
-use crate::path::{Place, path_to_bytes};
+use crate::os::paths::path_to_bytes;
+use crate::path::Place;
 use crate::store::files::Stamp;
 use crate::store::{LocalStore, stamps};
 use crate::watch::{Directories, Identity, Unwatched, identity};

@@ -4,7 +4,7 @@ use std::fs::{self, Permissions};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
-use crate::path::bytes_to_path;
+use crate::os::paths::bytes_to_path;
 use crate::store::files;
 
 /// Whether a file may be written to.

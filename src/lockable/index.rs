@@ -14,7 +14,7 @@ use memchr::memmem::Finder;
 
 use super::ATTRIBUTES_FILE;
 use crate::error::{Error, Result};
-use crate::path::path_to_bytes;
+use crate::os::paths::path_to_bytes;
 use crate::store::files;
 
 /// What is read at once.

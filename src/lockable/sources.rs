@@ -15,7 +15,7 @@ use super::{ATTRIBUTE, ATTRIBUTES_FILE, index};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::identity::Home;
-use crate::path::bytes_to_path;
+use crate::os::paths::bytes_to_path;
 use crate::repo::Repo;
 use crate::store::{Sharing, files};
 

@@ -28,9 +28,9 @@ use crate::lockable;
 use crate::path::{Key, Kind, Place};
 use crate::policy::{self, Policy};
 use crate::repo::{Differing, Node, NodeKind, Objects, Repo, Revision};
-use crate::store::shared::limits;
+use crate::store::Scope;
 use crate::store::shared::tree::{self, Known};
-use crate::store::{Scope, shared};
+use crate::store::shared::{self, limits};
 use crate::time::Clock;
 use crate::view::{Entry, Me, View};
 
@@ -420,7 +420,7 @@ fn shown(entry: Option<&Entry>, place: &Place) -> String {
         || {
             let claim = place.claim().filter(|claim| claim.kind == Kind::File);
             let key = claim.map_or(Key::of(place.as_bytes()), |claim| claim.key);
-            crate::path::escaped(key.as_bytes())
+            crate::rules::spelling::escaped(key.as_bytes())
         },
         Entry::shown_path,
     )

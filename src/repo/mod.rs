@@ -92,7 +92,7 @@ impl Repo {
             Ok(output
                 .split(|b| *b == b'\n')
                 .filter(|l| !l.is_empty())
-                .map(crate::path::bytes_to_path)
+                .map(crate::os::paths::bytes_to_path)
                 .collect())
         };
         let dirs =

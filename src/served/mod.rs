@@ -43,11 +43,11 @@ use table::Table;
 
 use crate::error::Result;
 use crate::event::{Author, Event};
-use crate::held::Loss;
 use crate::lease::Renewal;
 use crate::lock::Owner;
 use crate::path::{Claim, Key, Kind, RepoPath};
 use crate::policy::Policy;
+use crate::rules::loss::Loss;
 use crate::store::files::Stamp;
 use crate::store::shared::history;
 use crate::time::Clock;

@@ -12,9 +12,9 @@ use parking_lot::{Mutex, MutexGuard};
 
 use crate::event::{Event, Happening};
 use crate::fault;
-use crate::held::{Cause, Loss};
 use crate::lease::Renewal;
 use crate::lock::{LeaseId, Lock, Owner, is_same_id};
+use crate::rules::loss::{Cause, Loss};
 use crate::view::Entry;
 
 /// How often a session's client should say that it is alive.
@@ -366,7 +366,7 @@ fn is_own_doing(event: &Event, owner: &Owner) -> bool {
 /// A lease that is gone, and nobody knows how.
 pub(super) fn removed(renewal: &Renewal, now: DateTime<Utc>) -> Loss {
     Loss {
-        path: crate::path::escaped(renewal.claim.key.as_bytes()),
+        path: crate::rules::spelling::escaped(renewal.claim.key.as_bytes()),
         lease: renewal.lease.clone(),
         by: None,
         at: now,

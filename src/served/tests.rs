@@ -3,8 +3,9 @@ use std::sync::mpsc::{Receiver, channel};
 use super::*;
 use crate::lease::{Acquired, Insist, Released, Several, Steal, Wanted};
 use crate::lock::LeaseId;
+use crate::os::clock::SystemClock;
 use crate::scratch::Scratch;
-use crate::time::{SystemClock, Ttl};
+use crate::time::Ttl;
 
 /// A bare repository, served; and what is told of it.
 fn served(scratch: &Scratch) -> (Arc<Served>, Receiver<Arc<Told>>) {

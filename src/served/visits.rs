@@ -5,9 +5,9 @@ use std::time::Instant;
 use chrono::{DateTime, Utc};
 
 use super::{Heard, Served, me, sessions};
-use crate::held::{Cause, Loss};
 use crate::lease::Renewal;
 use crate::lock::{Lock, Owner};
+use crate::rules::loss::{Cause, Loss};
 use crate::view::Me;
 
 impl Served {

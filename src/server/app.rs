@@ -19,10 +19,11 @@ use super::safety;
 use super::users::Role;
 use crate::error::{Code, Error};
 use crate::lock::{Lock, Owner};
-use crate::path::Here;
+use crate::os::clock::SystemClock;
 use crate::report::{NoTrees, Viewpoint};
+use crate::rules::spelling::Here;
 use crate::served::{Served, me};
-use crate::time::{Clock as _, SystemClock};
+use crate::time::Clock as _;
 use crate::view::{Entry, Me, Terms};
 
 /// How many locks one person may have in one repository, where nothing else is said.
@@ -217,13 +218,13 @@ impl App {
             let detail = format!(
                 "{} has no role in {}",
                 caller.id,
-                crate::path::quoted(name.as_bytes())
+                crate::rules::spelling::quoted(name.as_bytes())
             );
             return Err(Problem::of(Code::Forbidden, detail));
         };
         let repo = self.repos.find(name).await?;
         if repo.served.is_away() {
-            let shown = crate::path::quoted(name.as_bytes());
+            let shown = crate::rules::spelling::quoted(name.as_bytes());
             let detail = format!("the repository {shown} is away at the moment");
             return Err(Problem::of(Code::Unreachable, detail));
         }

@@ -6,10 +6,11 @@ use axum::body::Bytes;
 
 use crate::event::Event;
 use crate::lock::{Lock, Owner};
-use crate::path::Here;
+use crate::os::clock::SystemClock;
 use crate::report::{NoTrees, Viewpoint};
+use crate::rules::spelling::Here;
 use crate::served::{Told, me};
-use crate::time::{Clock as _, SystemClock};
+use crate::time::Clock as _;
 use crate::view::Me;
 
 /// A change, ready to be written to any number of streams.

@@ -25,9 +25,10 @@ use super::users::Role;
 use crate::error::Code;
 use crate::lease::{Insist, Renewal, Several, Steal, Wanted};
 use crate::lock::{LeaseId, Lock};
+use crate::os::clock::SystemClock;
 use crate::path::{Key, Kind};
 use crate::served::{Ask, Query, Taking};
-use crate::time::{Clock as _, SystemClock};
+use crate::time::Clock as _;
 use crate::view::Entry;
 
 /// The type of what its clients send and read.
@@ -220,7 +221,7 @@ async fn unlock(
     let Some(lock) = visit.lock_of(id).await? else {
         let detail = format!(
             "there is no lock of the id `{}`",
-            crate::path::escaped(id.as_bytes())
+            crate::rules::spelling::escaped(id.as_bytes())
         );
         return Err(Problem::of(Code::NotHeld, detail).into());
     };

@@ -12,8 +12,9 @@ use super::frames::Frames;
 use super::problem::Problem;
 use crate::error::{Code, Error, Result};
 use crate::event::Author;
+use crate::os::clock::SystemClock;
 use crate::served::{Ask, Served, Tell, Turn};
-use crate::time::{Clock as _, SystemClock};
+use crate::time::Clock as _;
 
 /// How many changes a reader of events may be behind.
 const BEHIND: usize = 1_024;
@@ -171,7 +172,7 @@ impl Repos {
     /// A repository by its name, exactly as roles go by it (so never with a `.git`); opened if it is not.
     pub(crate) async fn find(&self, name: &str) -> Result<Arc<Hosted>, Problem> {
         let absent = || {
-            let shown = crate::path::quoted(name.as_bytes());
+            let shown = crate::rules::spelling::quoted(name.as_bytes());
             Problem::new(
                 axum::http::StatusCode::NOT_FOUND,
                 Code::NotARepository,

@@ -74,7 +74,7 @@ fn check(app: &Shared, request: &Request) -> Result<(), Problem> {
     let headers = request.headers();
     let host = host_of(request);
     if !host.as_deref().is_some_and(|host| is_ours(app, host)) {
-        let shown = crate::path::quoted(host.unwrap_or_default().as_bytes());
+        let shown = crate::rules::spelling::quoted(host.unwrap_or_default().as_bytes());
         let problem = format!("this server is not called {shown}");
         return Err(
             Problem::new(StatusCode::MISDIRECTED_REQUEST, Code::BadUsage, problem)

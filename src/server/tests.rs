@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::event::{Event, Happening};
-use crate::held::{Cause, Loss};
 use crate::lease::{Outcome, Refusal, Taken, Why};
 use crate::lock::{LeaseId, Liveness, Lock, Owner, Process};
 use crate::path::{Kind, RepoPath};
 use crate::report::Viewpoint;
+use crate::rules::loss::{Cause, Loss};
 use crate::time::{Length, Ttl};
 use crate::view::{Content, Entry, Me, Terms};
 use chrono::{DateTime, Utc};
@@ -122,7 +122,7 @@ fn report<T: serde::Serialize>(make: impl FnOnce(Viewpoint<'_>) -> T) -> Value {
         me: &me,
         now: now(),
         terms: &TERMS,
-        here: crate::path::Here::root(),
+        here: crate::rules::spelling::Here::root(),
         trees: &crate::report::NoTrees,
     }))
 }

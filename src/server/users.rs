@@ -149,7 +149,7 @@ pub fn check_name(what: &str, name: &str) -> Result<(), String> {
     if (1..=LONGEST_NAME).contains(&name.len()) && name.bytes().all(is_plain) {
         return Ok(());
     }
-    let shown = crate::path::escaped(name.as_bytes());
+    let shown = crate::rules::spelling::escaped(name.as_bytes());
     Err(format!(
         "{what} has 1 to {LONGEST_NAME} letters, digits and `.`, `_`, `@`, `+`, `-`; `{shown}` has not"
     ))

@@ -15,9 +15,10 @@ use super::app::{Shared, Visit};
 use super::page::{self, Filter, FolderItem, HistoryPage, Person, RepositoryPage, Viewer};
 use super::problem::Problem;
 use crate::error::Result;
+use crate::os::clock::SystemClock;
 use crate::path::{Key, Kind, RepoPath};
 use crate::served;
-use crate::time::{Clock as _, SystemClock};
+use crate::time::Clock as _;
 use crate::view::Entry;
 
 /// How many locks a page shows.

@@ -53,7 +53,7 @@ pub(crate) fn read(path: &Path) -> Result<Option<Found>> {
         Err(e) => return odd(path, e),
     };
     let meta = file.metadata().map_err(Error::io("read", path))?;
-    let modified = crate::time::of_file(&meta);
+    let modified = crate::os::clock::of_file(&meta);
     if !meta.is_file() {
         let what = if meta.is_dir() {
             "it is a directory"
@@ -147,7 +147,7 @@ fn odd(path: &Path, error: io::Error) -> Result<Option<Found>> {
     };
     Ok(Some(Found {
         bytes: Err(what.into()),
-        modified: crate::time::of_file(&meta),
+        modified: crate::os::clock::of_file(&meta),
     }))
 }
 

@@ -16,6 +16,7 @@ use super::{entry_of, files};
 use crate::error::{Error, Result};
 use crate::lease::Change;
 use crate::lock::{LeaseId, Lock};
+use crate::os::paths::place_path;
 use crate::path::Place;
 use crate::view::Entry;
 
@@ -138,7 +139,7 @@ impl Journal {
     pub(super) fn undo(&self, locks: &Path, tmp: &Path, sharing: Sharing) -> Result<()> {
         let mut touched = BTreeSet::new();
         for step in self.step.iter().rev() {
-            let path = locks.join(step.place().to_path());
+            let path = locks.join(place_path(&step.place()));
             let now = files::read(&path)?;
             let lease = now
                 .as_ref()
@@ -205,7 +206,7 @@ fn system_time(nanoseconds: i64) -> SystemTime {
 
 /// What lies in a place, and when it was written.
 fn read(locks: &Path, place: &str) -> Result<Option<(String, Option<DateTime<Utc>>)>> {
-    let path = locks.join(Place::from_bytes(place.as_bytes().to_vec()).to_path());
+    let path = locks.join(place_path(&Place::from_bytes(place.as_bytes().to_vec())));
     let Some(found) = files::read(&path)? else {
         return Ok(None);
     };

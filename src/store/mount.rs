@@ -17,7 +17,7 @@ pub(crate) fn check(directory: &Path) -> Result<()> {
     Err(Error::Unsupported {
         problem: format!(
             "{} lies on {kind}, where file locks may not reach every machine",
-            crate::path::quoted(directory.as_os_str().as_encoded_bytes())
+            crate::rules::spelling::quoted(directory.as_os_str().as_encoded_bytes())
         ),
         hint: Some(
             "share locks through a remote instead: git latch init --remote origin; or, where only one machine uses this repository: git config latch.trustShare true".into(),

@@ -10,7 +10,8 @@ use chrono::{DateTime, Utc};
 use super::files::{self, Stamp};
 use crate::error::{Error, Result};
 use crate::lock::Lock;
-use crate::path::{Claim, Key, Kind, Place, path_to_bytes};
+use crate::os::paths::{path_to_bytes, place_path};
+use crate::path::{Claim, Key, Kind, Place};
 use crate::view::{Content, Entry};
 
 /// From how many lock files on a second thread pays for itself.
@@ -18,7 +19,7 @@ const WORTH_A_THREAD: usize = 2000;
 
 /// What lies in one place; `None` where nothing does.
 pub(super) fn entry(locks: &Path, place: Place) -> Result<Option<Entry>> {
-    let path = locks.join(place.to_path());
+    let path = locks.join(place_path(&place));
     let Some(found) = files::read(&path)? else {
         return Ok(None);
     };
@@ -150,7 +151,7 @@ impl Scan<'_> {
 
 /// The mirror directory of a directory's claim.
 fn mirror(locks: &Path, claim: &Claim) -> Option<std::path::PathBuf> {
-    Some(locks.join(claim.place()?.to_path().parent()?))
+    Some(locks.join(place_path(&claim.place()?).parent()?))
 }
 
 /// What lies in these places.
@@ -162,7 +163,7 @@ pub(super) fn places(locks: &Path, places: &[Place]) -> Result<Vec<Entry>> {
 pub(crate) fn stamps(locks: &Path) -> Result<BTreeMap<Place, Stamp>> {
     let mut found = BTreeMap::new();
     walk(locks, locks, &mut |place| {
-        if let Ok(meta) = fs::symlink_metadata(locks.join(place.to_path())) {
+        if let Ok(meta) = fs::symlink_metadata(locks.join(place_path(&place))) {
             found.insert(place, Stamp::of(&meta));
         }
         true

@@ -53,7 +53,7 @@ impl WorkingTrees {
             return of_git(git_dir);
         }
         let text = fs::read(git_dir.join("gitdir")).ok()?;
-        let named = crate::path::bytes_to_path(text.trim_ascii_end());
+        let named = crate::os::paths::bytes_to_path(text.trim_ascii_end());
         // Relative since git 2.48, where that is asked for.
         let git = git_dir.join(named);
         of_git(&git.canonicalize().unwrap_or(git))

@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Stdio};
 use std::time::{Duration, Instant};
 
+use git_latch::os::paths::place_path;
 use git_latch::watch::{Directories, Means};
 use support::{LATCH, Repo, bobs, elapsed, elsewhere};
 
@@ -114,7 +115,7 @@ impl Drop for Told {
 
 /// Where the lock of a path lies.
 fn file(repo: &Repo, path: &str) -> PathBuf {
-    let place = bobs(path).claim().place().unwrap().to_path();
+    let place = place_path(&bobs(path).claim().place().unwrap());
     repo.path().join(".git/latch/locks").join(place)
 }
 

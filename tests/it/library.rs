@@ -6,8 +6,8 @@ use git_latch::identity::Environment;
 use git_latch::keep::{WithLock, with_lock};
 use git_latch::latch::{Latch, LockOptions};
 use git_latch::lease::Steal;
+use git_latch::os::clock::SystemClock;
 use git_latch::target::Target;
-use git_latch::time::SystemClock;
 
 use crate::support::{Sandbox, Tree};
 

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use crate::cli::Answer;
 use crate::cli::context::Context;
 use crate::cli::output::{Cell, GOOD, styled};
-use git_latch::path::escaped;
+use git_latch::rules::spelling::escaped;
 use git_latch::server::users::{Role, User};
 use git_latch::time::rfc3339;
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::path::escaped;
+use crate::rules::spelling::escaped;
 use crate::scratch::Scratch;
 
 const NULL: &str = "0000000000000000000000000000000000000000";

@@ -18,10 +18,11 @@ use super::{Asked, Body, Named, schema, target, words};
 use crate::error::{Code, Error};
 use crate::lease::{Acquired, Insist, Outcome, Refusal, Released, Renewal, Several, Steal, Wanted};
 use crate::lock::{LeaseId, Lock, check_reason, is_or_below, is_same_id};
+use crate::os::clock::SystemClock;
 use crate::path::{Claim, Kind};
 use crate::report::Viewpoint;
 use crate::served::{Ask, Taking, is_session, me};
-use crate::time::{Clock as _, Length, SystemClock, Ttl};
+use crate::time::{Clock as _, Length, Ttl};
 use crate::view::{Entry, Me, Terms};
 
 /// What people are shown as the place of whoever locks over HTTP without a session.

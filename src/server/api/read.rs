@@ -11,10 +11,11 @@ use super::super::problem::Problem;
 use super::refusals::{ParameterRefusals, Refusals};
 use super::schema;
 use super::{Asked, Named, begun, cursor_of, key_of, limit, path};
-use crate::path::Here;
+use crate::os::clock::SystemClock;
 use crate::report::{NoTrees, Viewpoint};
+use crate::rules::spelling::Here;
 use crate::served::Query;
-use crate::time::{Clock as _, SystemClock, rfc3339};
+use crate::time::{Clock as _, rfc3339};
 
 /// How many locks a page has, where nothing is said, and at most.
 const USUAL: usize = 1_000;
@@ -166,7 +167,7 @@ pub(crate) async fn one(visit: Visit, Named(lease): Named) -> Result<Response, P
 
 /// Nothing lives under that lease.
 pub(crate) fn no_lease(lease: &str) -> Problem {
-    let shown = crate::path::quoted(lease.as_bytes());
+    let shown = crate::rules::spelling::quoted(lease.as_bytes());
     Problem::of(
         crate::error::Code::Lost,
         format!("no live lock has the lease {shown}"),

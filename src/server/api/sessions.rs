@@ -13,8 +13,9 @@ use super::super::users::Role;
 use super::refusals::{BodyRefusals, HeldRefusals, Refusals};
 use super::{Body, Named, schema};
 use crate::error::Code;
+use crate::os::clock::SystemClock;
 use crate::served::{self, Ask, me};
-use crate::time::{Clock as _, SystemClock};
+use crate::time::Clock as _;
 
 /// The longest label, in characters.
 const LABEL: usize = 64;
@@ -36,7 +37,7 @@ pub(crate) struct Nothing {}
 
 /// A session that this caller does not have.
 pub(crate) fn no_session(id: &str) -> Problem {
-    let shown = crate::path::quoted(id.as_bytes());
+    let shown = crate::rules::spelling::quoted(id.as_bytes());
     Problem::of(
         Code::Lost,
         format!("you have no session {shown}: it has ended, or never was"),

@@ -8,12 +8,13 @@ use serde_json::{Value, json};
 use super::client::{Client, Refused, Sent};
 use super::{answer, page_of, shown, shown_entry};
 use crate::lock::{Lock, is_or_below};
+use crate::os::clock::SystemClock;
 use crate::path::{Key, Kind};
 use crate::served::{Listed, Query};
 use crate::server::api::{cursor_of, key_of, parse};
 use crate::server::app::Visit;
 use crate::server::problem::Problem;
-use crate::time::{Clock as _, SystemClock};
+use crate::time::Clock as _;
 use crate::view::Entry;
 
 /// How many entries one directory lock may become, all pages together.

@@ -9,8 +9,8 @@ use super::layout::kind_icon;
 use super::words::{self, Badge, Whose, visible};
 use super::{RepositoryPage, links};
 use crate::lock::{Lock, Owner};
-use crate::path::Here;
 use crate::report::{NoTrees, Viewpoint};
+use crate::rules::spelling::Here;
 use crate::server::users::Role;
 use crate::view::{Content, Entry, Me};
 

@@ -104,7 +104,7 @@ pub(super) fn check_repo(repo: &str) -> Result<(), String> {
     let is_no_name = |part: &str| part.is_empty() || part == "." || part == "..";
     let is_odd = repo.split('/').any(is_no_name) || repo.chars().any(char::is_control);
     if is_odd || repo.strip_suffix(".git").is_some() {
-        let shown = crate::path::escaped(repo.as_bytes());
+        let shown = crate::rules::spelling::escaped(repo.as_bytes());
         return Err(format!(
             "`{shown}` is no name of a repository: its path below the root without `.git` is, such as `team/game`"
         ));

@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::fault;
 use crate::guard::Guard;
 use crate::lease::Change;
+use crate::os::paths::place_path;
 use crate::store::journal::Journal;
 use crate::store::past::Record;
 use crate::store::{files, place_of};
@@ -119,14 +120,14 @@ impl LocalStore {
             fault::point("change.checked");
             match change {
                 Change::Remove { place, .. } => {
-                    let path = self.locks().join(place.to_path());
+                    let path = self.locks().join(place_path(place));
                     files::remove(&path)?;
                     touched.extend(path.parent().map(Path::to_owned));
                 }
                 Change::Acquire(lock) | Change::Renew(lock) => {
                     let file = staged.next().expect("one staged file for each lock");
                     let place = place_of(lock)?;
-                    let path = self.locks().join(place.to_path());
+                    let path = self.locks().join(place_path(&place));
                     let parent = path.parent().unwrap_or(&path);
                     touched.extend(files::create_directories(parent, self.sharing)?);
                     if let Change::Acquire(_) = change {
@@ -152,7 +153,7 @@ impl LocalStore {
     /// An entry that the file system dates in the future would never age: it counts from now on.
     pub(super) fn restamp(&self, view: &View) {
         for entry in view.entries().filter(|e| e.stored_at > view.store_now) {
-            let path = self.locks().join(entry.place.to_path());
+            let path = self.locks().join(place_path(&entry.place));
             let set = files::open(&path).and_then(|file| {
                 if file.metadata()?.is_file() {
                     file.set_modified(std::time::SystemTime::from(view.now))
@@ -179,7 +180,7 @@ impl LocalStore {
     fn remove_empty_directories(&self, changes: &[Change]) {
         let locks = self.locks();
         let removed = changes.iter().filter_map(|change| match change {
-            Change::Remove { place, .. } => Some(locks.join(place.to_path())),
+            Change::Remove { place, .. } => Some(locks.join(place_path(place))),
             _ => None,
         });
         let parents: BTreeSet<PathBuf> = removed

@@ -32,7 +32,7 @@ impl Home {
     /// Makes a change without asking; what it said.
     fn change(&self, changes: &[Change]) -> Result<u64> {
         self.store
-            .transact(&Scope::All, &crate::time::SystemClock, &mut |_| {
+            .transact(&Scope::All, &crate::os::clock::SystemClock, &mut |_| {
                 Ok(Decision::new(changes.to_vec(), Verdict::Yes))
             })
     }
@@ -40,7 +40,10 @@ impl Home {
     /// Who has which path, for a reader that cannot repair anything: somebody is at work.
     fn shown(&self, scope: &Scope) -> Vec<(String, String)> {
         let _guard = Guard::take(&self.store.guard(), "").unwrap();
-        let view = self.store.view(scope, &crate::time::SystemClock).unwrap();
+        let view = self
+            .store
+            .view(scope, &crate::os::clock::SystemClock)
+            .unwrap();
         let owner = |e: &Entry| e.lock().map_or("?".into(), |lock| lock.owner.id.clone());
         view.entries().map(|e| (e.shown_path(), owner(e))).collect()
     }

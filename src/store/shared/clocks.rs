@@ -63,7 +63,7 @@ pub(super) fn note(directory: &Path, difference: &ClockDifference) {
 /// The difference that was met within the last day.
 pub(super) fn noted(directory: &Path, now: DateTime<Utc>) -> Option<ClockDifference> {
     let path = directory.join("clocks");
-    let at = crate::time::of_file(&fs::metadata(&path).ok()?)?;
+    let at = crate::os::clock::of_file(&fs::metadata(&path).ok()?)?;
     let text = fs::read_to_string(path).ok()?;
     let (seconds, by) = text.trim().split_once(' ')?;
     (now - at < REMEMBERED).then_some(ClockDifference {

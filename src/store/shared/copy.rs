@@ -10,6 +10,7 @@ use super::tree;
 use crate::error::{Error, Result};
 use crate::guard::Guard;
 use crate::lock::MAX_BYTES;
+use crate::os::paths::place_path;
 use crate::path::Place;
 use crate::repo::{NodeKind, Objects};
 use crate::store::{Sharing, files};
@@ -39,7 +40,7 @@ pub(super) fn show(
         if !tree::is_place(&difference.path) {
             continue;
         }
-        let path = locks.join(Place::from_bytes(difference.path).to_path());
+        let path = locks.join(place_path(&Place::from_bytes(difference.path)));
         let bytes = match &difference.new {
             Some((oid, NodeKind::File)) => objects.blob(oid, MAX_BYTES)?.ok(),
             _ => None,

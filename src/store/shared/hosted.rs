@@ -427,8 +427,8 @@ mod tests {
     use std::time::SystemTime;
 
     use super::*;
+    use crate::os::clock::SystemClock;
     use crate::scratch::Scratch;
-    use crate::time::SystemClock;
 
     const REFERENCE: &str = "refs/latch/locks";
 

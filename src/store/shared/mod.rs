@@ -53,6 +53,7 @@ use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::git::Git;
 use crate::lock::{LeaseId, Owner};
+use crate::os::paths::place_path;
 use crate::path::Place;
 use crate::repo::{Objects, Repo, Revision};
 use crate::time::Clock;
@@ -350,9 +351,9 @@ impl SharedStore {
 
     /// When a lock was first seen here: what a heartbeat in the future counts from.
     fn seen(&self, place: &Place) -> Option<DateTime<Utc>> {
-        let copy = self.directory.join("locks").join(place.to_path());
+        let copy = self.directory.join("locks").join(place_path(place));
         let meta = fs::symlink_metadata(copy).ok()?;
-        crate::time::of_file(&meta)
+        crate::os::clock::of_file(&meta)
     }
 
     /// Brings the files in the lock directory up to date; gives how many changed.

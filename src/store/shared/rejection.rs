@@ -101,8 +101,12 @@ pub(crate) fn verdict(stderr: &[u8]) -> Option<(Code, String, Option<String>)> {
     let mut hints = lines().filter_map(|line| line.strip_prefix("hint:"));
     let hint = hints
         .next()
-        .map(|hint| crate::path::escaped(hint.trim().as_bytes()));
-    Some((code, crate::path::escaped(problem.as_bytes()), hint))
+        .map(|hint| crate::rules::spelling::escaped(hint.trim().as_bytes()));
+    Some((
+        code,
+        crate::rules::spelling::escaped(problem.as_bytes()),
+        hint,
+    ))
 }
 
 /// What `push --porcelain` tells of a ref of the remote, `flag TAB from:to TAB reason`: a line for each push URL.
@@ -125,5 +129,5 @@ pub(crate) fn words(stderr: &[u8]) -> String {
         .map(str::trim)
         .filter(|line| !line.is_empty() && !line.starts_with("To ") && !is_progress(line))
         .collect();
-    crate::path::escaped(lines.join("; ").as_bytes())
+    crate::rules::spelling::escaped(lines.join("; ").as_bytes())
 }

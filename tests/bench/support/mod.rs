@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use chrono::Utc;
 use git_latch::lock::{LeaseId, Lock, Owner};
+use git_latch::os::paths::place_path;
 use git_latch::path::{Kind, RepoPath};
 use tempfile::TempDir;
 
@@ -150,7 +151,7 @@ impl Repo {
         self.latch(&["lock", "--new", "first"]);
         self.latch(&["unlock", "--force", "first"]);
         for lock in locks {
-            let place = lock.claim().place().unwrap().to_path();
+            let place = place_path(&lock.claim().place().unwrap());
             let file = self.path().join(".git/latch/locks").join(place);
             fs::create_dir_all(file.parent().unwrap()).unwrap();
             fs::write(file, lock.to_toml()).unwrap();

@@ -1,12 +1,12 @@
-//! Paths as a person is shown them: from where they stand, as a word that a shell reads back as the same path. Pure.
+//! Paths as a person is shown them: from where they stand, as a word that a shell reads back as the same path, or within
+//! a sentence. Pure.
 //!
 //! What is printed can be used as input. So every path of the repository that goes to a person passes here; what goes to
 //! a program stays as it is, from the repository's root.
 
 use std::fmt::Write as _;
-use std::path::Path;
 
-use super::{Kind, path_to_bytes};
+use super::kind::Kind;
 
 /// Where a person stands, as seen from the root of the working tree.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -51,13 +51,14 @@ impl Here {
 
     /// In a directory of the file system; both are absolute, without links and without `..`.
     #[must_use]
-    pub fn of(root: &Path, directory: &Path) -> Self {
-        if let Ok(inside) = directory.strip_prefix(root) {
-            return Here::within(&path_to_bytes(inside));
-        }
-        let (root, directory) = (path_to_bytes(root), path_to_bytes(directory));
-        Here {
-            place: Stand::Outside(between(&directory, &root)),
+    pub fn of(root: &[u8], directory: &[u8]) -> Self {
+        match directory.strip_prefix(root) {
+            Some(inside) if matches!(inside.first(), None | Some(b'/')) => {
+                Here::within(&inside[inside.len().min(1)..])
+            }
+            _ => Here {
+                place: Stand::Outside(between(directory, root)),
+            },
         }
     }
 
@@ -103,6 +104,33 @@ fn between(directory: &[u8], path: &[u8]) -> Vec<u8> {
         return b".".to_vec();
     }
     way.join(&b'/')
+}
+
+/// A path between backticks, safe on a terminal: control characters, bytes that are no UTF-8 and backslashes are
+/// escaped as git's C-style quoting does.
+#[must_use]
+pub fn quoted(path: &[u8]) -> String {
+    format!("`{}`", escaped(path))
+}
+
+/// A path without quotes around it, otherwise like [`quoted`].
+#[must_use]
+pub fn escaped(path: &[u8]) -> String {
+    let mut text = String::with_capacity(path.len());
+    for chunk in path.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            match c {
+                '\n' => text.push_str("\\n"),
+                '\t' => text.push_str("\\t"),
+                c if c.is_control() => {
+                    text.extend(c.to_string().bytes().map(|b| format!("\\{b:03o}")));
+                }
+                c => text.push(c),
+            }
+        }
+        text.extend(chunk.invalid().iter().map(|b| format!("\\{b:03o}")));
+    }
+    text
 }
 
 /// Bytes as one word of a shell (sh, bash, zsh), safe on a terminal; as they are where that will do.
@@ -193,10 +221,10 @@ mod tests {
 
     #[test]
     fn who_stands_outside_the_tree_is_led_into_it() {
-        let here = Here::of(Path::new("/home/ada/game"), Path::new("/home/ada/dot/x"));
+        let here = Here::of(b"/home/ada/game", b"/home/ada/dot/x");
         assert_eq!(here.path(b"hero.psd"), "../../game/hero.psd");
         assert_eq!(here.path(b"."), "../../game");
-        let here = Here::of(Path::new("/home/ada/game"), Path::new("/home/ada/game/art"));
+        let here = Here::of(b"/home/ada/game", b"/home/ada/game/art");
         assert_eq!(here.path(b"art/hero.psd"), "hero.psd");
     }
 
@@ -222,6 +250,11 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn quoting_leaves_nothing_a_terminal_would_act_on(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
+            prop_assert!(!quoted(&bytes).chars().any(char::is_control));
+        }
+
         #[test]
         fn a_word_has_nothing_a_terminal_would_act_on(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
             prop_assert!(!word(&bytes).chars().any(is_hidden));
