@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::guard::Guard;
 use crate::latch::Latch;
 use crate::path::RepoPath;
-use crate::store::{Sharing, files};
+use crate::store::{Sharing, TreeDir, files};
 
 /// The largest list that is read, in bytes.
 const LARGEST: u64 = 64 << 20;
@@ -30,7 +30,7 @@ impl FirstEdits {
     #[must_use]
     pub fn of(latch: &Latch) -> Self {
         FirstEdits {
-            file: latch.repo().git_dir().join("latch").join("auto"),
+            file: TreeDir::of(latch.repo().git_dir()).first_edits(),
             sharing: latch.sharing(),
         }
     }

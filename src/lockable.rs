@@ -27,7 +27,7 @@ pub use sources::Attributes;
 use crate::error::{Error, Result};
 use crate::git::{Git, split_nul};
 use crate::repo::Repo;
-use crate::store::{Sharing, files};
+use crate::store::{LatchDir, Sharing, files};
 
 /// The attribute.
 const ATTRIBUTE: &str = "lockable";
@@ -45,7 +45,7 @@ pub fn note_met(repo: &Repo, sharing: Sharing) -> Result<bool> {
     if was_met(repo) {
         return Ok(false);
     }
-    files::create_directories(&repo.common_dir().join("latch"), sharing)?;
+    LatchDir::of(repo.common_dir()).create(sharing)?;
     files::replace(&marker(repo), b"", sharing)?;
     Ok(true)
 }
@@ -151,7 +151,7 @@ fn by_pathspec(repo: &Repo, pathspecs: &[&str]) -> Result<BTreeSet<Vec<u8>>> {
 
 /// The note that the attribute was met.
 fn marker(repo: &Repo) -> PathBuf {
-    repo.common_dir().join("latch").join(ATTRIBUTE)
+    LatchDir::of(repo.common_dir()).lockable()
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::lease::Force;
 use crate::pattern::Patterns;
 use crate::repo::Repo;
-use crate::store::{Sharing, files};
+use crate::store::{LatchDir, Sharing, files};
 use crate::time::{Length, Ttl};
 use crate::view::Terms;
 
@@ -91,7 +91,7 @@ impl Policy {
     /// # Errors
     /// [`Error::BadPolicy`] with file and line.
     pub fn of(root: Option<&Path>, common_dir: &Path) -> Result<Self> {
-        let seen = common_dir.join("latch").join("policy.toml");
+        let seen = LatchDir::of(common_dir).policy();
         for path in root.map(|r| r.join(FILE)).into_iter().chain([seen]) {
             let Some(bytes) = files::read_small(&path, LARGEST)? else {
                 continue;
@@ -145,13 +145,14 @@ impl Policy {
         let (Some(text), Some(_)) = (&self.text, source) else {
             return;
         };
-        let seen = common_dir.join("latch").join("policy.toml");
+        let seen = LatchDir::of(common_dir).policy();
         let old = files::read_small(&seen, LARGEST).ok().flatten();
         if old.is_some_and(|old| old == text.as_bytes()) {
             return;
         }
-        let stored = files::create_directories(&common_dir.join("latch"), sharing)
-            .and_then(|_| files::replace_durably(&seen, text.as_bytes(), sharing));
+        let stored = LatchDir::of(common_dir)
+            .create(sharing)
+            .and_then(|()| files::replace_durably(&seen, text.as_bytes(), sharing));
         if let Err(error) = stored {
             tracing::debug!(%error, "the policy is not remembered");
         }
@@ -326,9 +327,7 @@ fn check_ref(name: Option<String>) -> Result<String, Problem> {
 
 impl Lease {
     fn check(self) -> Result<Terms, Problem> {
-        let max_ttl = self
-            .max_ttl
-            .unwrap_or(Ttl::For(Length::from_secs(14 * 86_400)));
+        let max_ttl = self.max_ttl.unwrap_or(Terms::DEFAULT.max_ttl);
         let ttl = match self.ttl {
             Some(ttl) if ttl > max_ttl => {
                 return Err((
@@ -337,12 +336,12 @@ impl Lease {
                 ));
             }
             Some(ttl) => ttl,
-            None => Ttl::For(Length::from_secs(86_400)).min(max_ttl),
+            None => Terms::DEFAULT.ttl.min(max_ttl),
         };
         Ok(Terms {
             ttl,
             max_ttl,
-            clock_skew: self.clock_skew.unwrap_or(Length::from_secs(60)),
+            clock_skew: self.clock_skew.unwrap_or(Terms::DEFAULT.clock_skew),
         })
     }
 }

@@ -23,6 +23,15 @@ pub struct Terms {
     pub clock_skew: Length,
 }
 
+impl Terms {
+    /// What holds where the policy says nothing.
+    pub const DEFAULT: Terms = Terms {
+        ttl: Ttl::For(Length::from_secs(24 * 3600)),
+        max_ttl: Ttl::For(Length::from_secs(14 * 24 * 3600)),
+        clock_skew: Length::from_secs(60),
+    };
+}
+
 /// How a lock stands at the view's moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {

@@ -7,7 +7,7 @@
 mod trees;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +15,7 @@ pub use trees::WorkingTrees;
 
 use crate::error::{Error, Result};
 use crate::marks::Marks;
-use crate::store::{Sharing, files};
+use crate::store::{Sharing, TreeDir, files};
 
 /// What a working tree's record says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,7 +50,7 @@ struct Record {
 impl Workspace {
     /// The workspace of a working tree, for reading: leaves no trace.
     pub fn of(git_dir: &Path, host: &str) -> Result<Self> {
-        let Some(record) = read(&Self::file(git_dir))? else {
+        let Some(record) = read(&TreeDir::of(git_dir).workspace())? else {
             return Ok(Workspace::Unknown);
         };
         Ok(if record.is_of(&Marks::of(git_dir, host)) {
@@ -71,7 +71,7 @@ impl Workspace {
         owner: Option<&str>,
         sharing: Sharing,
     ) -> Result<Settled> {
-        let path = Self::file(git_dir);
+        let path = TreeDir::of(git_dir).workspace();
         let Some(old) = read(&path)? else {
             let fresh = || Record::fresh(git_dir, host, owner);
             return Ok(Settled {
@@ -107,16 +107,10 @@ impl Workspace {
     /// The id of this very working tree and who the configuration said works here; `None` where either is not known, or
     /// the tree was copied.
     pub fn at_a_glance(git_dir: &Path, host: &str) -> Result<Option<(String, String)>> {
-        let known = read(&Self::file(git_dir))?;
+        let known = read(&TreeDir::of(git_dir).workspace())?;
         Ok(known
             .filter(|record| record.is_of(&Marks::of(git_dir, host)))
             .and_then(|record| Some((record.id, record.owner?))))
-    }
-
-    /// Where the record lies.
-    #[must_use]
-    pub fn file(git_dir: &Path) -> PathBuf {
-        git_dir.join("latch").join("workspace.toml")
     }
 }
 
@@ -139,7 +133,7 @@ impl Record {
     fn lives_elsewhere(&self, now: &Marks) -> bool {
         let old = Path::new(&self.marks.path);
         let is_another = !Marks::of(old, &now.host).is_same_file_on_mount(now);
-        let record = read(&Workspace::file(old)).ok().flatten();
+        let record = read(&TreeDir::of(old).workspace()).ok().flatten();
         is_another && record.is_some_and(|record| record.id == self.id)
     }
 }
@@ -202,11 +196,11 @@ mod tests {
 
     fn copy(from: &Path, to: &Path) {
         fs::create_dir_all(to.join("latch")).unwrap();
-        fs::copy(Workspace::file(from), Workspace::file(to)).unwrap();
+        fs::copy(TreeDir::of(from).workspace(), TreeDir::of(to).workspace()).unwrap();
     }
 
     fn text(tree: &Path) -> String {
-        fs::read_to_string(Workspace::file(tree)).unwrap()
+        fs::read_to_string(TreeDir::of(tree).workspace()).unwrap()
     }
 
     #[test]
@@ -260,7 +254,7 @@ mod tests {
             "id = \"0123456789abcdef\"\nhost = \"host\"\npath = \"{}\"\ninode = {inode}\n",
             tree.display()
         );
-        fs::write(Workspace::file(&tree), old).unwrap();
+        fs::write(TreeDir::of(&tree).workspace(), old).unwrap();
         assert_eq!(settle(&tree, "host").id, "0123456789abcdef");
         assert!(text(&tree).contains("device = "), "{}", text(&tree));
         assert_eq!(settle(&tree, "box").id, "0123456789abcdef");

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use crate::error::{Error, Result};
 use crate::guard::{self, Guard};
 use crate::latch::Latch;
-use crate::store::files;
+use crate::store::TreeDir;
 use crate::time::rfc3339;
 
 /// The right to be a working tree's agent, until it is dropped.
@@ -26,9 +26,9 @@ impl Instance {
     /// # Errors
     /// [`Error::AgentRuns`] with who is it already.
     pub(super) fn begin(latch: &Latch, host: &str, now: DateTime<Utc>) -> Result<Self> {
-        let directory = latch.repo().git_dir().join("latch");
-        files::create_directories(&directory, latch.sharing())?;
-        let path = directory.join("agent");
+        let directory = TreeDir::of(latch.repo().git_dir());
+        directory.create(latch.sharing())?;
+        let path = directory.daemon();
         let note = format!("{} on {host} since {}\n", std::process::id(), rfc3339(now));
         match Guard::try_take(&path, &note)? {
             Some(guard) => Ok(Instance { guard }),

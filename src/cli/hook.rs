@@ -23,6 +23,7 @@ use git_latch::latch::{Latch, Opening};
 use git_latch::lockable::{self, Merge};
 use git_latch::policy::{self, Reaction};
 use git_latch::repo::Repo;
+use git_latch::store::LatchDir;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -291,9 +292,9 @@ impl Hook {
 
 /// No policy, none seen before, and no lock directory: nobody uses locks here.
 fn is_unused(repo: &Repo) -> bool {
-    let latch = repo.common_dir().join("latch");
+    let latch = LatchDir::of(repo.common_dir());
     let has_policy = |root: &Path| root.join(policy::FILE).exists();
-    !latch.exists() && !repo.root().is_ok_and(has_policy)
+    !latch.path().exists() && !repo.root().is_ok_and(has_policy)
 }
 
 fn standard_input() -> Result<Vec<u8>> {

@@ -18,7 +18,7 @@ use git_latch::lockable::Settler;
 use git_latch::os::paths::bytes_to_path;
 use git_latch::policy;
 use git_latch::repo::Repo;
-use git_latch::store::Scope;
+use git_latch::store::{Scope, TreeDir};
 use git_latch::view::Entry;
 
 #[derive(Debug, Args)]
@@ -139,10 +139,10 @@ fn remove_records(latch: &Latch) -> Result<()> {
         .flatten()
         .filter_map(|entry| Some(entry.ok()?.path()))
         .collect();
-    for directory in directories.iter().map(|d| d.join("latch")) {
-        match std::fs::remove_dir_all(&directory) {
+    for directory in directories.iter().map(|d| TreeDir::of(d)) {
+        match std::fs::remove_dir_all(directory.path()) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                return Err(Error::io("remove", &directory)(e));
+                return Err(Error::io("remove", directory.path())(e));
             }
             _ => {}
         }

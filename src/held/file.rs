@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::guard::Guard;
 use crate::lock::{LeaseId, Lock, id_key};
 use crate::path::Key;
-use crate::store::{Sharing, files};
+use crate::store::{Sharing, TreeDir, files};
 
 /// From how many bytes on the record is written anew instead of being added to.
 pub(super) const WORTH_REWRITING: u64 = 16 * 1024;
@@ -49,7 +49,7 @@ impl HeldFile {
     #[must_use]
     pub fn of(git_dir: &Path, sharing: Sharing) -> Self {
         HeldFile {
-            path: git_dir.join("latch").join("held.toml"),
+            path: TreeDir::of(git_dir).held(),
             sharing,
         }
     }

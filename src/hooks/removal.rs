@@ -9,7 +9,7 @@ use super::script::{self, Shipped};
 use super::{Hooks, Outcome};
 use crate::error::{Error, Result};
 use crate::os::paths::with_suffix;
-use crate::store::{Sharing, files};
+use crate::store::{LatchDir, Sharing, files};
 
 impl Hooks {
     /// Every directory into which ours were ever installed here, and where they are scripts.
@@ -39,7 +39,7 @@ impl Hooks {
     }
 
     fn note(&self) -> PathBuf {
-        self.common_dir.join("latch/hooks")
+        LatchDir::of(&self.common_dir).hooks()
     }
 
     /// Remembers a directory that is not git's own: whoever changes `core.hooksPath` later leaves ours behind there.
@@ -52,7 +52,7 @@ impl Hooks {
         if place::is_same(&own, &self.directory) || noted.lines().any(|line| line == directory) {
             return Ok(());
         }
-        files::create_directories(&self.common_dir.join("latch"), sharing)?;
+        LatchDir::of(&self.common_dir).create(sharing)?;
         files::replace(
             &self.note(),
             format!("{noted}{directory}\n").as_bytes(),

@@ -10,6 +10,7 @@ use crate::error::{Code, Result};
 use crate::identity::Environment;
 use crate::policy;
 use crate::repo::Repo;
+use crate::store::LatchDir;
 
 /// A repository as its policy and configuration say now.
 #[derive(Debug)]
@@ -72,7 +73,7 @@ fn stamps(repo: &Repo) -> Vec<Option<(SystemTime, u64)>> {
     let (common, own) = (repo.common_dir(), repo.git_dir());
     let policy = repo.root().ok().map(|root| root.join(policy::FILE));
     let others = [
-        common.join("latch").join("policy.toml"),
+        LatchDir::of(common).policy(),
         common.join("config"),
         own.join("config.worktree"),
     ];

@@ -45,7 +45,7 @@ use crate::path::{Claim, Kind, Place, RepoPath};
 use crate::policy::Policy;
 use crate::repo::Repo;
 use crate::rules::loss::Loss;
-use crate::store::{LocalStore, LockStore, ReceivedStore, Scope, SharedStore, Sharing};
+use crate::store::{LatchDir, LocalStore, LockStore, ReceivedStore, Scope, SharedStore, Sharing};
 use crate::time::Clock;
 use crate::view::{Terms, View};
 use crate::workspace::{Settled, WorkingTrees, Workspace};
@@ -114,7 +114,7 @@ impl Latch {
                 .with_trust_in(&policy.trusted)
         });
         // Local locks in it are those of linked working trees, or of one that git is told of in the environment.
-        let is_received = repo.is_bare() && !repo.common_dir().join("latch/locks").is_dir();
+        let is_received = repo.is_bare() && !LatchDir::of(repo.common_dir()).locks().is_dir();
         let received =
             is_received.then(|| ReceivedStore::new(&repo, &policy.share_ref, policy.terms));
         let local = LocalStore::new(

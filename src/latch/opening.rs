@@ -16,7 +16,7 @@ use crate::lock::{Lock, is_or_below};
 use crate::lockable::Attributes;
 use crate::policy::Policy;
 use crate::repo::Repo;
-use crate::store::{LocalStore, LockStore as _, Sharing};
+use crate::store::{LatchDir, LocalStore, LockStore as _, Sharing};
 use crate::time::Clock;
 use crate::view::{Entry, View};
 use crate::workspace::Workspace;
@@ -82,7 +82,7 @@ impl Opening {
         let policy = self.policy()?;
         let common = self.repo.common_dir();
         // Shared locks are read from the ref, which the configuration may name.
-        let is_shared = policy.share_remote.is_some() || common.join("latch/store.git").exists();
+        let is_shared = policy.share_remote.is_some() || LatchDir::of(common).store().exists();
         let is_plain = policy.require.is_empty() && !is_shared;
         if !is_plain || !self.has_nothing_lockable()? {
             return Ok(false);

@@ -11,7 +11,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
-use crate::store::{Sharing, files};
+use crate::store::{Sharing, TreeDir, files};
 
 /// From how many bytes on the record is written anew when half of it is outdated.
 const WORTH_REWRITING: usize = 16 * 1024;
@@ -40,7 +40,7 @@ pub(super) struct Record {
 impl Record {
     /// Reads it; one that is not there is empty.
     pub(super) fn read(git_dir: &Path) -> Result<Self> {
-        let path = git_dir.join("latch").join("bits");
+        let path = TreeDir::of(git_dir).write_bits();
         let bytes = match fs::read(&path) {
             Ok(bytes) => bytes,
             Err(e) if files::is_absent(&e) => Vec::new(),

@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::identity::Home;
 use crate::os::paths::bytes_to_path;
 use crate::repo::Repo;
-use crate::store::{Sharing, files};
+use crate::store::{Sharing, TreeDir, files};
 
 /// How many sources are read again rather than noted.
 const FEW: usize = 8;
@@ -55,7 +55,7 @@ impl Attributes {
     /// # Errors
     /// [`Error::Io`] with the file that cannot be read.
     pub fn look(repo: &Repo, config: &Config, home: &Home) -> Result<Self> {
-        let record = repo.git_dir().join("latch").join("attributes");
+        let record = TreeDir::of(repo.git_dir()).attributes();
         let old = read(&record)?;
         let mut seen = old.clone();
         if let Some(configured) = config.get("core.attributesfile") {
@@ -81,7 +81,7 @@ impl Attributes {
         };
         // Where there never was the attribute, a look leaves no trace unless it saves much reading.
         let is_worth_it = old != Seen::default() || paths.len() > FEW;
-        if attributes.seen != old && is_worth_it && repo.git_dir().join("latch").is_dir() {
+        if attributes.seen != old && is_worth_it && TreeDir::of(repo.git_dir()).path().is_dir() {
             attributes.write(Sharing::Umask);
         }
         Ok(attributes)

@@ -17,10 +17,10 @@ use crate::lock::Owner;
 use crate::path::{Claim, Key, Kind, Place, RepoPath};
 use crate::policy::Policy;
 use crate::repo::{Differing, Node, Objects, Repo, Revision};
-use crate::store::files::Stamp;
+use crate::store::files::{self, Stamp};
 use crate::store::shared::Pooled;
 use crate::store::shared::tree::{self, Known};
-use crate::store::{HostedStore, LockStore, SharedStore, Sharing, files};
+use crate::store::{HostedStore, LatchDir, LockStore, SharedStore, Sharing};
 use crate::time::Clock;
 use crate::view::{Entry, Terms};
 
@@ -97,7 +97,7 @@ impl Backend {
         }
         let policy = Policy::in_commit(&repo, "HEAD")?;
         let store = HostedStore::open(&repo, &policy.share_ref, policy.terms, server.clone())?;
-        let presence = Presence::begin(&repo.common_dir().join("latch").join("servers"))?;
+        let presence = Presence::begin(&LatchDir::of(repo.common_dir()).servers())?;
         let duty = take_duty(&repo)?;
         if presence.is_alone() {
             store.tidy_up()?;
@@ -417,7 +417,7 @@ fn read(
 
 /// Takes the guard of the one server that looks after the disk.
 fn take_duty(repo: &Repo) -> Result<Option<Guard>> {
-    let guard = repo.common_dir().join("latch").join("server");
+    let guard = LatchDir::of(repo.common_dir()).server_guard();
     Guard::try_take(&guard, &format!("{} serve\n", std::process::id()))
 }
 

@@ -27,6 +27,7 @@ use crate::fault;
 use crate::guard::Guard;
 use crate::lock::{LeaseId, Owner};
 use crate::path::Place;
+use crate::store::LatchDir;
 use crate::time::Clock;
 use crate::view::{Terms, View};
 
@@ -39,7 +40,7 @@ const MOMENT: Duration = Duration::from_millis(200);
 /// The local tier's store: `<common>/latch/`.
 #[derive(Clone, Debug)]
 pub struct LocalStore {
-    directory: PathBuf,
+    directory: LatchDir,
     terms: Terms,
     sharing: Sharing,
     trust_share: bool,
@@ -53,7 +54,7 @@ impl LocalStore {
     #[must_use]
     pub fn new(common_dir: &Path, terms: Terms, who: &str) -> Self {
         LocalStore {
-            directory: common_dir.join("latch"),
+            directory: LatchDir::of(common_dir),
             terms,
             sharing: Sharing::Umask,
             trust_share: false,
@@ -89,32 +90,31 @@ impl LocalStore {
 
     /// The workspaces of this repository that are proven gone.
     fn gone(&self) -> HashSet<String> {
-        let common_dir = self.directory.parent();
-        common_dir.map_or_else(HashSet::new, workspaces::gone)
+        workspaces::gone(self.directory.common_dir())
     }
 
     /// The lock directory itself.
     #[must_use]
     pub fn locks(&self) -> PathBuf {
-        self.directory.join("locks")
+        self.directory.locks()
     }
 
     /// The guard file.
     #[must_use]
     pub fn guard(&self) -> PathBuf {
-        self.directory.join("guard")
+        self.directory.guard()
     }
 
     /// The journal of a change that is under way, or was when its command was killed.
     #[must_use]
     pub fn journal(&self) -> PathBuf {
-        self.directory.join("txn")
+        self.directory.journal()
     }
 
     /// Where new lock files are written before they are published.
     #[must_use]
     pub fn tmp(&self) -> PathBuf {
-        self.directory.join("tmp")
+        self.directory.tmp()
     }
 
     /// Whether there is a lock directory.
@@ -133,7 +133,7 @@ impl LocalStore {
             files::sync_directories(&changed)?;
         }
         if !self.trust_share {
-            mount::check(&self.directory)?;
+            mount::check(self.directory.path())?;
         }
         let guard = self.guard();
         if self.sharing != Sharing::Umask && !guard.exists() {
@@ -190,7 +190,7 @@ impl LocalStore {
             tracing::info!(journal = %path.display(), "undoing the change of a command that was killed");
             journal.undo(&self.locks(), &self.tmp(), self.sharing)?;
             files::remove(&path)?;
-            files::sync_directory(&self.directory)?;
+            files::sync_directory(self.directory.path())?;
         }
         Ok(())
     }

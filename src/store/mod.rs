@@ -3,6 +3,7 @@
 
 pub(crate) mod files;
 mod journal;
+mod latch_dir;
 pub mod local;
 mod mode;
 mod mount;
@@ -17,6 +18,7 @@ pub(crate) use mount::mount_of;
 use scan::entry_of;
 pub(crate) use scan::stamps;
 
+pub use latch_dir::{LatchDir, TreeDir};
 pub use local::LocalStore;
 pub use mode::Sharing;
 pub use shared::{HostedStore, ReceivedStore, SharedStore, Synced};

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -17,6 +17,7 @@ use crate::event::{Author, Event, Happening};
 use crate::lease::Change;
 use crate::lock::{LeaseId, Lock};
 use crate::path::Place;
+use crate::store::LatchDir;
 use crate::time::rfc3339;
 use crate::view::{Entry, Standing, View};
 
@@ -48,11 +49,9 @@ struct Line {
 }
 
 impl Record {
-    pub(super) fn of(directory: &Path) -> Self {
-        Record {
-            now: directory.join("log"),
-            before: directory.join("log.old"),
-        }
+    pub(super) fn of(directory: &LatchDir) -> Self {
+        let (now, before) = directory.log();
+        Record { now, before }
     }
 
     /// Adds what a change did to a view. Under the guard.

@@ -12,7 +12,7 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Sharing, files};
+use super::{LatchDir, Sharing, files};
 use crate::error::Result;
 use crate::marks::Marks;
 
@@ -114,7 +114,7 @@ impl Registered {
 }
 
 fn directory(common_dir: &Path) -> PathBuf {
-    common_dir.join("latch").join("workspaces")
+    LatchDir::of(common_dir).workspaces()
 }
 
 fn file_of(common_dir: &Path, workspace: &str) -> PathBuf {

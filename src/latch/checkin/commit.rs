@@ -7,6 +7,7 @@ use super::super::Latch;
 use crate::edits;
 use crate::error::{Error, Result};
 use crate::git::Git;
+use crate::store::TreeDir;
 
 impl Latch {
     /// Commits these files, and nothing else that may be staged; gives the commit. Those that git does not know yet are
@@ -83,9 +84,11 @@ impl PathList {
     fn write(latch: &Latch, what: &str, files: &[Vec<u8>]) -> Result<Self> {
         let spec = |path: &Vec<u8>| [b":(top,literal)", path.as_slice(), b"\0"].concat();
         let text: Vec<u8> = files.iter().flat_map(spec).collect();
-        let directory = latch.repo.git_dir().join("latch");
-        crate::store::files::create_directories(&directory, latch.sharing)?;
-        let file = directory.join(format!("{what}.{}.paths", std::process::id()));
+        let directory = TreeDir::of(latch.repo.git_dir());
+        directory.create(latch.sharing)?;
+        let file = directory
+            .path()
+            .join(format!("{what}.{}.paths", std::process::id()));
         fs::write(&file, text).map_err(Error::io("write", &file))?;
         Ok(PathList(file))
     }

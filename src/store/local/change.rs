@@ -73,7 +73,7 @@ impl LocalStore {
     fn end(&self, is_journaled: bool) -> Result<()> {
         if is_journaled {
             files::remove(&self.journal())?;
-            files::sync_directory(&self.directory)?;
+            files::sync_directory(self.directory.path())?;
         }
         Ok(())
     }

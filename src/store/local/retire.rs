@@ -47,7 +47,7 @@ impl Retirement<'_> {
     /// # Errors
     /// [`Error::Io`] with the directory.
     pub fn remove(self) -> Result<()> {
-        let directory = &self.store.directory;
+        let directory = self.store.directory.path();
         let gone = directory.with_file_name(format!("latch.gone-{}", std::process::id()));
         // In one step: file by file, the guard might go first and let somebody in.
         let gone = match fs::rename(directory, &gone) {

@@ -14,7 +14,7 @@ const AHEAD: u64 = 1000;
 impl LocalStore {
     /// The number of the last change; 0 where there is none, or none that can be read: then time goes on from there.
     pub(super) fn seq(&self) -> Result<u64> {
-        let path = self.directory.join("seq");
+        let path = self.directory.seq();
         let mut text = String::new();
         match File::open(&path).and_then(|f| f.take(32).read_to_string(&mut text)) {
             Ok(_) => Ok(text.trim().parse().unwrap_or_default()),
@@ -28,7 +28,7 @@ impl LocalStore {
     /// Lost with the power, the clock gives a larger one; only where numbers are ahead of the clock, it would not.
     pub(super) fn write_seq(&self, view: &View) -> Result<()> {
         let seq = view.next_seq();
-        let path = self.directory.join("seq");
+        let path = self.directory.seq();
         let is_new = !path.exists();
         let clock = u64::try_from(view.now.timestamp_millis()).unwrap_or_default();
         let write = || {

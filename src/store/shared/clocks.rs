@@ -5,12 +5,12 @@
 //! the policy's `clock_skew` may believe to hold what others believe to be free.
 
 use std::fs;
-use std::path::Path;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::error::Result;
 use crate::repo::{Objects, Revision};
+use crate::store::LatchDir;
 use crate::time::Length;
 
 /// How many of the new changes are looked at.
@@ -54,15 +54,15 @@ pub(super) fn difference(
 }
 
 /// Notes a difference, for the commands to come.
-pub(super) fn note(directory: &Path, difference: &ClockDifference) {
+pub(super) fn note(directory: &LatchDir, difference: &ClockDifference) {
     let text = format!("{} {}\n", difference.ahead.num_seconds(), difference.by);
     // What cannot be noted is not told.
-    let _ = fs::write(directory.join("clocks"), text);
+    let _ = fs::write(directory.clocks(), text);
 }
 
 /// The difference that was met within the last day.
-pub(super) fn noted(directory: &Path, now: DateTime<Utc>) -> Option<ClockDifference> {
-    let path = directory.join("clocks");
+pub(super) fn noted(directory: &LatchDir, now: DateTime<Utc>) -> Option<ClockDifference> {
+    let path = directory.clocks();
     let at = crate::os::clock::of_file(&fs::metadata(&path).ok()?)?;
     let text = fs::read_to_string(path).ok()?;
     let (seconds, by) = text.trim().split_once(' ')?;

@@ -13,26 +13,26 @@ use crate::lock::MAX_BYTES;
 use crate::os::paths::place_path;
 use crate::path::Place;
 use crate::repo::{NodeKind, Objects};
-use crate::store::{Sharing, files};
+use crate::store::{LatchDir, Sharing, files};
 
 /// Brings the copy up to date with the tree that is `wanted`; gives how many files came, went or changed.
 pub(super) fn show(
-    directory: &Path,
+    directory: &LatchDir,
     objects: &Objects,
     wanted: &dyn Fn() -> Result<String>,
     sharing: Sharing,
 ) -> Result<usize> {
-    let shown_file = directory.join("shown");
+    let shown_file = directory.shown();
     let shown = || fs::read_to_string(&shown_file).unwrap_or_default();
     if shown().trim() == wanted()? && shown_file.exists() {
         return Ok(0);
     }
-    let (locks, tmp) = (directory.join("locks"), directory.join("tmp"));
+    let (locks, tmp) = (directory.locks(), directory.tmp());
     for needed in [&locks, &tmp] {
         files::create_directories(needed, sharing)?;
     }
     let note = format!("{} sync\n", std::process::id());
-    let _guard = Guard::take(&directory.join("guard"), &note)?;
+    let _guard = Guard::take(&directory.guard(), &note)?;
     // Read again: another command may have been at work until now.
     let (shown, wanted) = (shown(), wanted()?);
     let mut changes = 0;

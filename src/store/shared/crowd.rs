@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -14,6 +14,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::commit::workspace_in;
 use crate::error::Result;
 use crate::repo::{Objects, Revision};
+use crate::store::LatchDir;
 
 /// How young the last change is where there is a crowd.
 const RECENT: TimeDelta = TimeDelta::seconds(3);
@@ -41,9 +42,9 @@ pub(super) struct Turn {
 
 impl Turn {
     /// A change that is asked for now.
-    pub(super) fn new(directory: &Path, tip: Option<&Revision>) -> Self {
+    pub(super) fn new(directory: &LatchDir, tip: Option<&Revision>) -> Self {
         Turn {
-            note: directory.join("push"),
+            note: directory.pace(),
             began: tip.map(|tip| tip.commit.clone()),
             waited_at: None,
             lost: 0,

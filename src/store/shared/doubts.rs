@@ -18,10 +18,10 @@ use crate::error::Result;
 use crate::lock::{LeaseId, Liveness, Lock};
 use crate::path::{Claim, Key, Kind, Place};
 use crate::repo::{Differing, Node, NodeKind, Objects, Revision};
+use crate::store::{LatchDir, TreeDir};
 use crate::store::{Scope, Sharing, files};
 use crate::time::Length;
 use crate::view::{Content, Entry, View};
-use crate::workspace::Workspace;
 
 /// How many of the new changes are looked at.
 const LOOKED_AT: usize = 256;
@@ -68,7 +68,7 @@ pub(super) struct Doubts {
 impl Doubts {
     pub(super) fn new(common_dir: &Path, sharing: Sharing) -> Self {
         Doubts {
-            path: common_dir.join("latch").join("doubts.toml"),
+            path: LatchDir::of(common_dir).doubts(),
             common_dir: common_dir.to_owned(),
             sharing,
             trusted: Vec::new(),
@@ -270,7 +270,7 @@ impl Doubts {
             .chain([self.common_dir.clone()]);
         lock.owner.workspace.as_deref().is_some_and(|workspace| {
             trees.any(|tree| {
-                let text = fs::read_to_string(Workspace::file(&tree)).unwrap_or_default();
+                let text = fs::read_to_string(TreeDir::of(&tree).workspace()).unwrap_or_default();
                 let record: toml::Table = text.parse().unwrap_or_default();
                 record.get("id").and_then(toml::Value::as_str) == Some(workspace)
             })

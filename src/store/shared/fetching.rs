@@ -136,7 +136,7 @@ impl SharedStore {
         let before = self.synced_at();
         let text = now.timestamp_millis().to_string();
         // What cannot be noted counts as older than it is.
-        if let Err(error) = fs::write(self.directory.join("synced"), text) {
+        if let Err(error) = fs::write(self.directory.synced(), text) {
             tracing::debug!(%error, "when the locks were fetched is not noted");
         }
         before

@@ -22,7 +22,7 @@ use crate::lock::MAX_SEQ;
 use crate::path::Place;
 use crate::repo::{Moved, Objects, Repo, Revision, Writer};
 use crate::store::files::{self, Stamp};
-use crate::store::{Decide, LockStore, Scope, Sharing};
+use crate::store::{Decide, LatchDir, LockStore, Scope, Sharing};
 use crate::time::Clock;
 use crate::view::{Terms, View};
 
@@ -86,7 +86,7 @@ impl Drop for Pooled {
 #[derive(Debug)]
 pub struct HostedStore {
     repository: PathBuf,
-    directory: PathBuf,
+    directory: LatchDir,
     reference: String,
     terms: RwLock<Terms>,
     author: Author,
@@ -109,8 +109,8 @@ impl HostedStore {
     /// [`Error::Unsupported`] where libgit2 does not read the repository.
     pub fn open(repo: &Repo, reference: &str, terms: Terms, author: Author) -> Result<Self> {
         let repository = repo.common_dir().to_owned();
-        let directory = repository.join("latch");
-        let scratch = directory.join("tmp");
+        let directory = LatchDir::of(&repository);
+        let scratch = directory.tmp();
         files::create_directories(&scratch, Sharing::default())?;
         Objects::open(&repository).map_err(|error| Error::Unsupported {
             problem: format!("`{}` cannot be served: {error}", repository.display()),
@@ -156,9 +156,8 @@ impl HostedStore {
             let mut pool = self.pool.lock();
             (pool.generation, pool.idle.pop())
         };
-        let open = || {
-            Objects::open(&self.repository)?.with_synced_refs(&self.directory.join("sync.config"))
-        };
+        let open =
+            || Objects::open(&self.repository)?.with_synced_refs(&self.directory.sync_config());
         let objects = idle.map_or_else(open, Ok)?;
         Ok(Pooled {
             objects: Some(objects),
@@ -434,8 +433,7 @@ mod tests {
 
     fn hosted(scratch: &Scratch) -> HostedStore {
         let repo = Repo::discover(Path::new(&scratch.with_origin())).unwrap();
-        let terms = crate::policy::Policy::default().terms;
-        HostedStore::open(&repo, REFERENCE, terms, Author::default()).unwrap()
+        HostedStore::open(&repo, REFERENCE, Terms::DEFAULT, Author::default()).unwrap()
     }
 
     /// Adds a commit with this number, which says to have so many below it.
@@ -485,7 +483,7 @@ mod tests {
 
     /// Makes it long ago that something was dropped.
     fn age(store: &HostedStore) {
-        let list = store.directory.join("packs.dropped");
+        let list = store.directory.packs().1;
         let list = fs::File::options().append(true).open(list).unwrap();
         let long_ago = SystemTime::now() - Duration::from_secs(3600);
         list.set_modified(long_ago).unwrap();

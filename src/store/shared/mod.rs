@@ -47,7 +47,6 @@ use self::remote::Remote;
 use self::tips::Tips;
 use self::tree::Known;
 
-use super::files;
 use super::{Decide, LockStore, Scope, Sharing, workspaces};
 use crate::error::{Error, Result};
 use crate::event::Event;
@@ -56,19 +55,18 @@ use crate::lock::{LeaseId, Owner};
 use crate::os::paths::place_path;
 use crate::path::Place;
 use crate::repo::{Objects, Repo, Revision};
+use crate::store::LatchDir;
 use crate::time::Clock;
 use crate::view::{Terms, View};
 
 /// How many changes are looked at for how a lease ended.
 const LOOKED_BACK: usize = 2_000;
-/// Our own repository, beside the lock directory.
-const STORE: &str = "store.git";
 
 /// The shared tier's store.
 #[derive(Clone, Debug)]
 pub struct SharedStore {
     git: Git,
-    directory: PathBuf,
+    directory: LatchDir,
     remote: Remote,
     tips: Tips,
     pending: PendingFile,
@@ -92,12 +90,12 @@ impl SharedStore {
     /// The store of a repository's locks on `remote`. Touches nothing.
     #[must_use]
     pub fn new(repo: &Repo, remote: &str, reference: &str, terms: Terms, sharing: Sharing) -> Self {
-        let directory = repo.common_dir().join("latch");
+        let directory = LatchDir::of(repo.common_dir());
         let git = repo.git_apart();
         SharedStore {
-            remote: Remote::new(git.clone(), directory.join(STORE), remote, reference),
-            tips: Tips::new(&directory.join(STORE), sharing),
-            pending: PendingFile::new(&directory, sharing),
+            remote: Remote::new(git.clone(), directory.store(), remote, reference),
+            tips: Tips::new(&directory.store(), sharing),
+            pending: PendingFile::new(directory.pending(), sharing),
             doubts: Doubts::new(repo.common_dir(), sharing),
             git,
             directory,
@@ -168,7 +166,7 @@ impl SharedStore {
     }
 
     fn store(&self) -> PathBuf {
-        self.directory.join(STORE)
+        self.directory.store()
     }
 
     /// Creates our own repository: bare, with the user's configuration of remotes, credentials and the like.
@@ -176,7 +174,7 @@ impl SharedStore {
         let store = self.store();
         if !store.join("HEAD").exists() {
             self.check_format()?;
-            files::create_directories(&self.directory, self.sharing)?;
+            self.directory.create(self.sharing)?;
             let path = store.to_string_lossy().into_owned();
             // In whatever format the user's refs are: ours are read by libgit2.
             let git = self
@@ -304,7 +302,7 @@ impl SharedStore {
 
     /// What is written anew whenever the copy in the lock directory has been.
     pub(crate) fn shown(&self) -> PathBuf {
-        self.directory.join("shown")
+        self.directory.shown()
     }
 
     /// Whether shared locks were ever asked for here.
@@ -320,7 +318,7 @@ impl SharedStore {
     /// When the remote was asked last.
     #[must_use]
     pub fn synced_at(&self) -> Option<DateTime<Utc>> {
-        let noted = fs::read_to_string(self.directory.join("synced")).ok()?;
+        let noted = fs::read_to_string(self.directory.synced()).ok()?;
         DateTime::from_timestamp_millis(noted.trim().parse().ok()?)
     }
 
@@ -345,13 +343,12 @@ impl SharedStore {
 
     /// The workspaces of this very clone that are proven gone: of others' nobody here knows.
     fn gone(&self) -> HashSet<String> {
-        let common_dir = self.directory.parent();
-        common_dir.map_or_else(HashSet::new, workspaces::gone)
+        workspaces::gone(self.directory.common_dir())
     }
 
     /// When a lock was first seen here: what a heartbeat in the future counts from.
     fn seen(&self, place: &Place) -> Option<DateTime<Utc>> {
-        let copy = self.directory.join("locks").join(place_path(place));
+        let copy = self.directory.locks().join(place_path(place));
         let meta = fs::symlink_metadata(copy).ok()?;
         crate::os::clock::of_file(&meta)
     }

@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use crate::error::{Error, Result};
 use crate::git::Git;
 use crate::repo::{Objects, PackDirectory, Repo, Writer};
+use crate::store::LatchDir;
 
 /// From how many packs on they are put together.
 const MANY: usize = 16;
@@ -49,12 +50,13 @@ pub(super) struct Pack {
 }
 
 impl Packs {
-    pub(super) fn new(repo: &Repo, reference: &str, directory: &Path, scratch: &Path) -> Self {
+    pub(super) fn new(repo: &Repo, reference: &str, directory: &LatchDir, scratch: &Path) -> Self {
+        let (list, dropped) = directory.packs();
         Packs {
             directory: PackDirectory::new(repo.common_dir(), scratch),
             git: repo.git_apart(),
-            list: directory.join("packs"),
-            dropped: directory.join("packs.dropped"),
+            list,
+            dropped,
             reference: reference.to_owned(),
             writing: Mutex::default(),
         }
@@ -347,8 +349,8 @@ mod tests {
     fn packs(scratch: &Scratch) -> (Packs, Objects) {
         let bare = scratch.with_origin();
         let repo = Repo::discover(Path::new(&bare)).unwrap();
-        let directory = repo.common_dir().join("latch");
-        let tmp = directory.join("tmp");
+        let directory = LatchDir::of(repo.common_dir());
+        let tmp = directory.tmp();
         fs::create_dir_all(&tmp).unwrap();
         let objects = Objects::open(repo.common_dir()).unwrap();
         (

@@ -4,7 +4,7 @@
 //! never come any more.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
@@ -102,11 +102,8 @@ pub(super) struct PendingFile {
 }
 
 impl PendingFile {
-    pub(super) fn new(directory: &Path, sharing: Sharing) -> Self {
-        PendingFile {
-            path: directory.join("pending.toml"),
-            sharing,
-        }
+    pub(super) fn new(path: PathBuf, sharing: Sharing) -> Self {
+        PendingFile { path, sharing }
     }
 
     /// Those remembered. A record that does not parse is none: all it could do is to tell more.
