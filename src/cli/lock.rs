@@ -212,9 +212,9 @@ pub(super) fn line(viewpoint: &Viewpoint<'_>, taken: &Taken) -> String {
     match taken.outcome {
         Outcome::Acquired => format!("{} {path} {ends}", styled(GOOD, "locked")),
         Outcome::Renewed => {
-            let since = super::output::ago(taken.lock.acquired_at, viewpoint.now);
+            let locked = super::output::ago(taken.lock.acquired_at, viewpoint.now);
             format!(
-                "{} {path}, yours since {since}, {ends}",
+                "{} {path}, locked {locked}, {ends}",
                 styled(GOOD, "renewed")
             )
         }

@@ -61,11 +61,11 @@ pub(crate) fn holder(viewpoint: &Viewpoint<'_>, entry: &Entry) -> String {
     }
 }
 
-/// Since when, until when, why.
+/// How long ago it was locked, until when, why: to go on from its holder.
 pub(crate) fn terms(viewpoint: &Viewpoint<'_>, entry: &Entry) -> String {
     let rest = until_and_why(viewpoint, entry);
     match entry.lock() {
-        Some(lock) => format!("since {}, {rest}", ago(lock.acquired_at, viewpoint.now)),
+        Some(lock) => format!("{}, {rest}", ago(lock.acquired_at, viewpoint.now)),
         None => rest,
     }
 }

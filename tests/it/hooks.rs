@@ -30,7 +30,7 @@ fn a_rejection_says_who_why_since_until_the_next_step_and_the_bypass() {
     let run = ada.try_git(&commit(&["-a"])).ended(1);
     for words in [
         "hero.psd: locked by bob@example.com on",
-        "since just now",
+        ", just now, until",
         "in 24 h",
         "\"night shift\"",
         "git restore --staged hero.psd",

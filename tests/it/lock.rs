@@ -13,7 +13,7 @@ fn the_second_one_is_told_who_why_since_and_until_when() {
     bob.latch(&["lock", "hero.psd"])
         .ended(1)
         .said("hero.psd is locked by Ada <ada@example.com>")
-        .said("since just now")
+        .said(", just now, until")
         .said("in 24 h")
         .said("\"retopology\"")
         .said("--wait hero.psd");
