@@ -56,14 +56,14 @@ impl Arguments {
             n => format!("{n} paths"),
         };
         let hint = match first.code {
-            Code::Held if !self.paths.is_empty() => format!(
+            Code::Held if !self.paths.is_empty() => Some(format!(
                 "wait until it is free: git latch lock --wait {}",
-                viewpoint.here.path(&first.path)
-            ),
-            _ => advice(viewpoint.here, first),
+                alike(viewpoint.here, &violations, first)
+            )),
+            _ => advice(&latch, viewpoint.here, &violations),
         };
         let message = format!("{edits} of {these} would be rejected");
-        let failure = Failure::new(first.code, message, Some(hint));
+        let failure = Failure::new(first.code, message, hint);
         Ok(Answer::with(keys, Some(failure)))
     }
 
@@ -156,17 +156,39 @@ fn line(viewpoint: &Viewpoint<'_>, violation: &Violation) -> String {
     )
 }
 
-/// The next step against a violation.
-pub(super) fn advice(here: &Here, violation: &Violation) -> String {
-    let name = here.path(&violation.path);
-    let is_staged = violation.commit.is_none() && violation.reference.is_none();
-    match (violation.code, is_staged) {
-        (Code::Required, _) => format!("git latch lock {name}"),
-        (_, true) => format!(
-            "leave it out (git restore --staged {name}), or wait until it is free (git latch lock --wait {name})"
-        ),
-        (_, false) => {
-            format!("ask the holder, or wait until it is free: git latch lock --wait {name}")
-        }
+/// The next step against the first of these violations, and against all that are like it.
+pub(super) fn advice(latch: &Latch, here: &Here, violations: &[Violation]) -> Option<String> {
+    let first = violations.first()?;
+    if first.code != Code::Held || !is_staged(first) {
+        return advice_on_push(here, violations);
     }
+    let names = alike(here, violations, first);
+    // Without a commit there is nothing to restore from.
+    let leave_out = match latch.repo().has_head() {
+        Ok(false) => "git rm --cached",
+        _ => "git restore --staged",
+    };
+    Some(format!(
+        "leave it out ({leave_out} {names}), or wait until it is free (git latch lock --wait {names})"
+    ))
+}
+
+/// The same where commits break the rules.
+pub(super) fn advice_on_push(here: &Here, violations: &[Violation]) -> Option<String> {
+    let first = violations.first()?;
+    let names = alike(here, violations, first);
+    Some(match first.code {
+        Code::Required => format!("git latch lock {names}"),
+        _ => format!("ask the holder, or wait until it is free: git latch lock --wait {names}"),
+    })
+}
+
+fn is_staged(violation: &Violation) -> bool {
+    violation.commit.is_none() && violation.reference.is_none()
+}
+
+/// The paths of those that break the same rule, as arguments.
+fn alike(here: &Here, violations: &[Violation], first: &Violation) -> String {
+    let alike = violations.iter().filter(|v| v.code == first.code);
+    words::arguments(here, alike.map(|v| v.path.as_slice()))
 }

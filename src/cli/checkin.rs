@@ -52,8 +52,8 @@ impl Arguments {
         let viewpoint = context.viewpoint(&latch, &me);
         let mut keys = unlock::report(&viewpoint, &done.locks);
         keys["commit"] = json!(done.commit);
-        let failure = words::refused(&viewpoint, &done.locks.refused, |refusal| {
-            hint(&viewpoint, &done, refusal)
+        let failure = words::refused(&viewpoint, &done.locks.refused, |refusal, paths| {
+            hint(&viewpoint, &done, refusal, paths)
         });
         Ok(Answer::with(keys, failure))
     }
@@ -76,26 +76,25 @@ fn refused(context: &Context, latch: &Latch, error: Error) -> Result<Answer> {
     let me = latch.reader()?;
     let viewpoint = context.viewpoint(latch, &me);
     let charge = words_of_check::charge(&viewpoint, &violations);
-    let hint = words_of_check::advice(viewpoint.here, first);
+    let hint = words_of_check::advice_on_push(viewpoint.here, &violations);
     let message = words::plain(&format!(
         "the branch is not pushed: it {charge}\n       the commit is here, and your locks stay yours"
     ));
-    let failure = Failure::new(first.code, message, Some(hint));
+    let failure = Failure::new(first.code, message, hint);
     let keys = json!({"unlocked": [], "refused": [], "commit": null});
     Ok(Answer::with(keys, Some(failure)))
 }
 
 /// The next step where a lock is not given back, or nothing was begun.
-fn hint(viewpoint: &Viewpoint<'_>, done: &CheckedIn, refusal: &Refusal) -> String {
-    let path = viewpoint.here.path(refusal.path.as_str().as_bytes());
+fn hint(viewpoint: &Viewpoint<'_>, done: &CheckedIn, refusal: &Refusal, paths: &str) -> String {
     match (refusal.code, &done.pushed) {
         (Code::Unpushed, Some((remote, _))) => format!(
-            "it went to {remote}; the lock stays until the remote that shares the locks has it, then: git latch unlock {path}"
+            "it went to {remote}; the lock stays until the remote that shares the locks has it, then: git latch unlock {paths}"
         ),
         (Code::NotHeld, _) if refusal.holder.is_none() => {
-            format!("nothing is committed; lock it first: git latch lock {path}")
+            format!("nothing is committed; lock it first: git latch lock {paths}")
         }
-        _ => unlock::hint(viewpoint, refusal),
+        _ => unlock::hint(viewpoint, refusal, paths),
     }
 }
 

@@ -376,11 +376,11 @@ fn tell(
         context.output.note(format!("this {verb} {charge}"));
         return Ok(0);
     }
-    let hint = words_of_check::advice(viewpoint.here, first);
+    let hint = words_of_check::advice(latch, viewpoint.here, violations);
     super::output::failure(&Failure::new(
         first.code,
         format!("this {verb} {charge}"),
-        Some(hint),
+        hint,
     ));
     context.output.hint(format!(
         "to get past git-latch once: GIT_LATCH_SKIP=1 git {verb} …"

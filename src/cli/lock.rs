@@ -252,12 +252,13 @@ pub(super) fn report(viewpoint: &Viewpoint<'_>, acquired: &Acquired) -> serde_js
 
 /// What was refused, and what to do about it.
 pub(super) fn failure(viewpoint: &Viewpoint<'_>, refused: &[Refusal]) -> Option<Failure> {
-    words::refused(viewpoint, refused, |refusal| hint(viewpoint, refusal))
+    words::refused(viewpoint, refused, |refusal, paths| {
+        hint(viewpoint, refusal, paths)
+    })
 }
 
-fn hint(viewpoint: &Viewpoint<'_>, refusal: &Refusal) -> String {
+fn hint(viewpoint: &Viewpoint<'_>, refusal: &Refusal, paths: &str) -> String {
     let here = viewpoint.here;
-    let path = here.path(refusal.path.as_str().as_bytes());
     let Some(entry) = &refusal.holder else {
         return "git latch list".into();
     };
@@ -271,20 +272,20 @@ fn hint(viewpoint: &Viewpoint<'_>, refusal: &Refusal) -> String {
             here.named(entry.path(), entry.claim.kind)
         ),
         Some(_) if refusal.why == Why::InProgress => {
-            format!("wait until it is done: git latch lock --wait {path}")
+            format!("wait until it is done: git latch lock --wait {paths}")
         }
         Some(_) if !viewpoint.me.holds(entry) && mine => format!(
-            "somebody below you is at work on it; to take it over: git latch lock --steal {path}"
+            "somebody below you is at work on it; to take it over: git latch lock --steal {paths}"
         ),
         Some(lock) if mine => format!(
             "give that one back first: git latch unlock {}",
             here.named(lock.path.as_str().as_bytes(), lock.kind)
         ),
         Some(lock) if viewpoint.me.owner.is_person_of(&lock.owner) => {
-            format!("it is your own lock elsewhere: git latch lock --steal {path}")
+            format!("it is your own lock elsewhere: git latch lock --steal {paths}")
         }
         Some(_) => format!(
-            "wait with `git latch lock --wait {path}`, or ask the holder; in need: git latch lock --steal -m WHY {path}"
+            "wait with `git latch lock --wait {paths}`, or ask the holder; in need: git latch lock --steal -m WHY {paths}"
         ),
     }
 }

@@ -63,7 +63,7 @@ fn tell(context: &Context, receiver: &Receiver, judged: &Judged) -> u8 {
                 "this push {}",
                 check::charge(&viewpoint, &judged.violations)
             ),
-            Some(check::advice(Here::root(), first)),
+            check::advice_on_push(Here::root(), &judged.violations),
         ));
         exit = exit.max(exit::of(first.code));
     }

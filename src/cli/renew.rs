@@ -87,13 +87,14 @@ fn report(viewpoint: &Viewpoint<'_>, answer: &Prolonged, losses: &[Loss]) -> Val
 
 fn failure(viewpoint: &Viewpoint<'_>, answer: &Prolonged, losses: &[Loss]) -> Option<Failure> {
     let Some((first, _, _)) = answer.lost.first() else {
-        return words::refused(viewpoint, &answer.refused, |refusal| {
-            let path = viewpoint.here.path(refusal.path.as_str().as_bytes());
-            match &refusal.holder {
-                Some(_) => format!("wait until it is free: git latch lock --wait {path}"),
-                None => format!("git latch lock {path}"),
-            }
-        });
+        return words::refused(
+            viewpoint,
+            &answer.refused,
+            |refusal, paths| match &refusal.holder {
+                Some(_) => format!("wait until it is free: git latch lock --wait {paths}"),
+                None => format!("git latch lock {paths}"),
+            },
+        );
     };
     let lines = answer.lost.iter().take(words::LISTED);
     let lines: Vec<String> = lines

@@ -84,22 +84,26 @@ pub(super) fn report(viewpoint: &Viewpoint<'_>, answer: &Unlocked) -> Value {
 
 /// What was refused, and what to do about it.
 pub(super) fn failure(viewpoint: &Viewpoint<'_>, answer: &Unlocked) -> Option<Failure> {
-    words::refused(viewpoint, &answer.refused, |r| hint(viewpoint, r))
+    words::refused(viewpoint, &answer.refused, |refusal, paths| {
+        hint(viewpoint, refusal, paths)
+    })
 }
 
-pub(super) fn hint(viewpoint: &Viewpoint<'_>, refusal: &Refusal) -> String {
+/// The next step for a refusal, naming these paths.
+pub(super) fn hint(viewpoint: &Viewpoint<'_>, refusal: &Refusal, paths: &str) -> String {
     let here = viewpoint.here;
-    let path = here.path(refusal.path.as_str().as_bytes());
     let lock = refusal.holder.as_ref().and_then(|entry| entry.lock());
     match refusal.code {
         Code::Unpushed if refusal.why == Why::Unpushed => {
-            format!("git push, or give the lock back all the same: git latch unlock --force {path}")
+            format!(
+                "git push, or give the lock back all the same: git latch unlock --force {paths}"
+            )
         }
         Code::Unpushed => format!(
-            "commit or revert them first, or give the lock back all the same: git latch unlock --force {path}"
+            "commit or revert them first, or give the lock back all the same: git latch unlock --force {paths}"
         ),
-        Code::Lost if refusal.holder.is_some() => format!("git latch lock --wait {path}"),
-        Code::Lost => format!("git latch lock {path}"),
+        Code::Lost if refusal.holder.is_some() => format!("git latch lock --wait {paths}"),
+        Code::Lost => format!("git latch lock {paths}"),
         Code::NotHeld if lock.is_some() => format!(
             "git latch unlock {}",
             lock.map_or_else(String::new, |l| here
@@ -108,11 +112,11 @@ pub(super) fn hint(viewpoint: &Viewpoint<'_>, refusal: &Refusal) -> String {
         Code::NotHeld => "`git latch list --mine` shows what is yours".into(),
         Code::Forbidden => "the policy's `[force] who` says who may; ask one of them".into(),
         _ if refusal.why == Why::InProgress => {
-            format!("it ends with that process; in need: git latch unlock --force {path}")
+            format!("it ends with that process; in need: git latch unlock --force {paths}")
         }
         _ if lock.is_some_and(|lock| viewpoint.me.owner.is_person_of(&lock.owner)) => {
-            format!("it is your own lock elsewhere: git latch unlock --force {path}")
+            format!("it is your own lock elsewhere: git latch unlock --force {paths}")
         }
-        _ => format!("ask the holder; in need: git latch unlock --force -m WHY {path}"),
+        _ => format!("ask the holder; in need: git latch unlock --force -m WHY {paths}"),
     }
 }

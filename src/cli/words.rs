@@ -169,11 +169,18 @@ pub(crate) fn short(commit: &str) -> &str {
     commit.get(..10).unwrap_or(commit)
 }
 
-/// One failure for all refusals of a command; `hint` gives the next step for the first.
+/// The first twenty paths as arguments of one command; the rest is met when it is run again.
+pub(crate) fn arguments<'p>(here: &Here, paths: impl Iterator<Item = &'p [u8]>) -> String {
+    let words: Vec<String> = paths.take(LISTED).map(|path| here.path(path)).collect();
+    words.join(" ")
+}
+
+/// One failure for all refusals of a command; `hint` gives the next step for one, with the paths to name in it: those of
+/// all for which it is the same.
 pub(crate) fn refused(
     viewpoint: &Viewpoint<'_>,
     refusals: &[Refusal],
-    hint: impl Fn(&Refusal) -> String,
+    hint: impl Fn(&Refusal, &str) -> String,
 ) -> Option<Failure> {
     let first = refusals.first()?;
     let message = if refusals.len() == 1 {
@@ -183,7 +190,11 @@ pub(crate) fn refused(
         format!("{} paths are refused\n{lines}", refusals.len())
     };
     let largest = refusals.iter().map(|r| exit::of(r.code)).max();
-    let failure = Failure::new(first.code, plain(&message), Some(hint(first)));
+    let step = hint(first, "");
+    let alike = refusals.iter().filter(|r| hint(r, "") == step);
+    let paths = arguments(viewpoint.here, alike.map(|r| r.path.as_str().as_bytes()));
+    let hint = hint(first, &paths);
+    let failure = Failure::new(first.code, plain(&message), Some(hint));
     Some(failure.with_exit(largest.unwrap_or_default()))
 }
 

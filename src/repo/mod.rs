@@ -11,7 +11,7 @@ mod writing;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use git2::{ObjectType, Oid, Repository, RepositoryOpenFlags};
+use git2::{ErrorCode, ObjectType, Oid, Repository, RepositoryOpenFlags};
 
 pub(crate) use objects::{Objects, Past, Revision};
 pub(crate) use packs::{Moved, PackDirectory};
@@ -216,12 +216,19 @@ impl Repo {
             .unwrap_or_default())
     }
 
-    /// Whether `HEAD` names a commit.
+    /// Whether `HEAD` names a commit. Git is asked only where libgit2 cannot tell.
     ///
     /// # Errors
     /// Where git cannot be run.
     pub fn has_head(&self) -> Result<bool> {
-        Ok(self.commit_of("HEAD")?.is_some())
+        let names_one = |repository: Repository| match repository.head() {
+            Ok(head) => head.peel_to_commit().ok().map(|_| true),
+            Err(e) => (e.code() == ErrorCode::UnbornBranch).then_some(false),
+        };
+        match self.by_libgit2().and_then(names_one) {
+            Some(answer) => Ok(answer),
+            None => Ok(self.commit_of("HEAD")?.is_some()),
+        }
     }
 
     /// Whether an object is a commit.

@@ -43,6 +43,23 @@ fn a_rejection_says_who_why_since_until_the_next_step_and_the_bypass() {
 }
 
 #[test]
+fn before_the_first_commit_the_next_step_works_too() {
+    let sandbox = Sandbox::new();
+    let ada = sandbox.init("unborn");
+    ada.ok(&["init"]);
+    for file in ["a.psd", "b.psd", "notes.txt"] {
+        ada.write(file, "one\n");
+    }
+    ada.by("bob@example.com").ok(&["lock", "a.psd", "b.psd"]);
+    ada.git(&["add", "."]);
+    ada.try_git(&commit(&[]))
+        .ended(1)
+        .said("git rm --cached a.psd b.psd)");
+    ada.git(&["rm", "-q", "--cached", "a.psd", "b.psd"]);
+    ada.git(&commit(&[]));
+}
+
+#[test]
 fn changed_added_deleted_renamed_from_and_to_and_mode() {
     let sandbox = Sandbox::new();
     let ada = protected(&sandbox);

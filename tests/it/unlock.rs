@@ -144,3 +144,44 @@ fn a_path_inside_a_locked_directory_is_not_given_back_alone() {
         .said("your lock on scenes/ covers it")
         .said("git latch unlock scenes");
 }
+
+#[test]
+fn the_next_step_names_every_path_that_it_is_for() {
+    let sandbox = Sandbox::new();
+    let ada = sandbox.repo();
+    let bob = ada.by("bob@example.com");
+    bob.ok(&["lock", "notes.txt", "scenes/town.tscn"]);
+    ada.ok(&["lock", "hero.psd"]);
+    ada.write("hero.psd", "two\n");
+    let paths = ["hero.psd", "notes.txt", "scenes/town.tscn"];
+    for command in [&["unlock"][..], &["lock"]] {
+        let others = [command, &["notes.txt", "scenes/town.tscn"]].concat();
+        ada.latch(&others)
+            .ended(1)
+            .said(" notes.txt scenes/town.tscn");
+    }
+    // Another step is not for the same command.
+    let mixed = ada.latch(&[&["unlock"][..], &paths].concat()).ended(1);
+    let hint = mixed.stderr.lines().last().unwrap();
+    assert!(
+        hint.ends_with("git latch unlock --force hero.psd"),
+        "{mixed:?}"
+    );
+    ada.write("scenes/cave.tscn", "two\n");
+    ada.latch(&["renew", "scenes/town.tscn", "notes.txt"])
+        .ended(3)
+        .said("--wait scenes/town.tscn notes.txt");
+}
+
+#[test]
+fn twenty_paths_are_enough_for_one_next_step() {
+    let sandbox = Sandbox::new();
+    let ada = sandbox.repo();
+    let names: Vec<String> = (10..40).map(|n| format!("file{n}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let bob = ada.by("bob@example.com");
+    bob.ok(&[&["lock", "--new"][..], &names].concat());
+    let refused = ada.latch(&[&["unlock"][..], &names].concat()).ended(1);
+    let hint = refused.stderr.lines().last().unwrap();
+    assert!(hint.ends_with(" file28 file29"), "{refused:?}");
+}
