@@ -3,15 +3,17 @@
 //! Most of the time nobody else holds anything and nothing requires a lock: then no difference is computed at all.
 
 mod required;
+mod rule;
 
 use std::collections::{BTreeSet, HashSet};
+
+pub(crate) use rule::Rule;
 
 use crate::edits::{self, RefUpdate, StagedQuery};
 use crate::error::{Code, Result};
 use crate::judge::{self, Answerable, Violation};
 use crate::latch::{Latch, Selection};
-use crate::lockable;
-use crate::path::{Key, Kind};
+use crate::path::Kind;
 use crate::rules::edit::Edit;
 use crate::store::Scope;
 use crate::target::Target;
@@ -124,7 +126,7 @@ pub fn selected(latch: &Latch, selection: &Selection, clock: &dyn Clock) -> Resu
     let locked = view.live().filter(|e| selection.includes(&e.claim.key));
     paths.extend(locked.map(|entry| entry.path().to_vec()));
     let mut violations = judgement.of(&staged_edits(paths), clock)?;
-    if judgement.could_require() && !directories.is_empty() {
+    if judgement.rule.is_any() && !directories.is_empty() {
         let below = edits::tracked_below(latch.repo(), &directories)?;
         let required = judgement.of(&staged_edits(below), clock)?;
         // What is held there is told by its lock.
@@ -149,7 +151,7 @@ struct Judgement<'a> {
     /// The first locks, all of them if `is_complete`.
     view: View,
     is_complete: bool,
-    attribute_in_use: bool,
+    rule: Rule<'a>,
 }
 
 impl<'a> Judgement<'a> {
@@ -157,7 +159,7 @@ impl<'a> Judgement<'a> {
         let (view, is_complete) = latch.glance(clock)?;
         Ok(Judgement {
             me: latch.reader()?,
-            attribute_in_use: latch.has_lockable_files()?,
+            rule: Rule::of(latch)?,
             latch,
             who,
             view,
@@ -165,15 +167,10 @@ impl<'a> Judgement<'a> {
         })
     }
 
-    /// Whether any path may require a lock of one's own.
-    fn could_require(&self) -> bool {
-        self.attribute_in_use || !self.latch.policy().require.is_empty()
-    }
-
     /// Whether any edit at all could be forbidden.
     fn could_forbid(&self) -> bool {
         let is_others = |e| !self.me.has(e) && self.view.standing(e) != Standing::Expired;
-        !self.is_complete || self.could_require() || self.view.entries().any(is_others)
+        !self.is_complete || self.rule.is_any() || self.view.entries().any(is_others)
     }
 
     /// Judges commits, oldest first: some need no lock where one is required.
@@ -187,15 +184,6 @@ impl<'a> Judgement<'a> {
     }
 
     fn of(&self, edits: &[Edit], clock: &dyn Clock) -> Result<Vec<Violation>> {
-        let lockable = if self.attribute_in_use {
-            let distinct: BTreeSet<&[u8]> = edits.iter().map(|e| e.path.as_slice()).collect();
-            let distinct: Vec<&[u8]> = distinct.into_iter().collect();
-            lockable::among(self.latch.repo(), &distinct)?
-        } else {
-            HashSet::new()
-        };
-        let require = &self.latch.policy().require;
-        let is_required = |path: &[u8]| lockable.contains(path) || require.matches(&Key::of(path));
         let wider;
         let view = if self.is_complete {
             &self.view
@@ -205,6 +193,7 @@ impl<'a> Judgement<'a> {
                 .view(&Scope::Claims(judge::claims(edits)), clock)?;
             &wider
         };
+        let is_required = self.rule.on(edits)?;
         Ok(judge::judge(view, &self.me, edits, &is_required, self.who))
     }
 }

@@ -1,6 +1,8 @@
-//! What concerns me now: my locks, others' locks on files I have changed, leases I have lost.
+//! What concerns me now: my locks, others' locks on files I have changed, what I have changed without the lock that it
+//! requires, leases I have lost.
 
-use crate::edits::changed_files;
+use crate::check::Rule;
+use crate::edits;
 use crate::error::Result;
 use crate::latch::Latch;
 use crate::rules::loss::Loss;
@@ -15,6 +17,8 @@ pub struct Status {
     pub mine: Vec<Entry>,
     /// Changed files that somebody else has locked, with the lock; by path.
     pub blocking: Vec<(Vec<u8>, Entry)>,
+    /// Changed files that may only be edited under a lock of mine, and that nobody has locked; by path.
+    pub unlocked: Vec<Vec<u8>>,
     /// Leases that are lost.
     pub lost: Vec<Loss>,
     /// What was looked at.
@@ -27,22 +31,30 @@ pub fn status(latch: &Latch, clock: &dyn Clock) -> Result<Status> {
     let view = latch.view(&Scope::All, clock)?;
     let mine = view.live().filter(|e| me.has(e)).cloned().collect();
     // Looking for changes costs more than all the rest: only where they could matter.
-    let changed = if view.live().any(|e| !me.has(e)) && !latch.repo().is_bare() {
-        changed_files(latch.repo())?
+    let rule = Rule::of(latch)?;
+    let could_matter = rule.is_any() || view.live().any(|e| !me.has(e));
+    let changed = if could_matter && !latch.repo().is_bare() {
+        edits::changed(latch.repo())?
+    } else {
+        Vec::new()
+    };
+    let unlocked = if rule.is_any() {
+        rule.unlocked(&view, &me, &changed)?
     } else {
         Vec::new()
     };
     let blocking = changed
         .into_iter()
-        .filter_map(|(key, path)| {
-            let mut covering = view.covering(&key);
+        .filter_map(|change| {
+            let mut covering = view.covering(&change.key);
             let holder = covering.find(|e| !me.has(e) && view.standing(e) != Standing::Expired)?;
-            Some((path, holder.clone()))
+            Some((change.path, holder.clone()))
         })
         .collect();
     Ok(Status {
         mine,
         blocking,
+        unlocked,
         lost: latch.explained(latch.losses(clock)?),
         view,
     })

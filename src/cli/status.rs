@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::context::{Cached, Context};
-use super::output::{ALERT, Cell, dim, styled, table};
+use super::output::{ALERT, Cell, dim, path, styled, table};
 use super::{Answer, words};
 use git_latch::error::Result;
 use git_latch::latch::{Latch, Part, Selection};
@@ -102,6 +102,12 @@ fn show(context: &Context, viewpoint: &Viewpoint<'_>, status: &Status) {
         &styled(ALERT, "Changed by you, locked by others:"),
         "a commit of them is rejected; use \"git latch lock --wait <path>\", or undo the change",
         rows(blocking.collect()),
+    );
+    let unlocked = status.unlocked.iter();
+    section(
+        &styled(ALERT, "Changed by you, not locked:"),
+        "they may only be edited under your lock; use \"git latch lock <path>...\"",
+        unlocked.map(|file| path(viewpoint.here, file)).collect(),
     );
     let lost = status.lost.iter().map(|l| words::loss(viewpoint, l));
     section(

@@ -38,6 +38,8 @@ pub struct Changed {
     pub path: Vec<u8>,
     /// Whether the last commit has it.
     pub state: State,
+    /// Where it differs.
+    pub saved: Saved,
 }
 
 /// Whether the last commit has a file.
@@ -65,6 +67,7 @@ pub fn changed(repo: &Repo) -> Result<Vec<Changed>> {
                 [b'A', b' ' | b'M' | b'T'] | b" A" => State::Added,
                 _ => State::Other,
             },
+            saved: saved_where(letters),
         })
     };
     Ok(split_nul(&output).filter_map(parse).collect())
@@ -137,9 +140,13 @@ pub fn saved(repo: &Repo, among: &[Vec<u8>]) -> Result<Vec<(Vec<u8>, Saved)>> {
 
 /// Two letters, index and working tree, a blank, the path.
 fn parse(line: &[u8]) -> Option<(Vec<u8>, Saved)> {
-    let saved = match line.get(..2)? {
+    let saved = saved_where(line.get(..2)?);
+    Some((line.get(3..)?.to_vec(), saved))
+}
+
+fn saved_where(letters: &[u8]) -> Saved {
+    match letters {
         [_, b' '] => Saved::Staged,
         _ => Saved::Here,
-    };
-    Some((line.get(3..)?.to_vec(), saved))
+    }
 }

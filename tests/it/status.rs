@@ -89,3 +89,54 @@ fn two_owners_in_one_tree_hear_each_of_their_own_losses() {
     assert_eq!(ada.json(&["status"])["lost"], json!([]));
     assert_eq!(bob.json(&["status"])["lost"][0]["path"], "hero.psd");
 }
+
+#[test]
+fn what_was_edited_without_the_lock_it_requires_is_named_with_the_next_step() {
+    let sandbox = Sandbox::new();
+    let ada = sandbox.repo();
+    ada.write(".latch.toml", "[require]\npatterns = [\"*.psd\"]\n");
+    ada.write(".gitattributes", "*.tscn lockable\n");
+    ada.git(&["add", "."]);
+    ada.git(&["commit", "-q", "-m", "rules"]);
+    assert!(!ada.ok(&["status"]).stdout.contains("not locked:"));
+    ada.ok(&["lock", "scenes/cave.tscn"]);
+    for file in ["hero.psd", "scenes/cave.tscn", "notes.txt", "new.psd"] {
+        ada.write(file, "two\n");
+    }
+    std::fs::remove_file(ada.path.join("scenes/town.tscn")).unwrap();
+    ada.git(&["add", "new.psd", "hero.psd"]);
+    let text = ada.ok(&["status"]).stdout;
+    let (_, told) = text.split_once("Changed by you, not locked:\n").unwrap();
+    let lines: Vec<&str> = told.lines().map(str::trim).collect();
+    assert!(lines[0].contains("git latch lock <path>..."), "{text}");
+    assert_eq!(lines[1..], ["hero.psd", "scenes/town.tscn"]);
+    // What another holds is told once.
+    ada.by("bob@example.com").ok(&["lock", "hero.psd"]);
+    ada.ok(&["lock", "scenes/town.tscn"]);
+    assert!(!ada.ok(&["status"]).stdout.contains("not locked:"));
+    let keys = ada.json(&["status"]);
+    assert_eq!(keys.as_object().unwrap().len(), 3, "{keys}");
+}
+
+#[test]
+fn what_git_has_staged_of_a_merge_or_as_the_team_has_it_wants_no_lock() {
+    let sandbox = Sandbox::new();
+    let ada = sandbox.repo();
+    ada.write(".latch.toml", "[require]\npatterns = [\"*.psd\"]\n");
+    ada.git(&["add", "."]);
+    ada.git(&["commit", "-q", "-m", "rules"]);
+    ada.git(&["switch", "-q", "-c", "topic"]);
+    ada.write("hero.psd", "two\n");
+    ada.git(&["commit", "-q", "--no-verify", "-am", "two"]);
+    ada.git(&["switch", "-q", "main"]);
+    ada.git(&["merge", "-q", "--no-commit", "--no-ff", "topic"]);
+    assert!(!ada.ok(&["status"]).stdout.contains("not locked:"));
+    ada.write("hero.psd", "by hand\n");
+    assert!(ada.ok(&["status"]).stdout.contains("not locked:"));
+    ada.git(&["reset", "-q", "--hard"]);
+    ada.git(&["branch", "-q", "--set-upstream-to=topic"]);
+    ada.git(&["restore", "-s", "topic", "-SW", "hero.psd"]);
+    assert!(!ada.ok(&["status"]).stdout.contains("not locked:"));
+    ada.write("hero.psd", "by hand\n");
+    assert!(ada.ok(&["status"]).stdout.contains("not locked:"));
+}
