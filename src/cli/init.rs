@@ -77,6 +77,7 @@ impl Arguments {
                 "next: git add {shown} && git commit -m \"Use git-latch\" {shown}"
             )));
         }
+        tell_nobody(context, &latch)?;
         Ok(Answer::done(keys))
     }
 
@@ -145,6 +146,19 @@ pub(super) fn set_up_clone(context: &Context, latch: &Latch) -> Result<()> {
         Some(_) => "this clone has a policy for locks and is not protected yet: git latch init",
     });
     context.tell_never_fetched(latch);
+    Ok(())
+}
+
+/// Edits are judged without a name as well, but nobody without one takes a lock.
+fn tell_nobody(context: &Context, latch: &Latch) -> Result<()> {
+    if latch.reader()?.owner.id.is_empty() {
+        let missing = Error::NoIdentity;
+        let step = missing.advice(context.here(latch.repo()));
+        context.output.hint(format!(
+            "{missing}; before the first lock: {}",
+            step.unwrap_or_default()
+        ));
+    }
     Ok(())
 }
 

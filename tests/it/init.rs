@@ -271,3 +271,17 @@ fn uninstall_leaves_nothing_of_ours() {
     assert!(!ada.read(".git/info/exclude").contains("/.locks"));
     assert_eq!(ada.git(&["config", "--list", "--local"]), before);
 }
+
+#[test]
+fn without_an_identity_it_says_what_the_first_lock_will_want() {
+    let sandbox = Sandbox::new();
+    let ada = sandbox.repo();
+    ada.git(&["config", "--global", "--unset", "user.email"]);
+    let step = "git config --global user.email you@example.com";
+    let told = ada.ok(&["init"]);
+    assert!(told.stdout.contains("is protected"), "{told:?}");
+    told.said("no identity is set").said(step);
+    ada.latch(&["lock", "hero.psd"]).ended(2).said(step);
+    ada.git(&["config", "--global", "user.email", "ada@example.com"]);
+    assert!(!ada.ok(&["init"]).stderr.contains("identity"));
+}
