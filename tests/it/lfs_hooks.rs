@@ -206,3 +206,66 @@ fn a_line_in_the_teams_hook_reads_what_git_lfs_needs_and_hands_it_on() {
         .ended(1)
         .said("runs Git LFS before git-latch");
 }
+
+#[test]
+fn what_git_lfs_forces_into_our_place_is_back_with_the_next_commit() {
+    for force in [
+        &["lfs", "install", "--force"][..],
+        &["lfs", "update", "--force"],
+    ] {
+        let sandbox = Sandbox::new();
+        if !is_there(&sandbox) {
+            return;
+        }
+        let ada = tree(&sandbox);
+        ada.ok(&["init"]);
+        use_lfs(&ada);
+        ada.git(force);
+        // Until then what Git LFS keeps reaches the remote all the same.
+        assert_eq!(push(&ada), 1, "{force:?}");
+        ada.latch(&["list"]).said("git latch init");
+        ada.write("hero.psd", "changed\n");
+        let commit = ada.try_git(&["commit", "-qam", "changed"]).ended(0);
+        commit.said("another tool had replaced the pre-push hook of git-latch");
+        assert_eq!(push(&ada), 1, "{force:?}");
+        ada.ok(&["doctor"]);
+        ada.by("bob@example.com").ok(&["lock", "hero.psd"]);
+        ada.write("hero.psd", "changed again\n");
+        ada.git(&["commit", "-q", "--no-verify", "-am", "again"]);
+        ada.try_git(&["push", "-q", "origin", "HEAD:main"]).ended(1);
+    }
+}
+
+#[test]
+fn git_lfs_that_is_uninstalled_leaves_ours_and_what_it_kept() {
+    for is_first in [true, false] {
+        let sandbox = Sandbox::new();
+        if !is_there(&sandbox) {
+            return;
+        }
+        let ada = tree(&sandbox);
+        if is_first {
+            use_lfs(&ada);
+            ada.ok(&["init"]);
+        } else {
+            ada.ok(&["init"]);
+            use_lfs(&ada);
+        }
+        ada.git(&["lfs", "uninstall"]);
+        ada.ok(&["doctor"]);
+        assert_eq!(push(&ada), 1, "{is_first}");
+        ada.by("bob@example.com")
+            .ok(&["lock", "notes.txt", "--new"]);
+        ada.write("notes.txt", "mine\n");
+        ada.git(&["add", "notes.txt"]);
+        ada.try_git(&["commit", "-qm", "notes"]).ended(1);
+        ada.git(&["reset", "-q", "--hard"]);
+        // And back again.
+        ada.try_git(&["lfs", "install"]);
+        ada.write("hero.psd", "changed\n");
+        ada.git(&["commit", "-qam", "changed"]);
+        assert_eq!(push(&ada), 1, "{is_first}");
+        assert_eq!(objects(&sandbox.path().join("bare/lfs/objects")), 2);
+        ada.ok(&["doctor"]);
+    }
+}
