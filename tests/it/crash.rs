@@ -282,3 +282,14 @@ fn a_reader_meanwhile_sees_locks_whole() {
     assert!(change.wait().unwrap().success());
     assert_eq!(state(&ada).len(), 2);
 }
+
+#[test]
+fn what_changes_hands_is_never_free_for_who_reads_the_files() {
+    let sandbox = Sandbox::new();
+    let ada = sandbox.repo();
+    ada.by("bob@example.com").ok(&["lock", "scenes/town.tscn"]);
+    let steal = ["lock", "--steal", "-m", "due", "scenes"];
+    assert!(killed_at("change.step", &ada, &steal));
+    let is_there = |file| ada.path.join(".git/latch/locks/scenes").join(file).exists();
+    assert!(is_there(".lock") && is_there("town.tscn.lock"));
+}
