@@ -45,7 +45,7 @@ pub(crate) struct App {
     pub(crate) door: Door,
     pub(crate) metrics: Metrics,
     /// Names by which the server is reached, besides addresses.
-    pub(crate) hosts: Vec<String>,
+    pub(crate) hosts: safety::Hosts,
     pub(crate) lfs_upstream: Option<String>,
     pub(crate) locks_each: usize,
     /// For what reads the history, or has git list files: a few at a time.

@@ -3,7 +3,6 @@
 //! Locks taken here have no workspace: they are the person's, wherever they work. Clients switch the verification off for
 //! ever when a verification is answered 404 or 501: whatever is wrong with it, they are told 403 or 503.
 
-mod client;
 mod verify;
 
 use axum::extract::{Path, Request, State};
@@ -15,12 +14,12 @@ use chrono::SecondsFormat;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use self::client::{Client, Refused, Sent, Which};
 use self::verify::verify;
 use super::api::words;
-use super::api::{cursor_of, key_of, parse, path, target};
+use super::api::{Asked, Body, cursor_of, key_of, path, target};
 use super::app::{Shared, Visit, viewpoint};
 use super::problem::Problem;
+use super::render::LFS_TYPE;
 use super::users::Role;
 use crate::error::Code;
 use crate::lease::{Insist, Renewal, Several, Steal, Wanted};
@@ -31,10 +30,6 @@ use crate::served::{Ask, Query, Taking};
 use crate::time::Clock as _;
 use crate::view::Entry;
 
-/// The type of what its clients send and read.
-pub(crate) const MEDIA_TYPE: &str = "application/vnd.git-lfs+json";
-/// Where its requests are led to.
-pub(crate) const PREFIX: &str = "/-/lfs/";
 /// What people are shown as the place of these locks.
 const PLACE: &str = "git-lfs";
 /// How many locks a page has at most, and where the client does not say: verifying asks for page after page.
@@ -48,16 +43,11 @@ pub(crate) fn router() -> Router<Shared> {
         .route("/{repo}/locks/verify", post(verify))
         .route("/{repo}/locks/{id}/unlock", post(unlock))
         .route("/{repo}/objects/{*rest}", any(objects))
-        .fallback(async || {
-            Refused(Problem::of(
-                Code::Forbidden,
-                "that is no address of the locking API",
-            ))
-        })
+        .fallback(async || Problem::of(Code::Forbidden, "that is no address of the locking API"))
 }
 
 fn answer(status: StatusCode, body: Value) -> Response {
-    let kind = [(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE))];
+    let kind = [(header::CONTENT_TYPE, HeaderValue::from_static(LFS_TYPE))];
     (status, kind, Json(body)).into_response()
 }
 
@@ -102,9 +92,8 @@ struct Create {
     path: String,
 }
 
-async fn create(Client(visit): Client, Sent(body): Sent) -> Result<Response, Refused> {
+async fn create(visit: Visit, Body(request): Body<Create>) -> Result<Response, Problem> {
     visit.require(Role::Editor)?;
-    let request: Create = parse(&body)?;
     let (path, kind) = target(&request.path)?;
     visit.renew_due();
     let policy = visit.served().policy();
@@ -142,7 +131,7 @@ async fn create(Client(visit): Client, Sent(body): Sent) -> Result<Response, Ref
     let refusal = acquired.refused.first();
     let holder = refusal.and_then(|refusal| refusal.holder.as_ref());
     let Some(holder) = holder else {
-        return Err(Problem::of(Code::Held, "it cannot be locked").into());
+        return Err(Problem::of(Code::Held, "it cannot be locked"));
     };
     let message = words::held(&request.path, holder, &viewpoint(&me, &policy.terms));
     Ok(answer(
@@ -166,7 +155,7 @@ fn page_of(limit: Option<u64>) -> usize {
     wanted.unwrap_or(PAGE).min(PAGE)
 }
 
-async fn list(Client(visit): Client, Which(which): Which) -> Result<Response, Refused> {
+async fn list(visit: Visit, Asked(which): Asked<Listing>) -> Result<Response, Problem> {
     visit.catch_up().await;
     let now = SystemClock.now();
     let named = |text: Option<String>| text.filter(|text| !text.is_empty());
@@ -211,19 +200,18 @@ struct Unlock {
 }
 
 async fn unlock(
-    Client(visit): Client,
+    visit: Visit,
     Path((_, id)): Path<(String, String)>,
-    Sent(body): Sent,
-) -> Result<Response, Refused> {
+    Body(request): Body<Unlock>,
+) -> Result<Response, Problem> {
     visit.require(Role::Editor)?;
-    let request: Unlock = parse(&body)?;
     let id = lease_of(&id);
     let Some(lock) = visit.lock_of(id).await? else {
         let detail = format!(
             "there is no lock of the id `{}`",
             crate::rules::spelling::escaped(id.as_bytes())
         );
-        return Err(Problem::of(Code::NotHeld, detail).into());
+        return Err(Problem::of(Code::NotHeld, detail));
     };
     let insist = if request.force {
         Insist::Yes
@@ -270,7 +258,7 @@ async fn objects(
         );
         let problem =
             problem.with_hint("its admin can name the server of the contents: --lfs-upstream URL");
-        return problem.into_lfs();
+        return problem.into_response();
     };
     let repo = repo.strip_suffix(".git").unwrap_or(&repo);
     let escape = |text: &str| {
@@ -291,6 +279,6 @@ async fn objects(
         Ok(target) => {
             (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, target)]).into_response()
         }
-        Err(_) => Problem::bad_usage("that is no address").into_lfs(),
+        Err(_) => Problem::bad_usage("that is no address").into_response(),
     }
 }

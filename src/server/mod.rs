@@ -17,6 +17,7 @@ mod listen;
 mod metrics;
 mod page;
 mod problem;
+mod render;
 mod repos;
 mod safety;
 pub mod users;
@@ -32,7 +33,7 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
@@ -53,6 +54,7 @@ use app::{App, Shared};
 use auth::Door;
 use listen::Listen;
 use metrics::Metrics;
+use problem::Problem;
 use repos::Repos;
 
 use crate::error::{Code, Error, Result};
@@ -162,7 +164,7 @@ async fn serve(options: Options, ready: impl FnOnce(&str)) -> Result<()> {
         repos: Repos::new(options.source, options.server)?,
         door: options.door,
         metrics: Metrics::new(),
-        hosts: options.hosts,
+        hosts: options.hosts.into(),
         lfs_upstream: options.lfs_upstream,
         locks_each: options.locks_each,
         reading: Semaphore::new(app::READING),
@@ -243,15 +245,16 @@ fn router(app: Shared, log: Option<AccessLog>) -> Router {
         .layer(DefaultBodyLimit::max(BODY))
         .layer(RequestBodyTimeoutLayer::new(BODY_STANDS_STILL))
         .layer(from_fn(in_time))
-        .layer(from_fn_with_state(app.clone(), safety::guard))
+        .layer(from_fn_with_state(app.hosts.clone(), safety::guard))
         .layer(CatchPanicLayer::custom(|_| {
-            problem::Problem::of(
+            Problem::of(
                 Code::Io,
                 "something went wrong here; it is in the server's log",
             )
             .into_response()
         }))
         .layer(from_fn(unknown_methods))
+        .layer(from_fn(render::problems))
         .layer(from_fn_with_state((app.clone(), log), observe))
         .with_state(app);
     // Before anything is routed.
@@ -261,40 +264,29 @@ fn router(app: Shared, log: Option<AccessLog>) -> Router {
 
 /// Answers that something takes too long: every wait ends.
 async fn in_time(request: Request, next: Next) -> Response {
-    let is_lfs = request.uri().path().starts_with(lfs::PREFIX);
     if let Ok(response) = tokio::time::timeout(ANSWER, next.run(request)).await {
         return response;
     }
     let detail = "no answer in time; what was asked for may still come about";
-    let problem = problem::Problem::of(Code::Busy, detail).retry_after(ANSWER);
-    if is_lfs {
-        problem.into_lfs()
-    } else {
-        problem.into_response()
-    }
+    Problem::of(Code::Busy, detail)
+        .retry_after(ANSWER)
+        .into_response()
 }
 
 /// What the router says about methods that nobody has, as a problem.
 async fn unknown_methods(request: Request, next: Next) -> Response {
-    let is_lfs = request.uri().path().starts_with(lfs::PREFIX);
     let response = next.run(request).await;
     if response.status() != StatusCode::METHOD_NOT_ALLOWED {
         return response;
     }
-    let problem = problem::Problem::new(
+    let problem = Problem::new(
         StatusCode::METHOD_NOT_ALLOWED,
         Code::BadUsage,
         "that cannot be done with this address",
     );
-    let mut answer = if is_lfs {
-        problem.into_lfs()
-    } else {
-        problem.into_response()
-    };
-    if let Some(allow) = response.headers().get(axum::http::header::ALLOW) {
-        answer
-            .headers_mut()
-            .insert(axum::http::header::ALLOW, allow.clone());
+    let mut answer = problem.into_response();
+    if let Some(allow) = response.headers().get(header::ALLOW) {
+        answer.headers_mut().insert(header::ALLOW, allow.clone());
     }
     answer
 }

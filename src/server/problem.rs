@@ -1,8 +1,7 @@
-//! What goes wrong, as an answer: `application/problem+json` (RFC 9457), with the word of [`Code`] in `code`.
+//! What goes wrong, with the status and the word of [`Code`] that clients are told. Its form is given by `render`.
 
 use std::time::Duration;
 
-use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
@@ -15,9 +14,9 @@ pub(crate) struct Problem {
     pub(crate) status: StatusCode,
     pub(crate) code: &'static str,
     pub(crate) detail: String,
-    hint: Option<String>,
+    pub(super) hint: Option<String>,
     retry_after: Option<Duration>,
-    more: Option<Box<Map<String, Value>>>,
+    pub(super) more: Option<Box<Map<String, Value>>>,
 }
 
 /// Seconds after which it may be worth while to ask again.
@@ -78,42 +77,13 @@ impl Problem {
             headers.insert("lfs-authenticate", ask);
         }
     }
-
-    /// As Git LFS clients read it.
-    pub(crate) fn into_lfs(self) -> Response {
-        let message = match &self.hint {
-            Some(hint) => format!("{}; {hint}", self.detail),
-            None => self.detail.clone(),
-        };
-        let mut body = self.more.as_deref().cloned().unwrap_or_default();
-        body.insert("message".into(), json!(message));
-        let mut response = (self.status, Json(Value::Object(body))).into_response();
-        let lfs = HeaderValue::from_static(super::lfs::MEDIA_TYPE);
-        response.headers_mut().insert(header::CONTENT_TYPE, lfs);
-        self.adorn(&mut response);
-        response
-    }
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let mut body = json!({
-            "type": format!("urn:git-latch:{}", self.code),
-            "title": self.status.canonical_reason().unwrap_or("Error"),
-            "status": self.status.as_u16(),
-            "detail": self.detail,
-            "code": self.code,
-        });
-        if let Value::Object(object) = &mut body {
-            if let Some(hint) = &self.hint {
-                object.insert("hint".into(), json!(hint));
-            }
-            object.extend(self.more.as_deref().cloned().unwrap_or_default());
-        }
-        let mut response = (self.status, Json(body)).into_response();
-        let problem = HeaderValue::from_static("application/problem+json");
-        response.headers_mut().insert(header::CONTENT_TYPE, problem);
+        let mut response = self.status.into_response();
         self.adorn(&mut response);
+        response.extensions_mut().insert(self);
         response
     }
 }

@@ -5,6 +5,7 @@
 //! cannot send, and an origin that is ours where one is told.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
@@ -13,9 +14,8 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
 use super::BODY;
-use super::app::Shared;
-use super::lfs;
 use super::problem::Problem;
+use super::render::LFS_TYPE;
 use crate::error::Code;
 
 /// The longest address, in bytes.
@@ -38,13 +38,14 @@ const FOR_PAGES: [(&str, &str); 3] = [
     ("x-frame-options", "DENY"),
 ];
 
+/// The names by which the server is reached, besides addresses and this machine's own.
+pub(crate) type Hosts = Arc<[String]>;
+
 /// Turns away what is not for us, and adds what browsers should know.
-pub(crate) async fn guard(State(app): State<Shared>, request: Request, next: Next) -> Response {
-    let problem = check(&app, &request).err();
-    let mut response = match problem {
-        Some(problem) if request.uri().path().starts_with(lfs::PREFIX) => problem.into_lfs(),
-        Some(problem) => problem.into_response(),
-        None => next.run(request).await,
+pub(crate) async fn guard(State(hosts): State<Hosts>, request: Request, next: Next) -> Response {
+    let mut response = match check(&hosts, &request) {
+        Err(problem) => problem.into_response(),
+        Ok(()) => next.run(request).await,
     };
     let headers = response.headers_mut();
     let kind = text(headers, "content-type").unwrap_or_default();
@@ -61,7 +62,7 @@ pub(crate) async fn guard(State(app): State<Shared>, request: Request, next: Nex
     response
 }
 
-fn check(app: &Shared, request: &Request) -> Result<(), Problem> {
+fn check(hosts: &[String], request: &Request) -> Result<(), Problem> {
     let target = request.uri().path_and_query();
     if target.is_some_and(|target| target.as_str().len() > LONGEST_TARGET) {
         let problem = format!("the address is longer than {LONGEST_TARGET} bytes");
@@ -73,7 +74,7 @@ fn check(app: &Shared, request: &Request) -> Result<(), Problem> {
     }
     let headers = request.headers();
     let host = host_of(request);
-    if !host.as_deref().is_some_and(|host| is_ours(app, host)) {
+    if !host.as_deref().is_some_and(|host| is_ours(hosts, host)) {
         let shown = crate::rules::spelling::quoted(host.unwrap_or_default().as_bytes());
         let problem = format!("this server is not called {shown}");
         return Err(
@@ -136,13 +137,12 @@ fn host_of(request: &Request) -> Option<String> {
 }
 
 /// Whether a name is ours: an address (nobody can make one lead elsewhere), this machine's, or one that was given.
-fn is_ours(app: &Shared, host: &str) -> bool {
+fn is_ours(hosts: &[String], host: &str) -> bool {
     let name = without_port(host);
     let address = name.trim_start_matches('[').trim_end_matches(']');
     address.parse::<IpAddr>().is_ok()
         || name == "localhost"
-        || app
-            .hosts
+        || hosts
             .iter()
             .any(|ours| ours.eq_ignore_ascii_case(name) || ours.eq_ignore_ascii_case(host))
 }
@@ -179,7 +179,7 @@ fn is_same_origin(headers: &HeaderMap, host: &str) -> bool {
 fn has_our_type(headers: &HeaderMap) -> bool {
     let told = text(headers, "content-type").unwrap_or_default();
     let kind = told.split(';').next().unwrap_or_default().trim();
-    kind.eq_ignore_ascii_case("application/json") || kind.eq_ignore_ascii_case(lfs::MEDIA_TYPE)
+    kind.eq_ignore_ascii_case("application/json") || kind.eq_ignore_ascii_case(LFS_TYPE)
 }
 
 #[cfg(test)]

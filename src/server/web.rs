@@ -79,6 +79,7 @@ impl IntoResponse for Shown {
         let html = page::message(status.as_u16(), title, &self.0.detail);
         // For what else belongs to such an answer.
         let mut response = self.0.into_response();
+        response.extensions_mut().remove::<Problem>();
         *response.body_mut() = html.into();
         let kind = HeaderValue::from_static("text/html; charset=utf-8");
         response.headers_mut().insert(header::CONTENT_TYPE, kind);

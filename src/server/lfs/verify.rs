@@ -5,13 +5,12 @@ use axum::response::Response;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::client::{Client, Refused, Sent};
 use super::{answer, page_of, shown, shown_entry};
 use crate::lock::{Lock, is_or_below};
 use crate::os::clock::SystemClock;
 use crate::path::{Key, Kind};
 use crate::served::{Listed, Query};
-use crate::server::api::{cursor_of, key_of, parse};
+use crate::server::api::{Body, cursor_of, key_of};
 use crate::server::app::Visit;
 use crate::server::problem::Problem;
 use crate::time::Clock as _;
@@ -21,13 +20,12 @@ use crate::view::Entry;
 const SPREAD: usize = 100_000;
 
 #[derive(Deserialize)]
-struct Verify {
+pub(super) struct Verify {
     cursor: Option<String>,
     limit: Option<u64>,
 }
 
-pub(super) async fn verify(Client(visit): Client, Sent(body): Sent) -> Result<Response, Refused> {
-    let request: Verify = parse(&body)?;
+pub(super) async fn verify(visit: Visit, Body(request): Body<Verify>) -> Result<Response, Problem> {
     if request.cursor.as_deref().is_none_or(str::is_empty) {
         visit.renew_due();
     }
