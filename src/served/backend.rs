@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -18,11 +19,11 @@ use crate::path::{Claim, Key, Kind, Place, RepoPath};
 use crate::policy::Policy;
 use crate::repo::{Differing, Node, Objects, Repo, Revision};
 use crate::store::files::{self, Stamp};
-use crate::store::shared::Pooled;
 use crate::store::shared::tree::{self, Known};
-use crate::store::{HostedStore, LatchDir, LockStore, SharedStore, Sharing};
+use crate::store::shared::{Doubts, Pooled};
+use crate::store::{HostedStore, LatchDir, LockStore, Scope, SharedStore, Sharing};
 use crate::time::Clock;
-use crate::view::{Entry, Terms};
+use crate::view::Entry;
 
 /// Where a remote's `HEAD` lies in our repository: its policy, and the names of its files.
 const REMOTE_HEAD: &str = "refs/latch/head";
@@ -45,6 +46,8 @@ pub(super) struct Backend {
     duty: Mutex<Option<Guard>>,
     /// Whether other servers serve the repository, as far as this machine can tell.
     presence: Option<Mutex<Presence>>,
+    /// Whether a change was not read, so that everything is blocked.
+    is_blocked: AtomicBool,
 }
 
 /// A commit, and which paths are directories in it, as far as somebody asked.
@@ -97,6 +100,7 @@ impl Backend {
         }
         let policy = Policy::in_commit(&repo, "HEAD")?;
         let store = HostedStore::open(&repo, &policy.share_ref, policy.terms, server.clone())?;
+        store.set_trusted(&policy.trusted);
         let presence = Presence::begin(&LatchDir::of(repo.common_dir()).servers())?;
         let duty = take_duty(&repo)?;
         if presence.is_alone() {
@@ -111,6 +115,7 @@ impl Backend {
             looked_up: Mutex::default(),
             duty: Mutex::new(duty),
             presence: Some(Mutex::new(presence)),
+            is_blocked: AtomicBool::default(),
         };
         Ok((backend, policy))
     }
@@ -150,6 +155,7 @@ impl Backend {
             looked_up: Mutex::default(),
             duty: Mutex::default(),
             presence: None,
+            is_blocked: AtomicBool::default(),
         };
         Ok((backend, policy))
     }
@@ -189,13 +195,26 @@ impl Backend {
         }
     }
 
-    pub(super) fn set_terms(&self, terms: Terms) {
+    /// Judges by another policy from now on.
+    pub(super) fn set_policy(&self, policy: &Policy) {
         match &self.locks {
-            Locks::Here(store) => store.set_terms(terms),
+            Locks::Here(store) => {
+                store.set_terms(policy.terms);
+                store.set_trusted(&policy.trusted);
+            }
             Locks::There(store) => {
                 let mut store = store.write();
-                store.set_terms(terms);
+                let anew = store.clone().with_terms(policy.terms);
+                *store = anew.with_trust_in(&policy.trusted);
             }
+        }
+    }
+
+    /// What is not believed of what others have put there.
+    fn doubts(&self) -> Doubts {
+        match &self.locks {
+            Locks::Here(store) => store.doubts(),
+            Locks::There(store) => store.read().doubts(),
         }
     }
 
@@ -263,7 +282,7 @@ impl Backend {
         let new = tip.map_or("", |tip| &tip.tree);
         let mut differing = objects.differing_from(old, new)?;
         differing.retain(|difference| tree::is_lock(&difference.path));
-        let news = if differing.len() < WORTH_A_THREAD {
+        let mut news = if differing.len() < WORTH_A_THREAD {
             read(objects, differing, now)?
         } else {
             let rest = differing.split_off(differing.len() / 2);
@@ -280,6 +299,9 @@ impl Backend {
                 Ok::<_, Error>(news)
             })?
         };
+        let entries = news.iter_mut().filter_map(|(_, entry)| entry.as_mut());
+        let blocking = self.doubts().disbelieve(entries);
+        news.extend(self.blocking(objects, tip, blocking, now)?);
         if let Locks::Here(store) = &self.locks {
             for (place, entry) in &news {
                 let from = entry
@@ -289,6 +311,29 @@ impl Backend {
             }
         }
         Ok(news)
+    }
+
+    /// What lies in the place of the lock on everything, where something blocks everything, or did until now.
+    fn blocking(
+        &self,
+        objects: &Objects,
+        tip: Option<&Revision>,
+        blocking: Option<Entry>,
+        now: DateTime<Utc>,
+    ) -> Result<Option<(Place, Option<Entry>)>> {
+        let did_block = self.is_blocked.swap(blocking.is_some(), Ordering::Relaxed);
+        if let Some(entry) = blocking {
+            return Ok(Some((entry.place.clone(), Some(entry))));
+        }
+        let claim = Claim::new(&RepoPath::root(), Kind::Directory);
+        let Some(place) = claim.place().filter(|_| did_block) else {
+            return Ok(None);
+        };
+        let tree = tip.map_or("", |tip| &tip.tree);
+        let places = std::iter::once(place.clone()).collect();
+        let known = Known::Since(&|_| Some(now));
+        let entries = tree::entries(objects, tree, &Scope::Places(places), known)?;
+        Ok(Some((place, entries.into_iter().next())))
     }
 
     /// Whether the repository is still where it was.

@@ -182,10 +182,10 @@ impl Served {
                 "`[share] ref` has changed: start the server again"
             );
         }
+        self.backend.set_policy(&policy);
         let mut rules = self.rules.write();
         *rules = policy.into();
         drop(rules);
-        self.backend.set_terms(terms);
         let mut table = self.table.write();
         table.set_terms(terms);
         Ok(())

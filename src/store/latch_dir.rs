@@ -119,6 +119,11 @@ impl LatchDir {
         self.0.join("doubts.toml")
     }
 
+    /// The guard of the same where a server writes it.
+    pub(super) fn doubts_guard(&self) -> PathBuf {
+        self.0.join("doubts.guard")
+    }
+
     /// The register of linked working trees.
     pub(crate) fn workspaces(&self) -> PathBuf {
         self.0.join("workspaces")

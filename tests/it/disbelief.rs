@@ -1,9 +1,10 @@
-//! What a remote that judges no pushes brings, and clients do not take for a fact.
+//! What a remote that judges no pushes brings, and neither clients take for a fact nor a server on the repository itself.
 
 use std::fmt::Write as _;
 
-use crate::support::clones::two;
-use crate::support::{Run, Sandbox, Tree};
+use crate::support::clones::{clone, two};
+use crate::support::server::{Server, again, served};
+use crate::support::{Run, Sandbox, Tree, eventually};
 
 /// Puts a commit of somebody's on the lock ref: with the tree that a script makes in an index of its own.
 fn forge(bare: &Tree<'_>, signed: &str, message: &str, index: &str) {
@@ -40,44 +41,48 @@ fn put(bare: &Tree<'_>, text: &str) -> String {
         .to_owned()
 }
 
+/// What nobody honest writes: who signs it, a line of a lock of bob's and what stands there instead, and what is told.
+const FORGED: [(&str, &str, &str, &str); 4] = [
+    (
+        BOB,
+        "acquired_at",
+        "acquired_at = 2099-01-01T00:00:00.000Z",
+        "its `acquired_at`",
+    ),
+    (
+        BOB,
+        "heartbeat_at",
+        "heartbeat_at = 2026-01-01T00:00:00.000Z",
+        "its heartbeat",
+    ),
+    (
+        BOB,
+        "id",
+        "id = \"ada@example.com\"",
+        "in the name of `ada@example.com`",
+    ),
+    (
+        "env GIT_AUTHOR_EMAIL=bob@example.com GIT_COMMITTER_EMAIL=eve@example.com",
+        "format",
+        "format = 1",
+        "its committer `eve@example.com`",
+    ),
+];
+
+/// Puts such a lock on `notes.txt` there.
+fn forge_lock(bare: &Tree<'_>, bob: &Tree<'_>, (sign, old, new): (&str, &str, &str)) {
+    let (seq, text) = lock_of_bobs(bob);
+    let line = text.lines().find(|line| line.starts_with(old)).unwrap();
+    let index = put(bare, &text.replace(line, new));
+    forge(bare, sign, &message(seq), &index);
+}
+
 #[test]
 fn what_no_honest_program_writes_blocks_and_is_told() {
-    let with_bob = |text: &str, old: &str, new: &str| {
-        let line = text.lines().find(|line| line.starts_with(old)).unwrap();
-        text.replace(line, new)
-    };
-    for (sign, old, new, problem) in [
-        (
-            BOB,
-            "acquired_at",
-            "acquired_at = 2099-01-01T00:00:00.000Z",
-            "its `acquired_at`",
-        ),
-        (
-            BOB,
-            "heartbeat_at",
-            "heartbeat_at = 2026-01-01T00:00:00.000Z",
-            "its heartbeat",
-        ),
-        (
-            BOB,
-            "id",
-            "id = \"ada@example.com\"",
-            "in the name of `ada@example.com`",
-        ),
-        (
-            "env GIT_AUTHOR_EMAIL=bob@example.com GIT_COMMITTER_EMAIL=eve@example.com",
-            "format",
-            "format = 1",
-            "its committer `eve@example.com`",
-        ),
-    ] {
+    for (sign, old, new, problem) in FORGED {
         let sandbox = Sandbox::new();
         let (ada, bob) = two(&sandbox);
-        let (seq, text) = lock_of_bobs(&bob);
-        let bare = sandbox.tree("remote.git");
-        let index = put(&bare, &with_bob(&text, old, new));
-        forge(&bare, sign, &message(seq), &index);
+        forge_lock(&sandbox.tree("remote.git"), &bob, (sign, old, new));
         let refused = ada.latch(&["--json", "lock", "notes.txt"]).ended(1).json();
         let holder = &refused["refused"][0]["holder"];
         assert_eq!(holder["state"], "unreadable", "{refused}");
@@ -91,6 +96,83 @@ fn what_no_honest_program_writes_blocks_and_is_told() {
         ada.ok(&["lock", "notes.txt"]);
         assert!(!ada.path.join(".git/latch/doubts.toml").exists());
     }
+}
+
+/// The one lock that a server lists is not believed, for this reason; and it blocks its path only.
+fn server_doubts(server: &Server, problem: &str) {
+    let ada = server.by("ada");
+    let is_told = || {
+        let listed = ada.get("locks").is(200);
+        let lock = &listed["locks"][0];
+        lock["path"] == "notes.txt"
+            && lock["state"] == "unreadable"
+            && lock["problem"].as_str().unwrap().contains(problem)
+    };
+    eventually("the server has seen it", is_told);
+    ada.lock(&["notes.txt"]).is_problem(409, "held");
+    let lease = ada.takes("hero.psd");
+    ada.delete(&format!("locks/{lease}")).is(200);
+}
+
+#[test]
+fn a_server_on_the_repository_itself_takes_no_forged_lock_for_a_fact() {
+    for (sign, old, new, problem) in FORGED {
+        let sandbox = Sandbox::new();
+        let server = served(&sandbox);
+        let bob = clone(&sandbox, "bob");
+        let bare = sandbox.tree("remote.git");
+        forge_lock(&bare, &bob, (sign, old, new));
+        server_doubts(&server, problem);
+        // Also after it has ended, by what it has written down.
+        assert_eq!(server.end(), 0);
+        server_doubts(&again(&sandbox, |_| {}), problem);
+        bob.ok(&["unlock", "--force", "-m", "forged", "notes.txt"]);
+        let server = again(&sandbox, |_| {});
+        server.by("ada").takes("notes.txt");
+    }
+}
+
+#[test]
+fn a_server_that_starts_later_looks_at_what_was_pushed_before() {
+    let (sign, old, new, problem) = FORGED[0];
+    let sandbox = Sandbox::new();
+    drop(served(&sandbox));
+    let bob = clone(&sandbox, "bob");
+    forge_lock(&sandbox.tree("remote.git"), &bob, (sign, old, new));
+    server_doubts(&again(&sandbox, |_| {}), problem);
+}
+
+#[test]
+fn a_server_accepts_no_message_that_is_longer_than_any_change_s() {
+    let sandbox = Sandbox::new();
+    let server = served(&sandbox);
+    let bob = clone(&sandbox, "bob");
+    let (seq, _) = lock_of_bobs(&bob);
+    let bare = sandbox.tree("remote.git");
+    let long = format!("{}\n\n{}", "x".repeat(70_000), message(seq));
+    forge(&bare, BOB, &long, ":");
+    let ada = server.by("ada");
+    let refused = ada.lock(&["hero.psd"]).is_problem(503, "refused");
+    let detail = refused["detail"].as_str().unwrap();
+    assert!(detail.contains("message longer"), "{detail}");
+    bare.git(&["update-ref", "refs/latch/locks", "refs/latch/locks~1"]);
+    ada.takes("hero.psd");
+}
+
+#[test]
+fn a_change_too_large_to_be_read_blocks_everything_on_a_server_too() {
+    let sandbox = Sandbox::new();
+    let server = served(&sandbox);
+    let bob = clone(&sandbox, "bob");
+    forge_many(&sandbox.tree("remote.git"), &bob);
+    let ada = server.by("ada");
+    let refused = ada.lock(&["hero.psd"]).is_problem(409, "held");
+    assert!(
+        refused.to_string().contains("the view is incomplete"),
+        "{refused}"
+    );
+    let told = ada.get("locks?covers=hero.psd").is(200).to_string();
+    assert!(told.contains("the view is incomplete"), "{told}");
 }
 
 #[test]
@@ -131,17 +213,8 @@ fn a_message_longer_than_any_change_s_is_not_accepted() {
 fn a_change_too_large_to_be_read_blocks_everything_and_says_so() {
     let sandbox = Sandbox::new();
     let (ada, bob) = two(&sandbox);
-    let (seq, _) = lock_of_bobs(&bob);
     let bare = sandbox.tree("remote.git");
-    let mut many = String::new();
-    for n in 0..100_001 {
-        let empty = "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391";
-        writeln!(many, "100644 {empty} 0\tmany/{}/{n}.lock", n % 300).unwrap();
-    }
-    bare.write("many", &many);
-    let index =
-        "git hash-object -w --stdin </dev/null >/dev/null; git update-index --index-info <many";
-    forge(&bare, BOB, &message(seq), index);
+    forge_many(&bare, &bob);
     ada.latch(&["lock", "hero.psd"])
         .ended(1)
         .said("the view is incomplete");
@@ -150,6 +223,20 @@ fn a_change_too_large_to_be_read_blocks_everything_and_says_so() {
     bare.git(&["update-ref", "refs/latch/locks", "refs/latch/locks~1"]);
     ada.ok(&["sync", "--reset"]);
     ada.ok(&["lock", "hero.psd"]);
+}
+
+/// Puts a change there that touches more entries than anybody reads.
+fn forge_many(bare: &Tree<'_>, bob: &Tree<'_>) {
+    let (seq, _) = lock_of_bobs(bob);
+    let mut many = String::new();
+    for n in 0..100_001 {
+        let empty = "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391";
+        writeln!(many, "100644 {empty} 0\tmany/{}/{n}.lock", n % 300).unwrap();
+    }
+    bare.write("many", &many);
+    let index =
+        "git hash-object -w --stdin </dev/null >/dev/null; git update-index --index-info <many";
+    forge(bare, BOB, &message(seq), index);
 }
 
 #[test]

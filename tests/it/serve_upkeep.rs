@@ -181,9 +181,10 @@ fn push_forged(sandbox: &Sandbox, text: &str) {
     push_numbered(sandbox, &[(seq_of(sandbox) + 1, text)]);
 }
 
-/// Writes it several times, in one push.
+/// Writes it several times, in one push, as mallory would now.
 fn push_numbered(sandbox: &Sandbox, changes: &[(u64, &str)]) {
     let bare = bare(sandbox);
+    let now = chrono::Utc::now().timestamp();
     let mut input = String::new();
     for (n, (seq, text)) in changes.iter().enumerate() {
         let message = format!("forged\n\nLatch-Seq: {seq}\n");
@@ -194,7 +195,7 @@ fn push_numbered(sandbox: &Sandbox, changes: &[(u64, &str)]) {
         };
         write!(
             input,
-            "commit refs/latch/locks\ncommitter M <m@x> 1795000000 +0000\ndata {}\n{message}\n{from}M 100644 inline aaa.lock\ndata {}\n{text}\n",
+            "commit refs/latch/locks\ncommitter M <mallory@example.com> {now} +0000\ndata {}\n{message}\n{from}M 100644 inline aaa.lock\ndata {}\n{text}\n",
             message.len(),
             text.len()
         )

@@ -1,9 +1,10 @@
 //! What a remote has brought that no honest program makes: it is not taken for a fact.
 //!
-//! Each change is held against the limits once, when it is fetched. A lock beyond them blocks its path as an unreadable one
+//! Each change is held against the limits once, when a clone fetches it, or when a server meets what was pushed beside it
+//! and no hook has judged. A lock beyond them blocks its path as an unreadable one
 //! does, with the reason. A change that is too large to be looked at blocks everything: the view is incomplete, and says so.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -12,9 +13,9 @@ use serde::{Deserialize, Serialize};
 
 use super::commit::{self, is_for_others};
 use super::limits::{Limits, MAX_CHANGED, Made};
-use super::tips::Tips;
 use super::tree::{self, Known};
 use crate::error::Result;
+use crate::guard::Guard;
 use crate::lock::{LeaseId, Liveness, Lock};
 use crate::path::{Claim, Key, Kind, Place};
 use crate::repo::{Differing, Node, NodeKind, Objects, Revision};
@@ -35,9 +36,15 @@ struct Doubt {
 }
 
 impl Doubt {
-    fn is_of(&self, lock: &Lock) -> bool {
-        self.lease == lock.lease.as_str() && self.path == lock.path.as_str()
+    /// Which lock it is about.
+    fn about(&self) -> (&str, &str) {
+        (&self.path, &self.lease)
     }
+}
+
+/// How doubts name a lock.
+fn name_of(lock: &Lock) -> (&str, &str) {
+    (lock.path.as_str(), lock.lease.as_str())
 }
 
 /// A change that was not looked at: nobody knows what the locks are since.
@@ -55,9 +62,17 @@ struct Record {
     lock: Vec<Doubt>,
 }
 
+impl Record {
+    /// The locks that are not believed, and why.
+    fn problems(&self) -> HashMap<(&str, &str), &str> {
+        let doubts = self.lock.iter();
+        doubts.map(|d| (d.about(), d.problem.as_str())).collect()
+    }
+}
+
 /// Where it is remembered, and by what it is judged.
 #[derive(Clone, Debug)]
-pub(super) struct Doubts {
+pub(crate) struct Doubts {
     common_dir: PathBuf,
     path: PathBuf,
     sharing: Sharing,
@@ -88,17 +103,27 @@ impl Doubts {
         toml::from_str(&text).unwrap_or_default()
     }
 
-    /// Whether there is a change that was not looked at.
-    pub(super) fn is_incomplete(&self) -> bool {
-        self.path.exists() && self.read().unread.is_some()
+    /// What is remembered; nothing where there is nothing to doubt, as there hardly ever is.
+    fn remembered(&self) -> Record {
+        if self.path.exists() {
+            self.read()
+        } else {
+            Record::default()
+        }
     }
 
-    /// Looks at what has come between two tips, and remembers what is not believed of it.
+    /// Whether there is a change that was not looked at.
+    pub(super) fn is_incomplete(&self) -> bool {
+        self.remembered().unread.is_some()
+    }
+
+    /// Looks at what has come since a tip that was accepted, and remembers what is not believed of it. `hold` keeps others
+    /// from writing that down at the same time.
     pub(super) fn note(
         &self,
-        tips: &Tips,
+        hold: &dyn Fn() -> Result<Guard>,
         objects: &Objects,
-        seen: Option<&Revision>,
+        seen: Option<&str>,
         tip: &Revision,
         skew: Length,
     ) -> Result<()> {
@@ -106,7 +131,7 @@ impl Doubts {
         if fresh == Record::default() && !self.path.exists() {
             return Ok(());
         }
-        let _guard = tips.hold()?;
+        let _guard = hold()?;
         let mut all = self.read();
         all.unread = fresh.unread.or(all.unread.filter(|unread| {
             objects
@@ -130,15 +155,14 @@ impl Doubts {
     fn look(
         &self,
         objects: &Objects,
-        seen: Option<&Revision>,
+        seen: Option<&str>,
         tip: &Revision,
         skew: Length,
     ) -> Result<Record> {
         let mut record = Record::default();
         let mut next = Some(tip.clone());
         for _ in 0..LOOKED_AT {
-            let Some(change) = next.filter(|change| seen.is_none_or(|s| s.commit != change.commit))
-            else {
+            let Some(change) = next.filter(|change| seen != Some(change.commit.as_str())) else {
                 break;
             };
             let parent = change.parents.first().map(|parent| objects.commit(parent));
@@ -208,22 +232,16 @@ impl Doubts {
         if tip.is_none() {
             return;
         }
-        let record = if self.path.exists() {
-            self.read()
-        } else {
-            Record::default()
-        };
+        let record = self.remembered();
+        let problems = record.problems();
         let twice = match scope {
             Scope::All => leases_used_twice(view),
             Scope::Claims(_) | Scope::Places(_) => HashSet::new(),
         };
         let problem = |lock: &Lock| {
-            let doubt = record.lock.iter().find(|doubt| doubt.is_of(lock));
             let is_twice = twice.contains(&lock.lease);
-            let told = "its lease id is that of another lock".to_owned();
-            doubt
-                .map(|doubt| doubt.problem.clone())
-                .or(is_twice.then_some(told))
+            let told = is_twice.then_some("its lease id is that of another lock");
+            problems.get(&name_of(lock)).copied().or(told)
         };
         let mut changed: Vec<Entry> = Vec::new();
         for entry in view.entries() {
@@ -231,7 +249,9 @@ impl Doubts {
                 continue;
             };
             let content = match problem(lock) {
-                Some(problem) => Content::Unreadable { problem },
+                Some(problem) => Content::Unreadable {
+                    problem: problem.to_owned(),
+                },
                 None => Content::Lock {
                     life: match self.believed(*life, lock, view.now) {
                         same if same == *life => continue,
@@ -249,6 +269,23 @@ impl Doubts {
         for entry in changed {
             view.put(entry);
         }
+    }
+
+    /// The same of entries that are read one by one, as a server follows the ref; and what blocks everything, if something
+    /// does. Whether two locks have one lease id only a whole view shows.
+    pub(crate) fn disbelieve<'e>(
+        &self,
+        entries: impl Iterator<Item = &'e mut Entry>,
+    ) -> Option<Entry> {
+        let record = self.remembered();
+        let problems = record.problems();
+        for entry in entries.filter(|_| !problems.is_empty()) {
+            let problem = entry.lock().and_then(|lock| problems.get(&name_of(lock)));
+            if let Some(problem) = problem.map(|problem| (*problem).to_owned()) {
+                entry.content = Content::Unreadable { problem };
+            }
+        }
+        record.unread.as_ref().and_then(everything)
     }
 
     /// What a lock of the remote proves of a process: the death of one of this very repository, and nothing beyond the end
@@ -309,13 +346,12 @@ fn retain_present(doubts: &mut Vec<Doubt>, objects: &Objects, tip: &Revision) ->
         .collect();
     let places = places.into_iter().map(Place::from_bytes).collect();
     let there = tree::entries(objects, &tip.tree, &Scope::Places(places), Known::Nothing)?;
-    let is_there = |doubt: &Doubt| {
-        there
-            .iter()
-            .any(|entry| entry.lock().is_some_and(|l| doubt.is_of(l)))
-    };
-    doubts.retain(is_there);
-    doubts.dedup();
+    let there: HashSet<_> = there.iter().filter_map(Entry::lock).map(name_of).collect();
+    let mut seen = HashSet::new();
+    doubts.retain(|doubt| {
+        let is_first = seen.insert((doubt.path.clone(), doubt.lease.clone()));
+        is_first && there.contains(&doubt.about())
+    });
     Ok(())
 }
 

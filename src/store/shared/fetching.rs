@@ -8,10 +8,10 @@ use chrono::{DateTime, Utc};
 
 use super::deadline::Deadline;
 use super::remote::{Presence, Pushed};
+use super::succession::{self, Accepted, Broken, Succession};
 use super::tips::Tips;
-use super::{SharedStore, Synced, clocks, commit, limits, seq_of};
+use super::{SharedStore, Synced, clocks, commit, seq_of};
 use crate::error::{Error, Result};
-use crate::lock::MAX_SEQ;
 use crate::repo::{Objects, Revision};
 use crate::time::Clock;
 
@@ -46,7 +46,8 @@ impl SharedStore {
         let fetched = self.fetched(objects, limit)?;
         loop {
             let seen = self.tips.seen(objects)?;
-            match judge(objects, seen.as_ref(), fetched.as_ref())? {
+            let accepted = seen.as_ref().map(Accepted::from);
+            match succession::judge(objects, accepted.as_ref(), fetched.as_ref())? {
                 Succession::Same => {
                     self.after_fetch(objects, None, seen.as_ref(), clock);
                     return Ok(seen);
@@ -58,8 +59,8 @@ impl SharedStore {
                         return Ok(fetched);
                     }
                 }
-                Succession::Broken(problem) if same(seen.as_ref(), before.as_ref()) => {
-                    return Err(self.went_back(problem));
+                Succession::Broken(broken) if same(seen.as_ref(), before.as_ref()) => {
+                    return Err(self.went_back(broken));
                 }
                 // Another command of this clone has come to a later one since this fetch began.
                 Succession::Broken(_) => return Ok(seen),
@@ -86,7 +87,9 @@ impl SharedStore {
         };
         self.tidy(replaced, tip);
         let skew = self.terms.clock_skew;
-        if let Err(error) = self.doubts.note(&self.tips, objects, replaced, tip, skew) {
+        let since = replaced.map(|tip| tip.commit.as_str());
+        let hold = || self.tips.hold();
+        if let Err(error) = self.doubts.note(&hold, objects, since, tip, skew) {
             tracing::warn!(%error, "what has come is not held against the limits");
         }
         match clocks::difference(objects, replaced, tip, asked, now, skew) {
@@ -142,10 +145,13 @@ impl SharedStore {
         before
     }
 
-    fn went_back(&self, problem: &str) -> Error {
+    fn went_back(&self, broken: Broken) -> Error {
         Error::Refused {
             remote: self.remote.name.clone(),
-            problem: format!("{problem}; what was seen last stays in force here"),
+            problem: format!(
+                "its lock ref {}; what was seen last stays in force here",
+                broken.words()
+            ),
             hint: Some(
                 "ask who changed it; to put back what was seen here: git latch sync --restore (to accept the remote's: --reset)"
                     .into(),
@@ -206,69 +212,6 @@ impl SharedStore {
             }
         }
     }
-}
-
-/// How a tip that was fetched follows on the one seen last.
-enum Succession<'a> {
-    /// It is the same.
-    Same,
-    /// It is a later one.
-    Later(&'a Revision),
-    /// It is none that can follow.
-    Broken(&'static str),
-}
-
-fn judge<'a>(
-    objects: &Objects,
-    seen: Option<&Revision>,
-    fetched: Option<&'a Revision>,
-) -> Result<Succession<'a>> {
-    let back = "its lock ref went back";
-    let Some(fetched) = fetched else {
-        let gone = "the lock ref has vanished from it";
-        return Ok(seen.map_or(Succession::Same, |_| Succession::Broken(gone)));
-    };
-    if seq_of(fetched) >= MAX_SEQ {
-        let problem = "its lock ref has a number that no change can have";
-        return Ok(Succession::Broken(problem));
-    }
-    if fetched.message.len() > limits::MAX_MESSAGE {
-        let problem = "its lock ref has a message longer than any change's";
-        return Ok(Succession::Broken(problem));
-    }
-    let Some(seen) = seen else {
-        return Ok(if seq_of(fetched) > 0 {
-            Succession::Later(fetched)
-        } else {
-            Succession::Broken(back)
-        });
-    };
-    if seen.commit == fetched.commit {
-        return Ok(Succession::Same);
-    }
-    if was_begun_anew(objects, seen, fetched)? {
-        let problem = "its lock ref had vanished and was begun anew";
-        return Ok(Succession::Broken(problem));
-    }
-    // Put back, and changed since: the number alone does not show it.
-    let is_later =
-        seq_of(fetched) > seq_of(seen) && !objects.has_left(&seen.commit, &fetched.commit)?;
-    Ok(if is_later {
-        Succession::Later(fetched)
-    } else {
-        Succession::Broken(back)
-    })
-}
-
-/// Whether what was fetched has nothing to do with what was seen: its history neither has that in it nor says that it
-/// dropped an earlier one. The locks seen here were never given back in it.
-fn was_begun_anew(objects: &Objects, seen: &Revision, fetched: &Revision) -> Result<bool> {
-    if objects.have_a_common_base(&seen.commit, &fetched.commit)? {
-        return Ok(false);
-    }
-    let history = objects.history(fetched, usize::MAX)?;
-    let root = history.last().map(|root| root.message.as_str());
-    Ok(root.and_then(commit::compacted_by).is_none())
 }
 
 pub(super) fn same(one: Option<&Revision>, other: Option<&Revision>) -> bool {

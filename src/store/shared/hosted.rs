@@ -2,6 +2,9 @@
 //!
 //! A change is one pack that is on the disk before the ref moves, and the ref moves by comparison with what was decided
 //! on: beside pushes into the repository, and beside other servers. The hooks of the repository do not run.
+//!
+//! What others have put there is held against the limits as a clone holds what it fetches: the hook may not be installed.
+//! A tip that cannot follow is not accepted, and a lock that no honest program writes blocks its path as an unreadable one.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -12,13 +15,15 @@ use chrono::{DateTime, Utc};
 use parking_lot::{Mutex, RwLock};
 
 use super::commit::{self, Draft, seq_of};
+use super::doubts::Doubts;
 use super::left::Left;
 use super::packs::{self, Packs};
+use super::succession::{self, Accepted, Broken, Succession};
 use super::tree::{self, Known};
 use crate::error::{Error, Result};
 use crate::event::Author;
 use crate::fault;
-use crate::lock::MAX_SEQ;
+use crate::guard::Guard;
 use crate::path::Place;
 use crate::repo::{Moved, Objects, Repo, Revision, Writer};
 use crate::store::files::{self, Stamp};
@@ -96,7 +101,9 @@ pub struct HostedStore {
     /// Held while this process moves the ref.
     writing: Mutex<()>,
     /// The tip accepted last: its number never goes back.
-    accepted: RwLock<Option<(String, u64)>>,
+    accepted: RwLock<Option<Accepted>>,
+    /// What is not believed of what others have put there.
+    doubts: RwLock<Doubts>,
     left: Left,
     /// When locks with a heartbeat in the future were first seen.
     ahead: RwLock<HashMap<Place, DateTime<Utc>>>,
@@ -120,6 +127,7 @@ impl HostedStore {
             ),
         })?;
         Ok(HostedStore {
+            doubts: RwLock::new(Doubts::new(&repository, Sharing::default())),
             packs: Packs::new(repo, reference, &directory, &scratch),
             pool: Arc::default(),
             writing: Mutex::default(),
@@ -143,6 +151,21 @@ impl HostedStore {
     /// Judges by other terms from now on.
     pub(crate) fn set_terms(&self, terms: Terms) {
         *self.terms.write() = terms;
+    }
+
+    /// Whose word is taken for changes made for others: servers', by the policy. This one's own is where anybody's is.
+    pub(crate) fn set_trusted(&self, trusted: &[String]) {
+        let mut trusted = trusted.to_vec();
+        if !trusted.is_empty() {
+            trusted.push(self.author.id.clone());
+        }
+        let doubts = self.doubts().with_trust_in(&trusted);
+        *self.doubts.write() = doubts;
+    }
+
+    /// What is not believed of entries of the ref.
+    pub(crate) fn doubts(&self) -> Doubts {
+        self.doubts.read().clone()
     }
 
     fn terms(&self) -> Terms {
@@ -178,52 +201,64 @@ impl HostedStore {
         pool.idle.clear();
     }
 
-    /// The tip of the ref. One that vanished or went back is not accepted.
+    /// The tip of the ref. One that cannot follow on the last one is not accepted.
     pub(crate) fn tip(&self, objects: &Objects) -> Result<Option<Revision>> {
         // Before the ref, which others move meanwhile.
         let accepted = self.accepted.read().clone();
         let tip = objects.revision(&self.reference)?;
-        let seq = tip.as_ref().map_or(0, seq_of);
-        match (&accepted, &tip) {
-            (Some((commit, _)), Some(tip)) if *commit == tip.commit => {}
-            (_, Some(_)) if seq >= MAX_SEQ => {
-                return Err(self.went_back("has a number that no change can have"));
-            }
-            (Some(_), None) => return Err(self.went_back("has vanished")),
-            (Some((_, last)), Some(_)) if seq <= *last => {
-                return Err(self.went_back("went back"));
-            }
-            // Put back, and changed since: the number alone does not show it.
-            (Some((commit, _)), Some(tip)) if objects.has_left(commit, &tip.commit)? => {
-                return Err(self.went_back("went back"));
-            }
-            (_, Some(tip)) => {
-                let mut pace = self.pace.lock();
-                if accepted.is_some() && pace.own.as_ref() != Some(&tip.commit) {
-                    pace.others = Some(Instant::now());
+        let commit = tip.as_ref().map(|tip| &tip.commit);
+        if commit.is_some() && commit == accepted.as_ref().map(|accepted| &accepted.commit) {
+            return Ok(tip);
+        }
+        match succession::judge(objects, accepted.as_ref(), tip.as_ref())? {
+            Succession::Same => {}
+            Succession::Later(later) => {
+                if self.pace.lock().own.as_ref() != Some(&later.commit) {
+                    self.meet(objects, accepted.as_ref(), later)?;
                 }
-                drop(pace);
-                self.accept(&tip.commit, seq);
+                self.accept(Accepted::from(later));
             }
-            (None, None) => {}
+            Succession::Broken(broken) => return Err(self.not_accepted(broken)),
         }
         Ok(tip)
     }
 
-    fn accept(&self, commit: &str, seq: u64) {
+    /// Looks at what others have put there, before anybody goes by it.
+    fn meet(&self, objects: &Objects, accepted: Option<&Accepted>, tip: &Revision) -> Result<()> {
+        let hold = || {
+            let note = format!("{} git-latch serve\n", std::process::id());
+            Guard::take(&self.directory.doubts_guard(), &note)
+        };
+        let since = accepted.map(|accepted| accepted.commit.as_str());
+        let skew = self.terms().clock_skew;
+        self.doubts().note(&hold, objects, since, tip, skew)?;
+        if accepted.is_some() {
+            self.pace.lock().others = Some(Instant::now());
+        }
+        Ok(())
+    }
+
+    fn accept(&self, tip: Accepted) {
         let mut accepted = self.accepted.write();
-        if accepted.as_ref().is_none_or(|(_, last)| *last < seq) {
-            *accepted = Some((commit.to_owned(), seq));
+        if accepted.as_ref().is_none_or(|last| last.seq < tip.seq) {
+            *accepted = Some(tip);
         }
     }
 
-    fn went_back(&self, problem: &str) -> Error {
+    fn not_accepted(&self, broken: Broken) -> Error {
+        let hint = if broken.is_beyond_limits() {
+            "no honest program makes such a change: put the ref back with `git update-ref`"
+        } else {
+            "put it back with `git update-ref`, or start the server again to accept it"
+        };
         Error::Refused {
             remote: self.repository.display().to_string(),
-            problem: format!("`{}` {problem} behind the server's back", self.reference),
-            hint: Some(
-                "put it back with `git update-ref`, or start the server again to accept it".into(),
+            problem: format!(
+                "`{}` {} behind the server's back",
+                self.reference,
+                broken.words()
             ),
+            hint: Some(hint.into()),
         }
     }
 
@@ -250,13 +285,10 @@ impl HostedStore {
         now: DateTime<Utc>,
     ) -> Result<View> {
         let seen = |place: &Place| self.ahead.read().get(place).copied();
-        tree::view(
-            objects,
-            tip,
-            scope,
-            Known::Since(&seen),
-            (self.terms(), now),
-        )
+        let when = (self.terms(), now);
+        let mut view = tree::view(objects, tip, scope, Known::Since(&seen), when)?;
+        self.doubts().apply(&mut view, scope, tip);
+        Ok(view)
     }
 
     /// Looks after the disk: drops a history that has become long, and puts packs together.
@@ -377,7 +409,10 @@ impl HostedStore {
         loop {
             let moved = objects.exchange(&self.reference, old, new)?;
             match moved {
-                Moved::Yes => self.accept(new, seq),
+                Moved::Yes => self.accept(Accepted {
+                    commit: new.to_owned(),
+                    seq,
+                }),
                 // Whoever has the ref locked is about to move it, or has died.
                 Moved::Locked
                     if began.elapsed() < fault::limit("GIT_LATCH_PATIENCE_MS", PATIENCE) =>

@@ -25,6 +25,7 @@ mod received;
 mod rejection;
 mod remote;
 mod settings;
+mod succession;
 mod tips;
 pub(crate) mod tree;
 
@@ -36,7 +37,7 @@ use chrono::{DateTime, Utc};
 
 pub use self::clocks::ClockDifference;
 pub(crate) use self::commit::{LONG, is_for_others, seq_of};
-use self::doubts::Doubts;
+pub(crate) use self::doubts::Doubts;
 pub use self::hosted::HostedStore;
 pub(crate) use self::hosted::Pooled;
 use self::pending::PendingFile;
@@ -134,8 +135,14 @@ impl SharedStore {
     }
 
     /// Judges by other terms from now on.
-    pub(crate) fn set_terms(&mut self, terms: Terms) {
-        self.terms = terms;
+    #[must_use]
+    pub(crate) fn with_terms(self, terms: Terms) -> Self {
+        SharedStore { terms, ..self }
+    }
+
+    /// What is not believed of entries of the ref.
+    pub(crate) fn doubts(&self) -> Doubts {
+        self.doubts.clone()
     }
 
     /// The tip seen last, and our objects.
