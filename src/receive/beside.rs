@@ -4,9 +4,9 @@
 use std::collections::{HashMap, HashSet};
 
 use super::branches::{Branches, Move, Side};
-use super::graph;
+use super::graph::{self, Bases};
 use super::refs::{self, Tip};
-use super::rule::{Base, Ref};
+use super::rule::Ref;
 use crate::error::Result;
 
 /// How many commits are asked for at once: where there are more, every ref is looked at.
@@ -41,10 +41,13 @@ impl Branches<'_> {
         names.retain(|_, tip| tip.commit.is_some());
         let bases_with = |head| refs::bases(self.git, head, names.values(), &self.empty);
         let (was, is) = (bases_with(self.head_commit())?, bases_with(Some(after))?);
-        let side = |bases: &HashMap<String, Base<String>>, tip: &Tip, team: &str| {
-            let base = bases.get(tip.commit.as_ref()?)?.clone();
-            let (tip, team) = (tip.clone(), team.to_owned());
-            Some(Side { tip, base, team })
+        let side = |bases: &Bases<String>, tip: &Tip, team: &str| {
+            Some(Side {
+                base: bases.of.get(tip.commit.as_ref()?)?.clone(),
+                tip: tip.clone(),
+                team: team.to_owned(),
+                below: None,
+            })
         };
         let beside = names.iter().map(|(name, tip)| Move {
             name: (*name).to_owned(),

@@ -1,12 +1,13 @@
 //! The branches, tags and other refs of a push, against the locks as they were before it.
 //!
-//! One pass over what differs finds the paths that may be touched; only those that somebody else has locked, or that
-//! want a lock, are looked at again. The cost goes by the refs and by what differs, not by the size of trees or by the
-//! number of commits.
+//! One pass over what differs, for all refs together, finds the paths that may be touched; only those that somebody else
+//! has locked, or that want a lock, are looked for ref by ref. The cost goes by the refs and by what differs, not by the
+//! size of trees or by the number of commits.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::Receiver;
+use super::above::held_above;
 use super::difference::{self, resolve};
 use super::refs::{self, Listed, Tip};
 use super::rule::{self, Base, Change, Ref};
@@ -14,7 +15,7 @@ use crate::edits::RefUpdate;
 use crate::error::{Code, Error, Result};
 use crate::git::Git;
 use crate::judge::{self, Violation};
-use crate::view::{Entry, Me, View};
+use crate::view::{Entry, View};
 
 /// How many branches are searched for a copy at once.
 const SEARCHED: usize = 32;
@@ -36,6 +37,8 @@ pub(super) struct Side {
     pub(super) base: Base<String>,
     /// The tree of HEAD's branch that it is held against.
     pub(super) team: String,
+    /// The next commit below that another ref of the push names.
+    pub(super) below: Option<String>,
 }
 
 impl Move {
@@ -44,7 +47,7 @@ impl Move {
     }
 
     /// The pairs of trees in which every path differs that this may touch; and whether these are before and after.
-    fn pairs(&self, empty: &str) -> Vec<(String, String, bool)> {
+    pub(super) fn pairs(&self, empty: &str) -> Vec<(String, String, bool)> {
         let tree = |side: &Option<Side>| {
             let tree = side.as_ref().map(|side| side.tip.tree.clone());
             tree.unwrap_or_else(|| empty.to_owned())
@@ -79,6 +82,15 @@ pub(super) struct Offence {
     differs: bool,
     code: Code,
     holder: Option<Entry>,
+}
+
+/// What paths are judged by.
+#[derive(Clone, Copy)]
+pub(super) struct Judging<'a> {
+    /// The locks.
+    pub(super) view: &'a View,
+    /// Whether a path may only be edited under a lock of one's own.
+    pub(super) is_required: &'a dyn Fn(&[u8]) -> bool,
 }
 
 /// The paths of a move, and whether the entries before and after differ.
@@ -143,12 +155,16 @@ impl<'a> Branches<'a> {
         let bases = refs::bases(self.git, self.head_commit(), others, &self.empty)?;
         let side = |object: Option<&str>| {
             let tip = (*of_object.get(object?)?).clone();
-            let base = tip.commit.as_ref().and_then(|commit| bases.get(commit));
-            let base = base
-                .cloned()
-                .unwrap_or_else(|| Base::At(self.empty.clone()));
-            let team = self.team().to_owned();
-            Some(Side { tip, base, team })
+            let base = tip.commit.as_ref().and_then(|commit| bases.of.get(commit));
+            let below = tip.commit.as_ref().and_then(|c| bases.below.get(c));
+            Some(Side {
+                base: base
+                    .cloned()
+                    .unwrap_or_else(|| Base::At(self.empty.clone())),
+                team: self.team().to_owned(),
+                below: below.cloned(),
+                tip,
+            })
         };
         let of = |update: &RefUpdate| match update.before() {
             _ if is_head(&update) => Ref::Head,
@@ -164,34 +180,53 @@ impl<'a> Branches<'a> {
         Ok(updates.iter().map(of_update).collect())
     }
 
-    /// The paths that each move may touch.
-    pub(super) fn candidates(&self, moves: &[Move]) -> Result<Vec<Paths>> {
-        let mut pairs = Vec::new();
-        let mut of = Vec::new();
+    /// Those of the paths that each move may touch.
+    pub(super) fn candidates(
+        &self,
+        moves: &[Move],
+        suspects: &BTreeSet<Vec<u8>>,
+    ) -> Result<Vec<Paths>> {
+        let mut found: Vec<Paths> = moves.iter().map(|_| Paths::new()).collect();
+        if suspects.is_empty() {
+            return Ok(found);
+        }
+        let mut pairs: Vec<(String, String)> = Vec::new();
+        let mut of: Vec<Vec<(usize, bool)>> = Vec::new();
+        let mut known: HashMap<(String, String), usize> = HashMap::new();
         for (n, one) in moves.iter().enumerate() {
             for (before, after, is_move) in one.pairs(&self.empty) {
-                pairs.push((before, after));
-                of.push((n, is_move));
+                let pair = *known.entry((before, after)).or_insert_with_key(|pair| {
+                    pairs.push(pair.clone());
+                    of.push(Vec::new());
+                    of.len() - 1
+                });
+                of[pair].push((n, is_move));
             }
         }
+        let mut count = self.counting();
+        difference::each(self.git, &pairs, &mut |differing| {
+            count()?;
+            if suspects.contains(differing.path) {
+                for &(n, is_move) in &of[differing.pair] {
+                    *found[n].entry(differing.path.to_vec()).or_default() |= is_move;
+                }
+            }
+            Ok(())
+        })?;
+        Ok(found)
+    }
+
+    /// Counts paths, up to the policy's limit.
+    pub(super) fn counting(&self) -> impl FnMut() -> Result<()> {
         let limit = self.receiver.policy.max_paths;
         let mut count = 0;
-        let mut found: Vec<Paths> = moves.iter().map(|_| Paths::new()).collect();
-        difference::each(self.git, &pairs, &mut |differing| {
-            let (n, is_move) = of[differing.pair];
-            let paths = &mut found[n];
-            if let Some(differs) = paths.get_mut(differing.path) {
-                *differs |= is_move;
-                return Ok(());
-            }
-            paths.insert(differing.path.to_vec(), is_move);
+        move || {
             count += 1;
             if count > limit {
                 return Err(too_many(limit));
             }
             Ok(())
-        })?;
-        Ok(found)
+        }
     }
 
     /// Those of the paths that the pusher may not touch.
@@ -199,23 +234,18 @@ impl<'a> Branches<'a> {
         &self,
         moves: &[Move],
         found: Vec<Paths>,
-        view: &View,
-        is_required: &dyn Fn(&[u8]) -> bool,
+        Judging { view, is_required }: Judging<'_>,
     ) -> Result<Vec<Offences>> {
         let mut all = Vec::new();
-        let head = moves.iter().find(|one| one.of == Ref::Head);
-        for (one, paths) in moves.iter().zip(found) {
-            let by = head.filter(|_| one.of == Ref::Beside).unwrap_or(one);
-            let me = self.receiver.me_of(by)?;
+        for (me, paths) in self.movers(moves)?.into_iter().zip(found) {
             if self.receiver.is_integrator(&me) || paths.is_empty() {
                 all.push(Offences::new());
                 continue;
             }
-            let above = held_above(view, &me, &paths);
+            let above = held_above(view, &me, paths.keys());
             let offence = |(path, differs): (Vec<u8>, bool)| {
-                let above = directories(&path).find_map(|directory| above.get(directory));
-                let (code, holder) = match above {
-                    Some(entry) => (Code::Held, Some(*entry)),
+                let (code, holder) = match above.over(&path) {
+                    Some(entry) => (Code::Held, Some(entry)),
                     None => judge::on_mine(view, &me, &path, is_required)?,
                 };
                 let holder = holder.cloned();
@@ -353,22 +383,6 @@ pub(super) fn violations(moves: &[Move], touched: Vec<Offences>) -> Vec<Violatio
         }
     }
     found.into_values().collect()
-}
-
-/// The locked files of others that paths would make directories of: no tree that git writes has both, but another may.
-fn held_above<'v>(view: &'v View, me: &Me, paths: &Paths) -> HashMap<Vec<u8>, &'v Entry> {
-    let all: HashSet<&[u8]> = paths.keys().flat_map(|path| directories(path)).collect();
-    let held = |directory: &[u8]| {
-        let (_, holder) = judge::on_mine(view, me, directory, &|_| false)?;
-        Some((directory.to_vec(), holder?))
-    };
-    all.into_iter().filter_map(held).collect()
-}
-
-/// The directories that a path lies in.
-pub(super) fn directories(path: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let slashes = path.iter().enumerate().filter(|(_, b)| **b == b'/');
-    slashes.map(|(at, _)| &path[..at])
 }
 
 fn too_many(limit: usize) -> Error {

@@ -7,11 +7,14 @@
 //!
 //! New objects lie in the push's quarantine until it is accepted: they are read where the environment says.
 
+mod above;
 mod authorise;
 mod beside;
 mod branches;
 mod difference;
 mod graph;
+mod movers;
+mod once;
 mod pusher;
 mod refs;
 mod rule;
@@ -34,9 +37,10 @@ use crate::store::shared::{self, limits};
 use crate::time::Clock;
 use crate::view::{Entry, Me, View};
 
+use above::directories;
 pub use authorise::Objection;
 use authorise::{Rules, Step};
-use branches::{Branches, Move, directories};
+use branches::{Branches, Judging};
 pub use pusher::{Origin, Pusher, pusher};
 use refs::Listed;
 
@@ -310,17 +314,23 @@ impl Receiver {
         if is_locked {
             moves.extend(branches.beside(&moves)?);
         }
-        let found = branches.candidates(&moves)?;
-        let distinct: BTreeSet<&[u8]> = found.iter().flatten().map(|(p, _)| &**p).collect();
+        let paths = branches.paths(&moves)?;
+        let distinct: Vec<&[u8]> = paths.iter().map(Vec::as_slice).collect();
         // Read as late as can be: what is locked meanwhile is locked.
         let view = self.view_of(distinct.iter().copied(), clock)?;
         let lockable = match attribute {
-            Some(attribute) => attribute.among(&self.repo, &Vec::from_iter(distinct))?,
+            Some(attribute) => attribute.among(&self.repo, &distinct)?,
             None => HashSet::new(),
         };
         let require = &self.policy.require;
         let is_required = |path: &[u8]| lockable.contains(path) || require.matches(&Key::of(path));
-        let offences = branches.offences(&moves, found, &view, &is_required)?;
+        let judging = Judging {
+            view: &view,
+            is_required: &is_required,
+        };
+        let suspects = branches.suspects(&moves, &paths, judging)?;
+        let found = branches.candidates(&moves, &suspects)?;
+        let offences = branches.offences(&moves, found, judging)?;
         let touched = branches.touched(&moves, offences)?;
         self.without_new(branches::violations(&moves, touched))
     }
@@ -346,27 +356,6 @@ impl Receiver {
         let scope = Scope::Claims(judge::claims_of(paths.chain(above)));
         let when = (self.policy.terms, clock.now());
         tree::view(&self.objects, tip.as_ref(), &scope, Known::Nothing, when)
-    }
-
-    /// Who moves a ref: who pushes. Where no host says who that is, the committer of what it is to name, or has named.
-    fn me_of(&self, one: &Move) -> Result<Me> {
-        if self.pusher.is_some() {
-            return Ok(self.me());
-        }
-        let side = one.new.as_ref().or(one.old.as_ref());
-        let Some(commit) = side.and_then(|side| side.tip.commit.as_ref()) else {
-            return Ok(self.me());
-        };
-        let told = self.git.output(&[
-            "-c",
-            "log.showSignature=false",
-            "log",
-            "-1",
-            "--format=%ce",
-            commit,
-            "--",
-        ])?;
-        Ok(self.me_called(String::from_utf8_lossy(&told).trim()))
     }
 
     /// Whether they may push what others have locked.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::difference::resolve;
-use super::graph;
+use super::graph::{self, Bases};
 use super::rule::Base;
 use crate::edits::RefUpdate;
 use crate::error::{Error, Result};
@@ -126,10 +126,15 @@ pub(super) fn bases<'a>(
     head: Option<&str>,
     tips: impl Iterator<Item = &'a Tip>,
     empty: &str,
-) -> Result<HashMap<String, Base<String>>> {
+) -> Result<Bases<String>> {
     let commits: BTreeSet<String> = tips.filter_map(|tip| tip.commit.clone()).collect();
     let bases = graph::bases(git, head, &commits)?;
-    let met: HashSet<&String> = bases.values().flat_map(Base::commits).flatten().collect();
+    let met: HashSet<&String> = bases
+        .of
+        .values()
+        .flat_map(Base::commits)
+        .flatten()
+        .collect();
     let met: Vec<&String> = met.into_iter().collect();
     let names: Vec<String> = met
         .iter()
@@ -143,8 +148,10 @@ pub(super) fn bases<'a>(
         let tree = commit.as_ref().and_then(|commit| trees.get(commit));
         tree.map_or_else(|| empty.to_owned(), String::clone)
     };
-    let of_trees = bases
-        .iter()
-        .map(|(tip, base)| (tip.clone(), base.map(&tree)));
-    Ok(of_trees.collect())
+    let of_trees = bases.of.iter();
+    let of_trees = of_trees.map(|(tip, base)| (tip.clone(), base.map(&tree)));
+    Ok(Bases {
+        of: of_trees.collect(),
+        below: bases.below,
+    })
 }

@@ -63,9 +63,16 @@ proptest! {
         for tip in &tips {
             let told = git.run(&["merge-base", "--all", head, tip]).unwrap();
             let told: BTreeSet<String> = lines(&told.stdout).into_iter().collect();
-            prop_assert_eq!(best(&found[tip]), told);
+            prop_assert_eq!(best(&found.of[tip]), told);
+        }
+        let some: BTreeSet<String> = tips.iter().step_by(2).cloned().collect();
+        let found = bases(&git, Some(head), &some).unwrap();
+        for tip in &some {
+            let told = git.output(&["rev-list", "--first-parent", tip, &format!("^{head}")]).unwrap();
+            let told = lines(&told).into_iter().skip(1).find(|commit| some.contains(commit));
+            prop_assert_eq!(found.below.get(tip), told.as_ref());
         }
         let none = bases(&git, None, &tips).unwrap();
-        prop_assert!(none.values().all(|base| *base == Base::At(None)));
+        prop_assert!(none.of.values().all(|base| *base == Base::At(None)));
     }
 }
