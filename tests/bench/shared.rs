@@ -17,7 +17,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -31,6 +31,7 @@ fn main() {
     // One of them, by its name.
     match std::env::var("ONLY").as_deref() {
         Ok("receiving") => return receiving(),
+        Ok("refs") => return receiving_refs(),
         Ok("syncing") => return syncing_many_locks(),
         Ok("sixteen") => return sixteen_at_once(),
         Ok("locking") => return locking("by path", |remote| remote.path.display().to_string()),
@@ -47,6 +48,7 @@ fn main() {
     syncing_many_locks();
     renewing_many();
     receiving();
+    receiving_refs();
     sixteen_at_once();
 }
 
@@ -215,12 +217,12 @@ fn lfs_server() -> String {
     format!("http://{address}/lfs")
 }
 
-/// Writes a hundred thousand locks into a remote.
-fn fill(remote: &Remote, path: fn(usize) -> String) {
+/// Writes that many locks of Bob's into a remote.
+fn fill(remote: &Remote, path: fn(usize) -> String, count: usize) {
     let mut input = String::from(
         "commit refs/latch/locks\ncommitter Bob <bob@example.com> 1700000000 +0000\ndata <<END\nlock many\n\nLatch-Seq: 1700000000000\nEND\n",
     );
-    for n in 0..LOCKS {
+    for n in 0..count {
         let lock = bobs(&path(n));
         let text = lock.to_toml();
         let place = lock.claim().place().unwrap();
@@ -241,7 +243,7 @@ fn syncing_many_locks() {
     let remote = Remote::new();
     let url = remote.path.display().to_string();
     let (writer, reader) = (Repo::clone_of(&url, true), Repo::clone_of(&url, true));
-    fill(&remote, tracked);
+    fill(&remote, tracked, LOCKS);
     total(
         "first sync of 100,000 locks in 1,000 folders",
         elapsed(|| reader.latch(&["-q", "sync"])),
@@ -350,7 +352,7 @@ fn receiving() {
         ("on these and as many others", tracked),
     ] {
         let remote = Remote::new();
-        fill(&remote, path);
+        fill(&remote, path, LOCKS);
         let times = medians(
             9,
             &mut [
@@ -361,6 +363,158 @@ fn receiving() {
         println!("  2,000 commits, 50,000 paths; 100,000 locks {where_locked}:");
         row("pre-receive : git's own pass", times[0], times[1], 3.0);
     }
+}
+
+/// What a push does to refs.
+#[derive(Clone, Copy, PartialEq)]
+enum Doing {
+    Making,
+    Deleting,
+    Forcing,
+}
+
+/// A push of many refs, each of one commit on HEAD's branch over paths of its own.
+struct Refs {
+    what: &'static str,
+    doing: Doing,
+    /// Below which they lie.
+    below: &'static str,
+    count: usize,
+    /// How many paths each changes.
+    each: usize,
+    /// How many of all paths the pusher has locked.
+    locked: usize,
+}
+
+/// What pre-receive costs for pushes of many refs, beside one pass of git over the same commits.
+fn receiving_refs() {
+    let of = |what, doing, below, (count, each), locked| Refs {
+        what,
+        doing,
+        below,
+        count,
+        each,
+        locked,
+    };
+    let (heads, tags) = ("refs/heads/", "refs/tags/");
+    for refs in [
+        of("1,000 new refs", Doing::Making, heads, (1000, 50), LOCKS),
+        of(
+            "1,000 new refs of one path",
+            Doing::Making,
+            heads,
+            (1000, 1),
+            1000,
+        ),
+        of(
+            "1,000 new refs, no locks",
+            Doing::Making,
+            heads,
+            (1000, 50),
+            0,
+        ),
+        of(
+            "1,000 refs deleted",
+            Doing::Deleting,
+            heads,
+            (1000, 50),
+            LOCKS,
+        ),
+        of(
+            "1,000 refs updated by force",
+            Doing::Forcing,
+            heads,
+            (1000, 50),
+            LOCKS,
+        ),
+        of("200 tags", Doing::Making, tags, (200, 250), LOCKS),
+        of("one ref", Doing::Making, heads, (1, 50_000), LOCKS),
+    ] {
+        receive(&refs);
+    }
+}
+
+impl Refs {
+    /// Writes them into a repository; gives what they name there.
+    fn write(&self, repository: &Path, content: &str) -> Vec<String> {
+        let head = told(repository, &["rev-parse", "HEAD"]);
+        let mut input = format!("blob\nmark :1\ndata {}\n{content}\n", content.len());
+        for n in 0..self.count {
+            writeln!(
+                input,
+                "commit {}{n:04}\ncommitter Bob <bob@example.com> 1700000000 +0000\ndata 1\nx\nfrom {head}",
+                self.below
+            )
+            .unwrap();
+            for path in n * self.each..(n + 1) * self.each {
+                writeln!(input, "M 100644 :1 {}", tracked(path)).unwrap();
+            }
+        }
+        let mut import = Command::new("git");
+        import.args(["fast-import", "--quiet", "--force"]);
+        feed(import.current_dir(repository), &input);
+        let pattern = format!("{}[0-9]*", self.below);
+        let named = ["for-each-ref", "--format=%(objectname)", &pattern];
+        let named = told(repository, &named);
+        named.lines().map(str::to_owned).collect()
+    }
+}
+
+fn told(repository: &Path, arguments: &[&str]) -> String {
+    let mut command = Command::new("git");
+    let output = command.current_dir(repository).args(arguments).output();
+    let text = String::from_utf8(output.unwrap().stdout).unwrap();
+    text.trim().to_owned()
+}
+
+fn receive(refs: &Refs) {
+    let remote = Remote::new();
+    let source = remote.home.path().join("source.git");
+    remote.git(&["clone", "-q", "--bare", ".", source.to_str().unwrap()]);
+    let none = || vec!["0".repeat(40); refs.count];
+    let old = match refs.doing {
+        Doing::Making => none(),
+        Doing::Deleting | Doing::Forcing => refs.write(&remote.path, "one"),
+    };
+    let new = match refs.doing {
+        Doing::Deleting => none(),
+        // As in a quarantine: the objects are there, and no ref names them.
+        Doing::Making | Doing::Forcing => refs.write(&source, "two"),
+    };
+    fill(&remote, tracked, refs.locked);
+    let mut lines = String::new();
+    for (n, (old, new)) in old.iter().zip(&new).enumerate() {
+        writeln!(lines, "{old} {new} {}{n:04}", refs.below).unwrap();
+    }
+    let head = told(&remote.path, &["rev-parse", "HEAD"]);
+    let commits = match refs.doing {
+        Doing::Making => [&*new, &["--not".into(), head]].concat(),
+        Doing::Deleting => [&*old, &["--not".into(), head]].concat(),
+        Doing::Forcing => [&*new, &["--not".into(), head], &*old].concat(),
+    };
+    let commits = commits.join("\n") + "\n";
+    let run = |program: &str, arguments: &[&str], input: &str| {
+        let mut command = Command::new(program);
+        command.args(arguments).current_dir(&remote.path);
+        command.env("GIT_DIR", ".").stdout(Stdio::null());
+        command.env("GIT_ALTERNATE_OBJECT_DIRECTORIES", source.join("objects"));
+        feed(command.env("GIT_LATCH_PUSHER", "bob@example.com"), input);
+    };
+    let pipe =
+        "git rev-list --stdin | git diff-tree --stdin -r --cc --root --no-renames --name-only -z";
+    let times = medians(
+        9,
+        &mut [
+            &mut || run(LATCH, &["hook", "pre-receive"], &lines),
+            &mut || run("sh", &["-c", pipe], &commits),
+        ],
+    );
+    row(
+        &format!("pre-receive of {} : git's own pass", refs.what),
+        times[0],
+        times[1],
+        3.0,
+    );
 }
 
 /// Sixteen clones against a remote that takes 0.3 s for each push.

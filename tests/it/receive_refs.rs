@@ -400,6 +400,47 @@ fn what_needs_a_lock_needs_the_pushers() {
 }
 
 #[test]
+fn refs_that_lie_on_each_other_are_each_judged() {
+    let sandbox = Sandbox::new();
+    let team = Team::with_idea(&sandbox);
+    let bob = &team.bob;
+    let step = |branch: &str, path: &str, text: &str| {
+        bob.git(&["switch", "-q", "-c", branch]);
+        commit(bob, path, text);
+    };
+    step("one", "notes", "1\n");
+    step("two", "a", "evil\n");
+    step("three", "notes", "3\n");
+    // As main has it: no edit.
+    step("four", "a", "first\n");
+    for refspecs in [
+        &["one", "two"][..],
+        &["two", "four"],
+        &["one", "three", "four"],
+        &["one", "two:refs/tags/two"],
+    ] {
+        team.refuses(refspecs);
+    }
+    team.refuses(&["one", "three", "four"])
+        .said("a (on three): locked by Ada");
+    team.accepts(&["one", "four"]);
+    // All of one commit, and all of them gone.
+    let names: Vec<String> = (0..100).map(|n| format!("three:refs/tags/{n}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    team.refuses(&names);
+    team.pushes(
+        ADA,
+        &[
+            "refs/remotes/origin/idea:refs/heads/x",
+            "refs/remotes/origin/idea~1:refs/heads/y",
+        ],
+    )
+    .ended(0);
+    team.refuses(&[":x", ":y"]);
+    team.accepts(&[":one", ":four", ":y"]);
+}
+
+#[test]
 fn a_push_over_the_limit_is_refused_with_the_number() {
     let sandbox = Sandbox::new();
     let team = Team::new(&sandbox, "[hooks]\nmax_paths = 20\n");
