@@ -9,10 +9,10 @@ use std::collections::{BTreeSet, HashSet};
 
 pub(crate) use rule::Rule;
 
-use crate::edits::{self, RefUpdate, StagedQuery};
+use crate::edits::{self, Push, RefUpdate, StagedQuery};
 use crate::error::{Code, Result};
 use crate::judge::{self, Answerable, Violation};
-use crate::latch::{Latch, Selection};
+use crate::latch::{Latch, Opening, Selection};
 use crate::path::Kind;
 use crate::rules::edit::Edit;
 use crate::store::Scope;
@@ -45,31 +45,33 @@ pub fn staged_by(
     Ok(without(violations, &allowed))
 }
 
-/// Judges the commits that a push brings to `remote`, a name or a URL.
+/// Judges the commits that a push brings.
 ///
 /// # Errors
 /// [`crate::Error::BadUsage`] where it would move or remove the lock ref itself. What `git push --mirror` deletes is not
 /// among what git tells.
-pub fn pushed(
-    latch: &Latch,
-    remote: &str,
-    url: &str,
-    updates: &[RefUpdate],
-    clock: &dyn Clock,
-) -> Result<Vec<Violation>> {
+pub fn pushed(latch: &Latch, push: &Push, clock: &dyn Clock) -> Result<Vec<Violation>> {
     if let Some(shared) = latch.shared() {
-        let refs = updates.iter().map(|update| update.remote_ref.as_str());
-        shared.keep_from(remote, refs)?;
+        let refs = push.updates.iter().map(|update| update.remote_ref.as_str());
+        shared.keep_from(&push.remote, refs)?;
     }
     let judgement = Judgement::begin(latch, Answerable::Me, clock)?;
     if !judgement.could_forbid() {
         return Ok(Vec::new());
     }
-    let updates = &edits::judged(updates);
-    let edits = edits::pushed(latch.repo(), remote, url, updates)?;
-    let violations = judgement.of_commits(&edits, clock)?;
-    let allowed = edits::unchanged_at_tip(latch.repo(), updates, &paths_of(&violations))?;
+    let violations = judgement.of_commits(&push.edits()?, clock)?;
+    let allowed = edits::unchanged_at_tip(latch.repo(), &push.judged(), &paths_of(&violations))?;
     Ok(without(violations, &allowed))
+}
+
+/// Whether a push is let through for sure, without asking git anything: nobody but this working tree's usual owner has
+/// locked what it edits. When in doubt, no.
+///
+/// # Errors
+/// As [`Opening::is_quiet`].
+pub fn is_quiet_push(opening: &Opening, push: &Push, clock: &dyn Clock) -> Result<bool> {
+    let claims = || push.edits_at_a_glance().map(judge::claims);
+    opening.is_quiet_about(claims, clock)
 }
 
 /// Judges what a push of the branch that is checked out would bring to a remote.
@@ -87,7 +89,8 @@ pub fn branch(latch: &Latch, remote: &str, clock: &dyn Clock) -> Result<Vec<Viol
         local_oid: head,
         remote_ref: branch,
     };
-    pushed(latch, remote, remote, &[update], clock)
+    let push = Push::of(latch.repo(), remote, remote, vec![update]);
+    pushed(latch, &push, clock)
 }
 
 fn paths_of(violations: &[Violation]) -> Vec<&[u8]> {

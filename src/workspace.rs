@@ -50,13 +50,18 @@ struct Record {
 impl Workspace {
     /// The workspace of a working tree, for reading: leaves no trace.
     pub fn of(git_dir: &Path, host: &str) -> Result<Self> {
+        Ok(Self::and_owner(git_dir, host)?.0)
+    }
+
+    /// The same, and who the configuration said works in this very tree, where that is known.
+    pub fn and_owner(git_dir: &Path, host: &str) -> Result<(Self, Option<String>)> {
         let Some(record) = read(&TreeDir::of(git_dir).workspace())? else {
-            return Ok(Workspace::Unknown);
+            return Ok((Workspace::Unknown, None));
         };
         Ok(if record.is_of(&Marks::of(git_dir, host)) {
-            Workspace::Known(record.id)
+            (Workspace::Known(record.id), record.owner)
         } else {
-            Workspace::CopyOf(record.id)
+            (Workspace::CopyOf(record.id), None)
         })
     }
 
@@ -102,15 +107,6 @@ impl Workspace {
             id: now.id,
             copied_from: None,
         })
-    }
-
-    /// The id of this very working tree and who the configuration said works here; `None` where either is not known, or
-    /// the tree was copied.
-    pub fn at_a_glance(git_dir: &Path, host: &str) -> Result<Option<(String, String)>> {
-        let known = read(&TreeDir::of(git_dir).workspace())?;
-        Ok(known
-            .filter(|record| record.is_of(&Marks::of(git_dir, host)))
-            .and_then(|record| Some((record.id, record.owner?))))
     }
 }
 
@@ -237,7 +233,7 @@ mod tests {
         let before = text(&tree);
         for tree in [&tree, &other] {
             Workspace::of(tree, "box").unwrap();
-            Workspace::at_a_glance(tree, "box").unwrap();
+            Workspace::and_owner(tree, "box").unwrap();
             assert_eq!(text(tree), before);
         }
         assert_eq!(Workspace::of(&tree, "box").unwrap(), Workspace::Known(id));

@@ -15,7 +15,7 @@ use super::context::Context;
 use super::exit::{self, Failure};
 use super::{Answer, check as words_of_check, receive};
 use git_latch::check;
-use git_latch::edits::{self, StagedQuery};
+use git_latch::edits::{self, Push, StagedQuery};
 use git_latch::error::{Error, Result};
 use git_latch::hooks::Hooks;
 use git_latch::judge::Violation;
@@ -155,6 +155,13 @@ impl Arguments {
         if is_quiet {
             return Ok(0);
         }
+        let is_judged = hook == Hook::PrePush && opening.policy()?.pre_push != Reaction::Off;
+        let push = is_judged.then(|| self.push(repo, input)).transpose()?;
+        if let Some(push) = &push
+            && check::is_quiet_push(&opening, push, &context.clock)?
+        {
+            return Ok(0);
+        }
         let merged = match hook {
             Hook::PreMergeCommit => merged(),
             _ => Vec::new(),
@@ -171,7 +178,7 @@ impl Arguments {
         }
         match hook {
             Hook::PreCommit | Hook::PreMergeCommit => pre_commit(context, &latch, staged, &merged),
-            Hook::PrePush => self.pre_push(context, &latch, input),
+            Hook::PrePush => pre_push(context, &latch, push.as_ref()),
             Hook::PostCheckout => Ok(self.post_checkout(context, &latch)),
             Hook::PostMerge => Ok(self.post_merge(context, &latch)),
             Hook::PostCommit => {
@@ -185,12 +192,8 @@ impl Arguments {
         }
     }
 
-    fn pre_push(&self, context: &Context, latch: &Latch, input: &[u8]) -> Result<u8> {
-        let reaction = latch.policy().pre_push;
-        context.tell_losses(latch)?;
-        if reaction == Reaction::Off {
-            return Ok(0);
-        }
+    /// The push that git tells of.
+    fn push(&self, repo: &Repo, input: &[u8]) -> Result<Push> {
         let [remote, url] = self.arguments.as_slice() else {
             return Err(Error::BadUsage {
                 problem: "pre-push wants the remote's name and its URL".into(),
@@ -199,9 +202,7 @@ impl Arguments {
         };
         let updates = edits::parse_updates(&String::from_utf8_lossy(input))?;
         let (remote, url) = (remote.to_string_lossy(), url.to_string_lossy());
-        context.refresh(latch);
-        let violations = check::pushed(latch, &remote, &url, &updates, &context.clock)?;
-        tell(context, latch, reaction, "push", &violations)
+        Ok(Push::of(repo, &remote, &url, updates))
     }
 
     fn post_checkout(&self, context: &Context, latch: &Latch) -> u8 {
@@ -355,6 +356,17 @@ fn pre_commit(
     context.tell_never_fetched(latch);
     let violations = check::staged_by(latch, staged, merged, &context.clock)?;
     tell(context, latch, reaction, "commit", &violations)
+}
+
+/// `push` is what is judged, if anything is.
+fn pre_push(context: &Context, latch: &Latch, push: Option<&Push>) -> Result<u8> {
+    context.tell_losses(latch)?;
+    let Some(push) = push else {
+        return Ok(0);
+    };
+    context.refresh(latch);
+    let violations = check::pushed(latch, push, &context.clock)?;
+    tell(context, latch, latch.policy().pre_push, "push", &violations)
 }
 
 /// Says what is wrong, and gives the exit code.

@@ -16,9 +16,7 @@ mod versions;
 use std::collections::BTreeSet;
 
 pub(crate) use pushed::additions;
-pub use pushed::{
-    RefUpdate, judged, parse_received, parse_updates, pushed, range, unchanged_at_tip,
-};
+pub use pushed::{Push, RefUpdate, parse_received, parse_updates, range, unchanged_at_tip};
 pub use staged::{StagedQuery, as_upstream, heads_in_environment, staged};
 pub use unfinished::{
     Changed, Saved, State, changed, changed_files, is_combining, is_git_at_work, saved,

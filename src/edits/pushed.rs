@@ -1,8 +1,9 @@
 //! What commits edited: those a push brings to a remote, or those of a range.
 //!
-//! One `rev-list | diff-tree --cc` reads them all, whatever their number. For a merge, `--cc` names only what the merge
-//! itself changed: who merges others' work does not edit it.
+//! A few plain commits are read at a glance. Else one `rev-list | diff-tree --cc` reads them all, whatever their number.
+//! Of a merge only what it changed itself counts, as `--cc` has it: who merges others' work does not edit it.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeSet, HashSet};
 use std::fs;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use std::sync::Arc;
 use super::{NAMES, differing_trees, is_oid, lines};
 use crate::error::{Error, Result};
 use crate::git::Git;
-use crate::repo::Repo;
+use crate::repo::{Fresh, Repo};
 use crate::rules::edit::{Commit, Edit};
 use crate::store::files;
 
@@ -47,13 +48,6 @@ impl RefUpdate {
             .any(|prefix| self.remote_ref.starts_with(prefix));
         !is_null(&self.local_oid) && !is_aside
     }
-}
-
-/// The updates that bring commits whose edits count, from where they are pushed: not locks of ours, not notes.
-#[must_use]
-pub fn judged(updates: &[RefUpdate]) -> Vec<RefUpdate> {
-    let judged = updates.iter().filter(|update| update.is_judged());
-    judged.cloned().collect()
 }
 
 /// Reads what git tells pre-push: `<local ref> SP <local oid> SP <remote ref> SP <remote oid>` in each line.
@@ -105,16 +99,83 @@ pub fn parse_received(input: &str) -> Result<Vec<RefUpdate>> {
     input.lines().map(parse).collect()
 }
 
-/// The edits of the commits that a push brings to a remote; `remote` and `url` as the hook gets them.
-///
-/// A commit is new to the remote if neither its tracking refs reach it nor what its refs are said to name. Where there
-/// are no tracking refs (a push by URL, a remote never fetched from) the remote is asked; if it does not answer, more
-/// commits count as new. The boundary of a shallow clone, which looks as if it added every file, edits nothing.
-pub fn pushed(repo: &Repo, remote: &str, url: &str, updates: &[RefUpdate]) -> Result<Vec<Edit>> {
-    let judged: Vec<&str> = updates.iter().filter_map(RefUpdate::after).collect();
-    if judged.is_empty() {
-        return Ok(Vec::new());
+/// A push that is under way, as git tells pre-push of it.
+#[derive(Debug)]
+pub struct Push {
+    repo: Repo,
+    /// The remote's name; its URL where it has none.
+    pub remote: String,
+    url: String,
+    /// What changes there.
+    pub updates: Vec<RefUpdate>,
+    glimpsed: OnceCell<Option<Vec<Edit>>>,
+}
+
+impl Push {
+    /// Nothing is read yet.
+    #[must_use]
+    pub fn of(repo: &Repo, remote: &str, url: &str, updates: Vec<RefUpdate>) -> Self {
+        Push {
+            repo: repo.clone(),
+            remote: remote.to_owned(),
+            url: url.to_owned(),
+            updates,
+            glimpsed: OnceCell::new(),
+        }
     }
+
+    /// The updates that bring commits whose edits count: not locks of ours, not notes.
+    #[must_use]
+    pub fn judged(&self) -> Vec<RefUpdate> {
+        let judged = self.updates.iter().filter(|update| update.is_judged());
+        judged.cloned().collect()
+    }
+
+    /// The edits of the commits that it brings.
+    ///
+    /// A commit is new to the remote if neither its tracking refs reach it nor what its refs are said to name. Where
+    /// there are no tracking refs (a push by URL, a remote never fetched from) the remote is asked; if it does not
+    /// answer, more commits count as new. The boundary of a shallow clone, which looks as if it added every file, edits
+    /// nothing.
+    pub fn edits(&self) -> Result<Vec<Edit>> {
+        match self.edits_at_a_glance() {
+            Some(edits) => Ok(edits.to_vec()),
+            None => pushed_by_git(&self.repo, &self.remote, &self.url, &self.judged()),
+        }
+    }
+
+    /// The same without a process of git; `None` where only git can tell.
+    #[must_use]
+    pub fn edits_at_a_glance(&self) -> Option<&[Edit]> {
+        let glimpse = || pushed_at_a_glance(&self.repo, &self.remote, &self.judged());
+        self.glimpsed.get_or_init(glimpse).as_deref()
+    }
+}
+
+fn pushed_at_a_glance(repo: &Repo, remote: &str, updates: &[RefUpdate]) -> Option<Vec<Edit>> {
+    let tips: Vec<&str> = updates.iter().filter_map(RefUpdate::after).collect();
+    if tips.is_empty() {
+        return Some(Vec::new());
+    }
+    let known: Vec<&str> = updates.iter().filter_map(RefUpdate::before).collect();
+    let fresh = repo.fresh(&tips, &known, &tracking_prefix(remote))?;
+    Some(fresh.into_iter().flat_map(edits_of).collect())
+}
+
+fn edits_of(fresh: Fresh) -> impl Iterator<Item = Edit> {
+    let commit = Arc::new(Commit {
+        oid: fresh.oid,
+        author: fresh.author,
+    });
+    let edit = move |path| Edit {
+        path,
+        commit: Some(Arc::clone(&commit)),
+    };
+    fresh.paths.into_iter().map(edit)
+}
+
+fn pushed_by_git(repo: &Repo, remote: &str, url: &str, updates: &[RefUpdate]) -> Result<Vec<Edit>> {
+    let judged: Vec<&str> = updates.iter().filter_map(RefUpdate::after).collect();
     let git = git_without_replacements(repo);
     let tracking = tracking_refs(repo, &git, remote)?;
     let beyond: Vec<&str> = match &tracking {
@@ -210,9 +271,14 @@ fn is_null(oid: &str) -> bool {
     oid.bytes().all(|b| b == b'0')
 }
 
+/// Where the remote's tracking refs are.
+fn tracking_prefix(remote: &str) -> String {
+    format!("refs/remotes/{remote}/")
+}
+
 /// The option that names the remote's tracking refs, if it has any. A push by URL has the URL for a name, and none.
 fn tracking_refs(repo: &Repo, git: &Git, remote: &str) -> Result<Option<String>> {
-    let below = format!("refs/remotes/{remote}/");
+    let below = tracking_prefix(remote);
     let option = format!("--remotes={remote}");
     if let Some(has_any) = repo.has_refs_below(&below) {
         return Ok(has_any.then_some(option));

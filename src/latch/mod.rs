@@ -129,8 +129,8 @@ impl Latch {
         Latch {
             held: HeldFile::of(repo.git_dir(), sharing),
             environment: environment.clone(),
+            seen: first.known_workspace(),
             first,
-            seen: OnceLock::new(),
             settled: OnceLock::new(),
             trees: WorkingTrees::of(repo.common_dir()),
             repo,

@@ -14,11 +14,12 @@ use crate::held::{Held, HeldFile};
 use crate::identity::Environment;
 use crate::lock::{Lock, is_or_below};
 use crate::lockable::Attributes;
+use crate::path::Claim;
 use crate::policy::Policy;
 use crate::repo::Repo;
-use crate::store::{LatchDir, LocalStore, LockStore as _, Sharing};
+use crate::store::{LatchDir, LocalStore, LockStore as _, Scope, Sharing};
 use crate::time::Clock;
-use crate::view::{Entry, View};
+use crate::view::{Entry, Standing, View};
 use crate::workspace::Workspace;
 
 /// How many locks are looked at before those of the edited paths only are asked for.
@@ -42,8 +43,19 @@ pub(super) struct Seen {
     pub(super) held: OnceLock<Vec<Held>>,
     /// Whether no file is `lockable`, and none need get its bit back.
     pub(super) nothing_lockable: OnceLock<bool>,
+    /// The workspace, and who the configuration said works in it.
+    pub(super) workspace: OnceLock<(Workspace, Option<String>)>,
     /// Whether they were asked for already.
     pub(super) asked: AtomicBool,
+}
+
+impl Seen {
+    /// The workspace, where it has an id: that it keeps.
+    pub(super) fn known_workspace(&self) -> OnceLock<Workspace> {
+        let seen = self.workspace.get().map(|(workspace, _)| workspace);
+        let known = seen.filter(|workspace| matches!(workspace, Workspace::Known(_)));
+        known.map_or_else(OnceLock::new, |known| known.clone().into())
+    }
 }
 
 impl Opening {
@@ -79,36 +91,115 @@ impl Opening {
     /// # Errors
     /// What keeps the policy or the locks from being read.
     pub fn is_quiet(&self, clock: &dyn Clock) -> Result<bool> {
-        let policy = self.policy()?;
-        let common = self.repo.common_dir();
-        // Shared locks are read from the ref, which the configuration may name.
-        let is_shared = policy.share_remote.is_some() || LatchDir::of(common).store().exists();
-        let is_plain = policy.require.is_empty() && !is_shared;
-        if !is_plain || !self.has_nothing_lockable()? {
+        if !self.is_told_by_locks()? {
             return Ok(false);
         }
-        let host = &self.environment.host;
-        let store = LocalStore::new(common, policy.terms, host);
-        let read = store.glance(GLANCE, clock)?;
-        let (view, is_complete) = self.seen.glance.get_or_init(|| read);
-        let live: Vec<Option<&Lock>> = view.live().map(Entry::lock).collect();
-        let read = HeldFile::of(self.repo.git_dir(), Sharing::Umask).read()?;
-        let held = self.seen.held.get_or_init(|| read);
-        if !is_complete || (live.is_empty() && held.is_empty()) {
-            return Ok(*is_complete);
+        let (view, is_complete) = self.glance(clock)?;
+        Ok(*is_complete && !self.may_have_lost(view)? && self.are_mine(&mut view.live())?)
+    }
+
+    /// The same of edits of these paths alone, which are asked for last: nobody but this working tree's usual owner has
+    /// locked one. No, where nobody knows the paths.
+    ///
+    /// # Errors
+    /// As [`Opening::is_quiet`].
+    pub fn is_quiet_about(
+        &self,
+        claims: impl FnOnce() -> Option<Vec<Claim>>,
+        clock: &dyn Clock,
+    ) -> Result<bool> {
+        if !self.is_told_by_locks()? {
+            return Ok(false);
         }
-        let is_usual = self.environment.leaves_it_to_the_configuration();
-        let usual = Workspace::at_a_glance(self.repo.git_dir(), host)?;
-        let Some((workspace, owner)) = usual.filter(|_| is_usual) else {
+        let Some(claims) = claims() else {
+            return Ok(false);
+        };
+        let (view, is_complete) = self.glance(clock)?;
+        let wider;
+        let view = if *is_complete {
+            view
+        } else {
+            let held = self.held()?.iter().filter_map(Held::claim);
+            let scope = Scope::Claims(claims.iter().cloned().chain(held).collect());
+            wider = self.store()?.view(&scope, clock)?;
+            &wider
+        };
+        if self.may_have_lost(view)? {
+            return Ok(false);
+        }
+        let in_the_way = claims.iter().flat_map(|claim| view.covering(&claim.key));
+        self.are_mine(&mut in_the_way.filter(|entry| view.standing(entry) != Standing::Expired))
+    }
+
+    /// Whether the lock directory has all that counts: no path requires a lock, and none are shared. Shared ones are read
+    /// from the ref, which the configuration may name.
+    fn is_told_by_locks(&self) -> Result<bool> {
+        let policy = self.policy()?;
+        let store = LatchDir::of(self.repo.common_dir()).store();
+        let is_shared = policy.share_remote.is_some() || store.exists();
+        Ok(policy.require.is_empty() && !is_shared && self.has_nothing_lockable()?)
+    }
+
+    fn store(&self) -> Result<LocalStore> {
+        let terms = self.policy()?.terms;
+        let common = self.repo.common_dir();
+        Ok(LocalStore::new(common, terms, &self.environment.host))
+    }
+
+    /// The first locks, and whether those are all.
+    fn glance(&self, clock: &dyn Clock) -> Result<&(View, bool)> {
+        if let Some(seen) = self.seen.glance.get() {
+            return Ok(seen);
+        }
+        let read = self.store()?.glance(GLANCE, clock)?;
+        Ok(self.seen.glance.get_or_init(|| read))
+    }
+
+    /// The leases taken in this working tree.
+    fn held(&self) -> Result<&Vec<Held>> {
+        if let Some(held) = self.seen.held.get() {
+            return Ok(held);
+        }
+        let read = HeldFile::of(self.repo.git_dir(), Sharing::Umask).read()?;
+        Ok(self.seen.held.get_or_init(|| read))
+    }
+
+    /// Whether a lease that was taken in this working tree is not among the locks that live.
+    fn may_have_lost(&self, view: &View) -> Result<bool> {
+        let held = self.held()?;
+        let lives = |held: &Held| {
+            let is_it = |entry: &Entry| entry.lock().is_some_and(|lock| lock.lease == held.lease);
+            let mut entries = view.entries().filter(|entry| is_it(entry));
+            entries.any(|entry| view.standing(entry) == Standing::Live)
+        };
+        Ok(!held.iter().filter(|held| held.can_be_lost()).all(lives))
+    }
+
+    /// Whether all of these are locks of this working tree's usual owner, taken in it.
+    fn are_mine(&self, entries: &mut dyn Iterator<Item = &Entry>) -> Result<bool> {
+        let mut entries = entries.peekable();
+        if entries.peek().is_none() {
+            return Ok(true);
+        }
+        if !self.environment.leaves_it_to_the_configuration() {
+            return Ok(false);
+        }
+        let (Workspace::Known(workspace), Some(owner)) = self.workspace()? else {
             return Ok(false);
         };
         let is_mine = |lock: &Lock| {
-            is_or_below(&lock.owner.id, &owner)
-                && lock.owner.workspace.as_deref() == Some(workspace.as_str())
+            is_or_below(&lock.owner.id, owner) && lock.owner.workspace.as_ref() == Some(workspace)
         };
-        let lives = |held: &Held| live.iter().flatten().any(|lock| lock.lease == held.lease);
-        Ok(live.iter().all(|lock| lock.is_some_and(is_mine))
-            && held.iter().filter(|held| held.can_be_lost()).all(lives))
+        Ok(entries.all(|entry| entry.lock().is_some_and(is_mine)))
+    }
+
+    /// The workspace, and its usual owner.
+    fn workspace(&self) -> Result<&(Workspace, Option<String>)> {
+        if let Some(workspace) = self.seen.workspace.get() {
+            return Ok(workspace);
+        }
+        let read = Workspace::and_owner(self.repo.git_dir(), &self.environment.host)?;
+        Ok(self.seen.workspace.get_or_init(|| read))
     }
 
     /// Whether no file is `lockable`, nor was when write bits were set last: then none need be.

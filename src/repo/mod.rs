@@ -3,6 +3,7 @@
 //! libgit2 finds a repository in microseconds, but cannot open every kind (reftable, SHA-256, what git itself may refuse
 //! as somebody else's): where it fails, `git rev-parse` has the last word, and its words are the error.
 
+mod fresh;
 mod objects;
 mod packs;
 mod trees;
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use git2::{ErrorCode, ObjectType, Oid, Repository, RepositoryOpenFlags};
 
+pub(crate) use fresh::Fresh;
 pub(crate) use objects::{Objects, Past, Revision};
 pub(crate) use packs::{Moved, PackDirectory};
 pub(crate) use trees::{Differing, Node, NodeKind};

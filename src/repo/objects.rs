@@ -81,6 +81,15 @@ impl Objects {
         })
     }
 
+    /// Those of a repository that is open.
+    pub(super) fn of(repository: Repository, path: &Path) -> Self {
+        trust_the_disk();
+        Objects {
+            repository,
+            path: path.to_owned(),
+        }
+    }
+
     pub(super) fn corrupt(&self, error: &git2::Error) -> Error {
         corrupt(&self.path, error)
     }

@@ -15,6 +15,11 @@ struct Trace {
 impl Trace {
     /// Of `git latch` with these arguments; `None` where nobody can trace here.
     fn of(tree: &Tree<'_>, arguments: &[&str]) -> Option<(Self, Run)> {
+        Self::fed(tree, arguments, "")
+    }
+
+    /// The same, with this on standard input.
+    fn fed(tree: &Tree<'_>, arguments: &[&str], input: &str) -> Option<(Self, Run)> {
         let file = tree.sandbox.path().join("trace");
         let can_trace = Command::new("strace")
             .args(["-o", "/dev/null", "true"])
@@ -25,7 +30,8 @@ impl Trace {
         }
         let mut strace = tree.command("strace");
         strace.args(["-f", "-qq", "-e", "trace=openat,execve", "-o"]);
-        let run = Run::of(strace.arg(&file).arg(LATCH).args(arguments));
+        let strace = strace.arg(&file).arg(LATCH).args(arguments);
+        let run = Run::fed(strace, input.as_bytes());
         let text = std::fs::read_to_string(file).unwrap();
         let mut trace = Trace::default();
         for line in text.lines().filter(|line| !line.contains(" = -1 ")) {
@@ -86,6 +92,7 @@ fn a_rejected_commit_reads_policy_locks_and_record_once() {
     for file in [
         ".latch.toml",
         "held.toml",
+        "workspace.toml",
         "hero.psd.lock",
         "notes.txt.lock",
     ] {
@@ -103,4 +110,56 @@ fn a_lock_reads_the_policy_once_and_asks_git_once() {
         return;
     };
     assert_eq!((run.code, trace.opened(".latch.toml")), (0, 1), "{trace:?}");
+}
+
+/// The push of the last commit, traced.
+fn pushing(ada: &Tree<'_>) -> Option<(Trace, Run)> {
+    let (new, old) = (
+        ada.git(&["rev-parse", "HEAD"]),
+        ada.git(&["rev-parse", "HEAD~"]),
+    );
+    let (new, old) = (new.trim(), old.trim());
+    let line = format!("refs/heads/main {new} refs/heads/main {old}\n");
+    Trace::fed(ada, &["hook", "pre-push", "origin", "/nowhere"], &line)
+}
+
+#[test]
+fn a_push_of_what_nobody_else_has_locked_runs_no_git() {
+    let sandbox = Sandbox::new();
+    let ada = prepared(&sandbox);
+    ada.git(&["update-ref", "refs/remotes/origin/main", "HEAD"]);
+    ada.git(&["commit", "-q", "-m", "mine"]);
+    let bob = ada.by("bob@example.com");
+    bob.ok(&["lock", "scenes"]);
+    let Some((trace, run)) = pushing(&ada) else {
+        return;
+    };
+    assert_eq!((run.code, trace.programs), (0, 1), "{run:?}");
+    assert!(trace.files.values().all(|times| *times == 1), "{trace:?}");
+    // More than are looked at first.
+    let names: Vec<String> = (0..20).map(|n| format!("other/{n}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    bob.ok(&[&["lock", "--new"], &names[..]].concat());
+    ada.by("bob@example.com").ok(&["lock", "--new", "later"]);
+    let Some((trace, run)) = pushing(&ada) else {
+        return;
+    };
+    assert_eq!((run.code, trace.programs), (0, 1), "{run:?}");
+}
+
+#[test]
+fn a_push_of_what_another_has_locked_is_rejected_by_what_was_read_once() {
+    let sandbox = Sandbox::new();
+    let ada = prepared(&sandbox);
+    ada.git(&["update-ref", "refs/remotes/origin/main", "HEAD"]);
+    ada.by("bob@example.com").ok(&["lock", "notes.txt"]);
+    ada.write("notes.txt", "two\n");
+    ada.git(&["commit", "-q", "--no-verify", "-a", "-m", "slipped"]);
+    let Some((trace, run)) = pushing(&ada) else {
+        return;
+    };
+    assert_eq!(run.code, 1, "{run:?}");
+    assert!(trace.files.values().all(|times| *times == 1), "{trace:?}");
+    // Ours, git's configuration, and what is unchanged at the tip: the commits, and their difference.
+    assert_eq!(trace.programs, 4, "{trace:?}");
 }

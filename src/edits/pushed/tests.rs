@@ -22,7 +22,17 @@ fn told(edits: &[Edit]) -> String {
 fn pushing(scratch: &Scratch, remote: &str, url: &str) -> String {
     let head = scratch.git(&["rev-parse", "HEAD"]);
     let updates = [update(&head, "refs/heads/new", NULL)];
-    told(&pushed(&scratch.repo(), remote, url, &updates).unwrap())
+    told(&brought_by(scratch, remote, url, &updates))
+}
+
+/// The edits of a push, which are the same at a glance as git tells them.
+fn brought_by(scratch: &Scratch, remote: &str, url: &str, updates: &[RefUpdate]) -> Vec<Edit> {
+    let push = Push::of(&scratch.repo(), remote, url, updates.to_vec());
+    let by_git = pushed_by_git(&push.repo, remote, url, &push.judged()).unwrap();
+    if let Some(glimpsed) = push.edits_at_a_glance() {
+        assert_eq!(glimpsed, by_git);
+    }
+    by_git
 }
 
 /// A repository with one commit, pushed to `origin`; gives its URL, too.
@@ -103,7 +113,7 @@ fn what_the_remote_has_is_not_pushed_again() {
     // Without tracking refs, the remote's old tip says it.
     scratch.git(&["update-ref", "-d", "refs/remotes/origin/main"]);
     let updates = [update(&new, "refs/heads/main", &old)];
-    let found = pushed(&scratch.repo(), "origin", "/nowhere", &updates).unwrap();
+    let found = brought_by(&scratch, "origin", "/nowhere", &updates);
     assert_eq!(told(&found), "a:ada@x");
 }
 
@@ -130,7 +140,7 @@ fn tips_of_the_remote_that_are_not_here_are_passed_over() {
     let unknown = other.git(&["rev-parse", "HEAD"]);
     let head = scratch.commit(&["a"], "1");
     let updates = [update(&head, "refs/heads/main", &unknown)];
-    let found = pushed(&scratch.repo(), &url, &url, &updates).unwrap();
+    let found = brought_by(&scratch, &url, &url, &updates);
     assert_eq!(told(&found), "old:ada@x a:ada@x");
     let same = unchanged_at_tip(&scratch.repo(), &updates, &[b"a"]).unwrap();
     assert!(same.is_empty());
@@ -144,8 +154,8 @@ fn tags_are_peeled_and_what_is_no_branch_of_work_is_left_out() {
     scratch.git(&["tag", "--annotate", "--message=x", "v2", "v1"]);
     scratch.git(&["tag", "--annotate", "--message=x", "blob", "HEAD:a"]);
     let pushing = |oid: &str, remote_ref: &str| {
-        let updates = judged(&[update(oid, remote_ref, NULL)]);
-        told(&pushed(&scratch.repo(), "origin", &url, &updates).unwrap())
+        let updates = [update(oid, remote_ref, NULL)];
+        told(&brought_by(&scratch, "origin", &url, &updates))
     };
     assert_eq!(
         pushing(&scratch.git(&["rev-parse", "v2"]), "refs/tags/v2"),
@@ -225,6 +235,96 @@ fn a_replacement_does_not_hide_what_is_pushed() {
     let head = scratch.commit(&["b"], "1");
     scratch.git(&["replace", "--graft", &head, &old]);
     let updates = [update(&head, "refs/heads/new", NULL)];
-    let found = pushed(&scratch.repo(), "origin", &url, &updates).unwrap();
+    let found = brought_by(&scratch, "origin", &url, &updates);
     assert_eq!(told(&found), "a:ada@x a:ada@x b:ada@x");
+}
+
+/// Whether a push of `HEAD` to the branch `main` of `origin` is read at a glance, as git tells it.
+fn is_glimpsed(scratch: &Scratch) -> bool {
+    let (head, old) = (scratch.git(&["rev-parse", "HEAD"]), NULL);
+    let updates = [update(
+        &head,
+        "refs/heads/main",
+        &old[..1].repeat(head.len()),
+    )];
+    brought_by(scratch, "origin", "/nowhere", &updates);
+    let push = Push::of(&scratch.repo(), "origin", "/nowhere", updates.to_vec());
+    push.edits_at_a_glance().is_some()
+}
+
+#[test]
+fn a_few_plain_commits_are_read_at_a_glance() {
+    let (scratch, _) = published();
+    scratch.commit(&["a", "dir/b"], "1");
+    scratch.git(&["rm", "--quiet", "-r", "dir"]);
+    scratch.commit(&["dir"], "a file now");
+    scratch.git(&["update-index", "--chmod=+x", "a"]);
+    scratch.commit(&[], "");
+    assert!(is_glimpsed(&scratch));
+    // Its history ends where git says so.
+    let graft = scratch.root().join(".git/info/grafts");
+    fs::create_dir_all(graft.parent().unwrap()).unwrap();
+    fs::write(&graft, scratch.git(&["rev-parse", "HEAD"])).unwrap();
+    assert!(!is_glimpsed(&scratch));
+    fs::remove_file(graft).unwrap();
+    assert!(is_glimpsed(&scratch));
+    let old = scratch.git(&["rev-parse", "origin/main"]);
+    let many = (0..100).map(|n| format!("{old} refs/remotes/origin/{n:02}\n"));
+    fs::write(
+        scratch.root().join(".git/packed-refs"),
+        many.collect::<String>(),
+    )
+    .unwrap();
+    assert!(!is_glimpsed(&scratch));
+}
+
+#[test]
+fn what_libgit2_cannot_read_is_left_to_git() {
+    for options in [&["--ref-format=reftable"][..], &["--object-format=sha256"]] {
+        let scratch = Scratch::with(options);
+        let old = scratch.commit(&["old"], "1");
+        scratch.git(&["update-ref", "refs/remotes/origin/main", &old]);
+        scratch.commit(&["a"], "1");
+        is_glimpsed(&scratch);
+    }
+    let (scratch, _) = published();
+    scratch.git(&["config", "uploadpack.allowFilter", "true"]);
+    for (option, may_be_glimpsed) in [("--depth=1", false), ("--filter=blob:none", true)] {
+        let clone = scratch.clone_of(&[option]);
+        clone.commit(&["a"], "1");
+        assert!(may_be_glimpsed || !is_glimpsed(&clone), "{option}");
+        is_glimpsed(&clone);
+    }
+    // As where a partial clone has left it out.
+    let head = scratch.commit(&["a"], "1");
+    let tree = scratch.git(&["rev-parse", "HEAD~^{tree}"]);
+    let (directory, file) = tree.split_at(2);
+    let objects = scratch.root().join(".git/objects");
+    fs::remove_file(objects.join(directory).join(file)).unwrap();
+    let updates = vec![update(&head, "refs/heads/main", NULL)];
+    let push = Push::of(&scratch.repo(), "origin", "/nowhere", updates);
+    assert_eq!(push.edits_at_a_glance(), None);
+}
+
+#[test]
+fn a_mail_that_git_translates_is_left_to_git() {
+    let (scratch, _) = published();
+    scratch.git(&["config", "i18n.commitEncoding", "ISO-8859-1"]);
+    scratch.commit(&["a"], "1");
+    assert!(!is_glimpsed(&scratch));
+}
+
+#[test]
+fn a_commit_that_the_remote_has_is_known_by_whatever_ref() {
+    let (scratch, _) = published();
+    let a = scratch.commit(&["a"], "1");
+    scratch.commit(&["b"], "1");
+    scratch.git(&["update-ref", "refs/remotes/origin/side", "HEAD"]);
+    scratch.git(&["reset", "--quiet", "--hard", &a]);
+    // Of the same second, and so git's to tell.
+    assert!(!is_glimpsed(&scratch));
+    assert_eq!(pushing(&scratch, "origin", "/nowhere"), "");
+    scratch.commit(&["c"], "1");
+    assert!(is_glimpsed(&scratch));
+    assert_eq!(pushing(&scratch, "origin", "/nowhere"), "c:ada@x");
 }
