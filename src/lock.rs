@@ -368,6 +368,15 @@ pidns = 4026531836
 "#;
 
     #[test]
+    fn a_moment_that_another_program_wrote_counts_to_the_millisecond() {
+        let finer = SAMPLE.replace("42:00.000Z", "42:00.000999Z");
+        assert_eq!(
+            Lock::parse(finer.as_bytes()),
+            Lock::parse(SAMPLE.as_bytes())
+        );
+    }
+
+    #[test]
     fn a_lock_file_is_written_as_it_was_read() {
         assert_eq!(Lock::parse(SAMPLE.as_bytes()).unwrap().to_toml(), SAMPLE);
     }

@@ -271,13 +271,31 @@ mod tests {
         assert_eq!(typed("90s"), Ok(90));
         assert_eq!(Ttl::typed("never"), Ok(Ttl::Never));
         for text in [
-            "", "5", "h", "30m1h", "1h1h", "1h30", "-1h", "1.5h", "1 h", "5y", "é", "５m",
+            "",
+            "5",
+            "h",
+            "99999999999999999999s",
+            "30m1h",
+            "1h1h",
+            "1h30",
+            "-1h",
+            "1.5h",
+            "1 h",
+            "5y",
+            "é",
+            "５m",
             "9999999w",
         ] {
             assert!(Length::typed(text).is_err(), "{text}");
             assert!(Ttl::typed(text).is_err(), "{text}");
         }
         assert!("1h30m".parse::<Length>().is_err() && "2w".parse::<Length>().is_err());
+    }
+
+    #[test]
+    fn a_moment_is_cut_off_at_the_millisecond_and_never_in_the_future() {
+        let moment = DateTime::from_timestamp_nanos(1_999_999);
+        assert_eq!(rfc3339(to_millis(moment)), "1970-01-01T00:00:00.001Z");
     }
 
     #[test]

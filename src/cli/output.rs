@@ -333,6 +333,7 @@ mod tests {
         assert_eq!(before(45), "45 s ago");
         assert_eq!(before(180), "3 min ago");
         assert_eq!(before(7200), "2 h ago");
+        assert_eq!(before(9600), "3 h ago");
         assert_eq!(before(86_400 * 3), "3 d ago");
         assert_eq!(before(-3600), "60 min ahead of this clock");
         assert_eq!(until(Some(now + TimeDelta::hours(23)), now), "in 23 h");
@@ -363,6 +364,13 @@ mod tests {
         );
         let at: Vec<_> = wide.lines().map(str::len).collect();
         assert!(at.iter().all(|length| *length == at[0]), "{wide}");
+    }
+
+    #[test]
+    fn the_first_column_has_the_largest_share_and_what_fits_nowhere_is_shown_all_the_same() {
+        let rows = [["a.psd", "", "x"], ["textures/a.psd", "a-long-owner", "y"]];
+        let expected = "a.psd              x\ntextures/a.psd  a-long-owner  y\n";
+        assert_eq!(plain_table(&rows, 40), expected);
     }
 
     #[test]

@@ -151,6 +151,20 @@ mod tests {
         assert!(read(without_process).is_some());
     }
 
+    #[test]
+    fn a_moment_has_one_spelling() {
+        let at = moment("2026-11-20T22:42:00.120Z").unwrap();
+        assert_eq!(crate::time::rfc3339(at), "2026-11-20T22:42:00.120Z");
+        for text in [
+            "2026-11-20T22:42:00.120z",
+            "2026-11-20T22:42:00.12Z",
+            "2026-11-20T22:42:+1.120Z",
+            "2026-11-20 22:42:00.120Z",
+        ] {
+            assert_eq!(moment(text), None, "{text}");
+        }
+    }
+
     proptest! {
         #[test]
         fn it_never_reads_what_the_toml_parser_reads_otherwise(at in 0..SAMPLE.len(), with in "[\\x00-\\x7f]{0,3}", cut in 0..3_usize) {

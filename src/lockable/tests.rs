@@ -236,6 +236,11 @@ mod on_unix {
         for path in paths {
             set(&root, path, Bits::ReadOnly).unwrap();
         }
+        // Also right after a file in a directory that is one.
+        fs::write(root.join("directory/a"), "").unwrap();
+        let mut looker = bits::Looker::at(&root);
+        let mut odd = |path| looker.odd(path, Bits::ReadOnly, None).unwrap();
+        assert!(odd(b"directory/a").is_some() && odd(b"up/outside").is_none());
         let mode = |name| {
             fs::metadata(home.path().join(name))
                 .unwrap()

@@ -53,6 +53,22 @@ fn lists_go_through_the_pager_that_git_uses() {
 }
 
 #[test]
+fn columns_go_by_the_width_of_the_terminal() {
+    let sandbox = Sandbox::new();
+    let ada = locked(&sandbox);
+    let long = "a/path/that/takes/half/of/a/terminal.psd";
+    ada.ok(&["lock", "--new", long]);
+    let shown = |columns: u32| {
+        let line = format!("stty cols {columns}; git latch --color=never list");
+        on_a_terminal(&ada, &line, &[("GIT_PAGER", "cat")])
+    };
+    assert!(shown(60).contains("hero.psd  you"), "{}", shown(60));
+    let wide = shown(200);
+    let short = format!("{:width$}  you", "hero.psd", width = long.len());
+    assert!(wide.contains(&short), "{wide}");
+}
+
+#[test]
 fn colours_are_those_that_git_would_use() {
     let sandbox = Sandbox::new();
     let ada = locked(&sandbox);

@@ -61,6 +61,14 @@ fn what_another_has_put_there_since_stays() {
 }
 
 #[test]
+fn a_lock_may_be_older_than_all_counting() {
+    let second = Duration::from_secs(1);
+    let (before, after) = (system_time(-1_000_000_000), system_time(1_000_000_000));
+    assert_eq!(before, SystemTime::UNIX_EPOCH - second);
+    assert_eq!(after, SystemTime::UNIX_EPOCH + second);
+}
+
+#[test]
 fn one_that_is_torn_undoes_nothing_and_one_that_leads_outside_neither() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("txn");

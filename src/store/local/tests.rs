@@ -1,6 +1,6 @@
 use std::time::{Duration, SystemTime};
 
-use chrono::{TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::*;
 use crate::lease::Change;
@@ -197,6 +197,13 @@ fn what_cannot_be_published_is_taken_back_as_old_as_it_was() {
     let modified = |place| fs::metadata(home.file(place)).unwrap().modified().unwrap();
     assert_eq!(modified("a.lock"), before);
     home.half(&[acquire(&lock("bob", "a")), acquire(&lock("bob", "b"))], 1);
+    {
+        // Who comes while the command is at work sees it so as well.
+        let _guard = Guard::take(&home.store.guard(), "").unwrap();
+        let view = home.store.view(&Scope::All, &Utc::now()).unwrap();
+        let stored: Vec<_> = view.entries().map(|e| e.stored_at).collect();
+        assert_eq!(stored, [Some(DateTime::<Utc>::from(before))]);
+    }
     home.store.view(&Scope::All, &Utc::now()).unwrap();
     assert_eq!(modified("a.lock"), before);
 }
