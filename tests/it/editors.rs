@@ -1,16 +1,15 @@
-//! The recipes of the README in real editors, without a screen: who has locked a file is shown, and as it happens.
+//! The recipes for editors in real editors, without a screen: who has locked a file is shown, and as it happens.
 
 use std::fs;
+use std::path::Path;
 
 use crate::support::stream::Stream;
 use crate::support::{Sandbox, Tree, eventually};
 
-/// The block of the README in this language.
-fn recipe(language: &str) -> String {
-    let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
-    let begin = format!("```{language}\n");
-    let (_, rest) = readme.split_once(&begin).unwrap();
-    rest.split_once("```").unwrap().0.to_owned()
+/// What a user copies into this editor's configuration.
+fn recipe(name: &str) -> String {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/recipes");
+    fs::read_to_string(directory.join(name)).unwrap()
 }
 
 fn is_installed(tree: &Tree<'_>, editor: &str) -> bool {
@@ -50,7 +49,7 @@ fn neovim_shows_who_has_locked_a_file() {
           vim.fn.writefile({ vim.b.latch or 'free' }, '.git/shown')\n\
           if vim.fn.filereadable('.git/over') == 1 then vim.cmd('qall!') end\n\
         end))\n";
-    ada.write(".git/init.lua", &(recipe("lua") + show));
+    ada.write(".git/init.lua", &(recipe("neovim.lua") + show));
     ada.by("bob").ok(&["lock", "hero.psd"]);
     let mut command = ada.command("nvim");
     command.args(["--headless", "-n", "-u", ".git/init.lua", "hero.psd"]);
@@ -68,7 +67,7 @@ fn emacs_shows_who_has_locked_a_file() {
         (while (not (file-exists-p \".git/over\"))\n\
           (let ((text (or latch-text \"free\"))) (with-temp-file \".git/shown\" (insert text)))\n\
           (accept-process-output nil 0.02))\n";
-    ada.write(".git/init.el", &(recipe("elisp") + show));
+    ada.write(".git/init.el", &(recipe("emacs.el") + show));
     ada.by("bob").ok(&["lock", "hero.psd"]);
     let mut command = ada.command("emacs");
     command.args(["-Q", "--batch", "-l", ".git/init.el"]);
@@ -79,7 +78,7 @@ fn emacs_shows_who_has_locked_a_file() {
 fn the_pattern_for_vs_code_matches_what_watch_tells() {
     let sandbox = Sandbox::new();
     let ada = sandbox.repo();
-    let tasks: serde_json::Value = serde_json::from_str(&recipe("json")).unwrap();
+    let tasks: serde_json::Value = serde_json::from_str(&recipe("vscode-tasks.json")).unwrap();
     let pattern = tasks["tasks"][0]["problemMatcher"]["pattern"]["regexp"]
         .as_str()
         .unwrap();

@@ -1,4 +1,4 @@
-//! What stands in front of `git latch serve`: TLS, as curl and git lfs speak it, and nginx with the README's configuration.
+//! What stands in front of `git latch serve`: TLS, as curl and git lfs speak it, and nginx with our recipe.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -174,14 +174,10 @@ fn what_is_no_certificate_is_said_before_anything_is_served() {
     }
 }
 
-/// The README's lines for nginx.
-fn readme() -> &'static str {
-    let readme = include_str!("../../README.md");
-    let (_, from) = readme.split_once("```nginx\n").unwrap();
-    from.split_once("```").unwrap().0
-}
+/// The configuration that we recommend for nginx.
+const RECIPE: &str = include_str!("../../fixtures/recipes/nginx.conf");
 
-/// nginx before a server, on a socket of its own; `lines` are added to the README's.
+/// nginx before a server, on a socket of its own; `lines` are added to the recipe.
 struct Nginx {
     _process: Stream,
     socket: PathBuf,
@@ -192,7 +188,7 @@ impl Nginx {
         let home = sandbox.path().join("nginx");
         fs::create_dir(&home).unwrap();
         let socket = home.join("socket");
-        let location = readme().replace("127.0.0.1:7420", &server.address);
+        let location = RECIPE.replace("127.0.0.1:7420", &server.address);
         assert!(location.contains(&server.address), "{location}");
         let location = location.replacen('{', &format!("{{\n{lines}"), 1);
         let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
@@ -231,7 +227,7 @@ fn json_of(command: &mut Command) -> Value {
 }
 
 #[test]
-fn behind_nginx_as_the_readme_has_it_everything_works() {
+fn behind_nginx_with_our_recipe_everything_works() {
     let sandbox = Sandbox::new();
     if !is_there(&sandbox, "nginx", "-v") || !is_there(&sandbox, "curl", "--version") {
         return;
