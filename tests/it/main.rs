@@ -16,6 +16,7 @@ mod costs;
 mod crash;
 mod disbelief;
 mod doctor;
+mod documents;
 mod edited;
 mod editors;
 mod exits;
