@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use crate::error::{Error, Result};
 use crate::git::{Git, Running, split_nul};
 
-const KEYS: &str = r"^(user\.(name|email)|latch\..*|color\.ui|core\.(sharedrepository|ignorecase|attributesfile|hookspath)|includeif\..*|extensions\.worktreeconfig)$";
+const KEYS: &str = r"^(user\.(name|email)|latch\..*|remote\..*\.(url|pushurl)|color\.ui|core\.(sharedrepository|ignorecase|attributesfile|hookspath)|includeif\..*|extensions\.worktreeconfig)$";
 
 /// Values of git's configuration, the last of each key.
 #[derive(Clone, Debug, Default)]
@@ -60,6 +60,13 @@ impl Config {
             .get(key)
             .map(String::as_str)
             .filter(|v| !v.is_empty())
+    }
+
+    /// Whether git has been told of a remote of this name. To git, any other word would be an option, a path or a URL.
+    #[must_use]
+    pub fn knows_remote(&self, name: &str) -> bool {
+        let has = |key: &str| self.get(&format!("remote.{name}.{key}")).is_some();
+        has("url") || has("pushurl")
     }
 
     /// Whether it depends on where it is read: it has files of its own for a working tree, or includes some on conditions.

@@ -33,7 +33,12 @@ pub(super) fn of(
         Some(_) => config.get("latch.ref").unwrap_or(&policy.share_ref),
         None => &policy.share_ref,
     };
-    let store = SharedStore::new(repo, remote, reference, policy.terms, sharing);
+    let mut store = SharedStore::new(repo, remote, reference, policy.terms, sharing);
+    // A policy comes from others: `--upload-pack=CMD`, or a repository in the working tree with hooks of its own, would
+    // run what they like.
+    if !config.knows_remote(remote) {
+        store = store.with_unknown_remote();
+    }
     Some(if config.depends_on_the_place() {
         store.with_settings_of(repo)
     } else {

@@ -157,6 +157,32 @@ fn a_remote_by_another_name_is_told_and_can_be_named() {
     }
 }
 
+/// A policy is somebody else's word. To git, what is no remote may be an option, or a repository with hooks.
+#[test]
+fn a_policy_that_names_no_remote_makes_git_run_nothing() {
+    for remote in ["--upload-pack=touch ran;git-upload-pack", "evil.git"] {
+        let sandbox = Sandbox::new();
+        let ada = sandbox.repo();
+        ada.git(&["init", "-q", "--bare", "evil.git"]);
+        ada.write_script("evil.git/hooks/pre-receive", "#!/bin/sh\ntouch ../ran\n");
+        let policy = format!("[share]\nremote = \"{remote}\"\n");
+        ada.write(".latch.toml", &policy);
+        let refused = ada.latch(&["lock", "hero.psd"]);
+        for command in [
+            &["list"][..],
+            &["status", "hero.psd"],
+            &["doctor"],
+            &["sync"],
+        ] {
+            ada.latch(command);
+        }
+        assert!(!ada.path.join("ran").exists(), "{remote}");
+        refused
+            .ended(4)
+            .said("git knows no remote of this name here");
+    }
+}
+
 #[test]
 fn what_a_mirroring_push_has_deleted_is_put_back() {
     let sandbox = Sandbox::new();

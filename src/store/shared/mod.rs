@@ -116,6 +116,15 @@ impl SharedStore {
         }
     }
 
+    /// Without a word to git about the remote: this repository has none of that name.
+    #[must_use]
+    pub(crate) fn with_unknown_remote(self) -> Self {
+        SharedStore {
+            remote: self.remote.unknown(),
+            ..self
+        }
+    }
+
     /// Whose word is taken for changes made for others: servers', by the policy.
     #[must_use]
     pub fn with_trust_in(self, trusted: &[String]) -> Self {

@@ -24,6 +24,8 @@ pub(super) struct Remote {
     settings: Arc<OnceLock<Vec<(String, String)>>>,
     /// The remote's name.
     pub(super) name: String,
+    /// Whether git has been told of a remote of this name.
+    is_known: bool,
     /// The ref on the remote.
     reference: String,
 }
@@ -58,7 +60,16 @@ impl Remote {
             theirs: None,
             settings: Arc::default(),
             name: name.to_owned(),
+            is_known: true,
             reference: reference.to_owned(),
+        }
+    }
+
+    /// Nothing is asked of git: it would take the name for something else.
+    pub(super) fn unknown(self) -> Self {
+        Remote {
+            is_known: false,
+            ..self
         }
     }
 
@@ -211,6 +222,9 @@ impl Remote {
     }
 
     fn run(&self, arguments: &[&str], limit: Duration) -> Result<Exchange> {
+        if !self.is_known {
+            return Err(self.unreachable("git knows no remote of this name here"));
+        }
         let store = format!("--git-dir={}", self.store.display());
         let own = [store.as_str(), "-c", "core.hooksPath=/dev/null"];
         let all = [&own[..], arguments].concat();
@@ -235,9 +249,13 @@ impl Remote {
             .ok()?;
         let text = String::from_utf8_lossy(&output).into_owned();
         let names: Vec<&str> = text.lines().collect();
-        let is_url = self.name.contains(['/', ':', '.']);
-        if is_url || names.contains(&self.name.as_str()) {
+        if names.contains(&self.name.as_str()) {
             return None;
+        }
+        // Words of others are never in a command to paste: they may be an option, or a command of their own.
+        let is_plain = |c: char| c.is_alphanumeric() || "-_.".contains(c);
+        if self.name.starts_with('-') || !self.name.chars().all(is_plain) {
+            return Some("name a remote of this repository: git config latch.remote NAME".into());
         }
         Some(match names.as_slice() {
             [] => format!("there is no remote here: git remote add {} URL", self.name),
