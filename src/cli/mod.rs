@@ -31,6 +31,7 @@ mod setup;
 mod status;
 mod sweep;
 mod sync;
+mod topics;
 mod uninstall;
 mod unlock;
 #[cfg(feature = "server")]
@@ -65,10 +66,6 @@ use output::Output;
     version,
     propagate_version = true,
     arg_required_else_help = true
-)]
-#[command(
-    after_help = "Exit codes: 0 done, 1 no (held by another, rejected), 2 wrong use, 3 lost or not held, \
-    4 remote refuses, 5 I/O, 6 busy."
 )]
 struct Cli {
     #[command(flatten)]
@@ -266,7 +263,7 @@ pub(crate) fn main(arguments: &[OsString]) -> ExitCode {
         Some(hook) => Cli::of_hook(hook),
         None => match Cli::try_parse_from(arguments) {
             Ok(cli) => cli,
-            Err(error) => return wrong_use(&error, arguments),
+            Err(error) => return wrong_use(&with_topics(error, arguments), arguments),
         },
     };
     cli.global.color.apply();
@@ -307,6 +304,22 @@ fn of_command(name: &str, failure: Failure) -> Failure {
         "run" if failure.exit != exit::INTERRUPTED => failure.with_exit(exit::NOT_STARTED),
         _ => failure,
     }
+}
+
+/// The help with examples and the like, where help is the answer: nobody else has to wait for their texts.
+fn with_topics(error: clap::Error, arguments: &[OsString]) -> clap::Error {
+    let is_help = matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+    );
+    if !is_help {
+        return error;
+    }
+    let command = topics::in_help(Cli::command());
+    command
+        .try_get_matches_from(arguments)
+        .err()
+        .unwrap_or(error)
 }
 
 /// What clap says about arguments it does not understand, or its help.

@@ -91,6 +91,7 @@ impl Latch {
             "--quiet",
             "--no-write-fetch-head",
             "--no-recurse-submodules",
+            "--",
             remote,
         ];
         let unreachable = |problem: String| Error::Unreachable {

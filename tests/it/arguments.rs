@@ -285,5 +285,20 @@ fn completions_and_the_manual_are_printed() {
     );
     assert!(ada.ok(&["man"]).stdout.contains(".TH git-latch 1"));
     ada.ok(&["man", "--directory", "pages"]);
-    assert!(ada.read("pages/git-latch-lock.1").contains("steal"));
+    let page = ada.read("pages/git-latch-lock.1");
+    for part in [
+        "steal",
+        ".TH git-latch-lock 1 \"\" \"git-latch 0.1.0\" \"Git Latch Manual\"\n",
+        ".SH SYNOPSIS\ngit latch lock [OPTIONS] <PATH>...\n",
+        ".SH \"EXAMPLES\"",
+        "One hour where no time is given",
+        ".SH \"EXIT STATUS\"",
+    ] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    let page = ada.read("pages/git-latch-user-add.1");
+    assert!(
+        page.contains("git latch user add [OPTIONS] \\-\\-role"),
+        "{page}"
+    );
 }

@@ -182,18 +182,48 @@ fn every_command_and_option_that_is_named_exists() {
     assert!(checked > 100, "only {checked} commands were found");
 }
 
-#[test]
-fn every_command_is_described() {
-    let sandbox = Sandbox::new();
-    let help = sandbox.repo().ok(&["help"]).stdout;
+/// The names of all commands.
+fn commands(tree: &Tree<'_>) -> Vec<String> {
+    let help = tree.ok(&["help"]).stdout;
     let (_, commands) = help.split_once("Commands:\n").unwrap();
-    let described = read(&Path::new(ROOT).join("docs/commands.md"));
     let lines = commands.lines().take_while(|line| !line.is_empty());
     // What is indented further goes on from the line above.
     let first_lines = lines.filter(|line| !line.starts_with("   "));
-    for name in first_lines.filter_map(|line| line.split_whitespace().next()) {
+    let names = first_lines.filter_map(|line| line.split_whitespace().next());
+    names
+        .filter(|name| *name != "help")
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn the_examples_of_the_help_are_commands_that_exist() {
+    let sandbox = Sandbox::new();
+    let tree = sandbox.repo();
+    let known = BTreeMap::new();
+    let mut help = Help { tree: &tree, known };
+    let mut examples = 0;
+    for name in commands(&tree) {
+        let text = help.of(std::slice::from_ref(&name), &name).to_owned();
+        let Some((_, after)) = text.split_once("\nExamples:\n") else {
+            continue;
+        };
+        assert!(after.contains("\nExit status:\n"), "{name}: {after}");
+        for words in calls(after) {
+            help.checks(&words, Path::new(&name));
+            examples += 1;
+        }
+    }
+    assert!(examples > 30, "only {examples} examples were found");
+}
+
+#[test]
+fn every_command_is_described() {
+    let sandbox = Sandbox::new();
+    let described = read(&Path::new(ROOT).join("docs/commands.md"));
+    for name in commands(&sandbox.repo()) {
         let row = format!("| `git latch {name}");
-        assert!(name == "help" || described.contains(&row), "{name}");
+        assert!(described.contains(&row), "{name}");
     }
 }
 
