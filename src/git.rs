@@ -312,12 +312,7 @@ impl Git {
 
 /// Ends git: it is asked to, so that it ends its helpers, and then killed.
 fn end_git(child: &mut Child, patience: Duration) {
-    #[cfg(unix)]
-    {
-        let pid = i32::try_from(child.id()).ok();
-        if let Some(pid) = pid.and_then(rustix::process::Pid::from_raw) {
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-        }
+    if crate::os::child::ask_to_end(child) {
         let end = Instant::now() + patience;
         while Instant::now() < end && matches!(child.try_wait(), Ok(None)) {
             std::thread::sleep(Duration::from_millis(2));

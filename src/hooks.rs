@@ -377,22 +377,10 @@ fn by_need(repo: &Repo) -> Result<(Vec<&'static Shipped>, Vec<&'static Shipped>)
     Ok((needed, idle))
 }
 
-/// Whoever may read it may run it.
-#[cfg(unix)]
-fn make_executable(path: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-    let mode = fs::metadata(path)?.permissions().mode();
-    fs::set_permissions(path, fs::Permissions::from_mode(mode | (mode & 0o444) >> 2))
-}
-
-#[cfg(not(unix))]
-fn make_executable(_path: &Path) -> std::io::Result<()> {
-    Ok(())
-}
-
 fn write(path: &Path, text: &str, sharing: Sharing) -> Result<()> {
     let staged = files::stage(path.parent().unwrap_or(path), text.as_bytes(), sharing)?;
-    make_executable(staged.path()).map_err(Error::io("set the mode of", path))?;
+    crate::os::permissions::make_executable(staged.path())
+        .map_err(Error::io("set the mode of", path))?;
     staged
         .persist(path)
         .map(drop)

@@ -49,23 +49,13 @@ impl Environment {
             inside: set("GIT_LATCH_LEASE")
                 .map(|v| v.split(',').map(str::to_owned).collect())
                 .unwrap_or_default(),
-            host: host_name(&set),
+            host: crate::marks::host_name(&set),
             home: Home {
                 home: set("HOME").or(set("USERPROFILE")).map(PathBuf::from),
                 xdg_config_home: set("XDG_CONFIG_HOME").map(PathBuf::from),
             },
         }
     }
-}
-
-#[cfg(unix)]
-fn host_name(_variable: &dyn Fn(&str) -> Option<String>) -> String {
-    crate::marks::host()
-}
-
-#[cfg(not(unix))]
-fn host_name(variable: &dyn Fn(&str) -> Option<String>) -> String {
-    variable("COMPUTERNAME").unwrap_or_else(|| "localhost".into())
 }
 
 impl Environment {

@@ -10,6 +10,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
+use crate::os::links::link_directory;
 use crate::store::files;
 
 /// The link's name.
@@ -78,7 +79,7 @@ pub fn ensure(root: &Path, common_dir: &Path, locks: &Path) -> Result<()> {
     }
     exclude(common_dir)?;
     let link = root.join(NAME);
-    match make(&aim(root, locks), &link) {
+    match link_directory(&aim(root, locks), &link) {
         Ok(()) => Ok(()),
         // Two commands at once.
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
@@ -151,16 +152,6 @@ fn aim(root: &Path, locks: &Path) -> PathBuf {
 
 fn is_same(a: &Path, b: &Path) -> bool {
     matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
-}
-
-#[cfg(unix)]
-fn make(aim: &Path, link: &Path) -> io::Result<()> {
-    std::os::unix::fs::symlink(aim, link)
-}
-
-#[cfg(windows)]
-fn make(aim: &Path, link: &Path) -> io::Result<()> {
-    std::os::windows::fs::symlink_dir(aim, link)
 }
 
 /// Adds our line to `info/exclude`, which all working trees share.

@@ -40,6 +40,15 @@ pub(crate) fn host() -> String {
     system::host()
 }
 
+/// The same for people: elsewhere than on Unix from the environment.
+pub(crate) fn host_name(variable: &dyn Fn(&str) -> Option<String>) -> String {
+    let host = host();
+    if !host.is_empty() {
+        return host;
+    }
+    variable("COMPUTERNAME").unwrap_or_else(|| "localhost".into())
+}
+
 impl Marks {
     /// What a directory looks like from here.
     pub(crate) fn of(directory: &Path, host: &str) -> Self {

@@ -3,6 +3,8 @@
 //! Three answers, and *unknown* is not dead: only the same boot, the same pid namespace and the kernel's word make a
 //! process dead. On systems other than Linux every answer but "unbound" is unknown, and time decides.
 
+use std::path::Path;
+
 use crate::lock::{Liveness, Process};
 
 /// This process, as a lease can be bound to it. Elsewhere than on Linux it proves nothing to others.
@@ -47,6 +49,112 @@ pub fn liveness(process: Option<&Process>) -> Liveness {
         let _ = process;
         Liveness::Unknown
     }
+}
+
+/// A process that is not our child.
+pub(crate) struct Other {
+    pid: u32,
+    /// Its number may be another's by now.
+    started: Option<String>,
+}
+
+impl Other {
+    /// Ends it, if it is still the one that was seen.
+    pub(crate) fn end(self) {
+        if self.started.is_some() && started(self.pid) == self.started {
+            crate::os::child::send(self.pid, crate::os::signals::KILL);
+        }
+    }
+}
+
+/// The fields of `/proc/PID/stat` behind the command's name, which may hold anything: state, parent, …
+fn fields(pid: u32) -> Option<Vec<String>> {
+    let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let text = String::from_utf8_lossy(&stat);
+    let fields = text.rsplit_once(')')?.1.split_whitespace();
+    Some(fields.map(str::to_owned).collect())
+}
+
+fn started(pid: u32) -> Option<String> {
+    fields(pid)?.into_iter().nth(19)
+}
+
+/// The processes below one, where the system tells. What has made itself independent, as a credential daemon or a shared
+/// ssh connection does, is not among them, and goes on.
+pub(crate) fn below(pid: u32) -> Vec<Other> {
+    let Ok(processes) = std::fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    let all: Vec<(u32, u32, Option<String>)> = processes
+        .flatten()
+        .filter_map(|entry| {
+            let pid = entry.file_name().to_str()?.parse().ok()?;
+            let fields = fields(pid)?;
+            Some((pid, fields.get(1)?.parse().ok()?, fields.get(19).cloned()))
+        })
+        .collect();
+    let mut below = vec![pid];
+    let mut others = Vec::new();
+    while let Some(parent) = below.pop() {
+        for (pid, _, started) in all.iter().filter(|(_, of, _)| *of == parent) {
+            below.push(*pid);
+            others.push(Other {
+                pid: *pid,
+                started: started.clone(),
+            });
+        }
+    }
+    others
+}
+
+/// Whether a git of this machine may be at work in a repository: by its directory, its open files or its
+/// arguments. One that cannot be looked at may be.
+#[cfg(target_os = "linux")]
+pub(crate) fn may_use(repository: &Path) -> bool {
+    use std::fs;
+    use std::os::unix::ffi::OsStrExt as _;
+
+    let own = std::process::id().to_string();
+    let name = repository.as_os_str().as_bytes();
+    let names_it = |text: &[u8]| text.windows(name.len()).any(|part| part == name);
+    let works = |process: &Path| {
+        let is_gone = |e: &std::io::Error| {
+            // Of a process that ends there is nothing to read; `ESRCH` has no kind of its own.
+            e.kind() == std::io::ErrorKind::NotFound || e.raw_os_error() == Some(3)
+        };
+        let leads_in = |link: &Path| match fs::read_link(link) {
+            Ok(target) => target.starts_with(repository),
+            Err(e) => !is_gone(&e),
+        };
+        let says = |file: &str| match fs::read(process.join(file)) {
+            Ok(text) => names_it(&text),
+            Err(e) => !is_gone(&e),
+        };
+        let has_open = || match fs::read_dir(process.join("fd")) {
+            Ok(open) => open.flatten().any(|file| leads_in(&file.path())),
+            Err(e) => !is_gone(&e),
+        };
+        leads_in(&process.join("cwd")) || says("cmdline") || has_open()
+    };
+    let Ok(processes) = fs::read_dir("/proc") else {
+        return true;
+    };
+    processes.flatten().any(|process| {
+        let path = process.path();
+        // `/proc/self` is ours, too.
+        let is_other = process
+            .file_name()
+            .to_str()
+            .is_some_and(|name| name.bytes().all(|b| b.is_ascii_digit()) && name != own);
+        let is_git = || fs::read(path.join("comm")).is_ok_and(|comm| comm.starts_with(b"git"));
+        is_other && is_git() && works(&path)
+    })
+}
+
+/// Nobody can tell: whoever knows removes it by hand.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn may_use(_repository: &Path) -> bool {
+    true
 }
 
 #[cfg(target_os = "linux")]

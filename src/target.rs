@@ -176,7 +176,7 @@ impl<'a> Resolver<'a> {
         if text.is_empty() {
             return Err(Error::bad_path("", "it is empty"));
         }
-        let is_directory = text.ends_with('/') || (cfg!(windows) && text.ends_with('\\'));
+        let is_directory = text.ends_with(std::path::is_separator);
         let relative = self.relative(text)?;
         if relative.as_os_str().is_empty() {
             return Ok(Named::Paths(vec![Target {

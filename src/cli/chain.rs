@@ -5,9 +5,9 @@ use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
-use super::exit;
 use git_latch::error::{Error, Result};
 use git_latch::hooks;
+use git_latch::os::child;
 use git_latch::repo::Repo;
 
 /// Our scripts say here what they are called.
@@ -54,11 +54,11 @@ impl Called<'_> {
         };
         let outcome = match start(path.as_os_str(), None) {
             // As git does with a script that does not say what it is for.
-            Err(e) if is_no_program(&e) => start("sh".as_ref(), Some(&path)),
+            Err(e) if child::is_no_program(&e) => start("sh".as_ref(), Some(&path)),
             other => other,
         };
         let status = outcome.map_err(Error::io("run the hook", &path))?;
-        Ok(exit::of_status(status))
+        Ok(child::exit_code(status))
     }
 
     fn earlier(&self) -> Result<Option<PathBuf>> {
@@ -88,7 +88,7 @@ impl Called<'_> {
                 .args(self.arguments)
                 .env_remove(SCRIPT),
         ) {
-            Ok(status) => Ok(exit::of_status(status)),
+            Ok(status) => Ok(child::exit_code(status)),
             Err(e) if e.kind() == ErrorKind::NotFound => {
                 super::output::eprint(
                     "This repository is configured for Git LFS but 'git-lfs' was not found on your path. \
@@ -113,9 +113,4 @@ impl Called<'_> {
         }
         child.wait()
     }
-}
-
-/// Whether the system did not know how to run a file (`ENOEXEC`).
-fn is_no_program(error: &std::io::Error) -> bool {
-    cfg!(unix) && error.raw_os_error() == Some(8)
 }

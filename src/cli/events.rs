@@ -109,7 +109,8 @@ impl Told {
                 let _ = self.pieces.send(text);
             }
         }
-        !self.shared.is_gone.load(Ordering::Relaxed) && !is_deserted()
+        !self.shared.is_gone.load(Ordering::Relaxed)
+            && !git_latch::os::terminal::is_deserted(&io::stdout())
     }
 
     /// Says first that something was not said.
@@ -205,23 +206,4 @@ fn sentence(viewpoint: &Viewpoint<'_>, event: &Event) -> String {
         }
         Happening::Edited => format!("{path}, which is locked by {holder}, {}", all_terms()),
     }
-}
-
-/// Whether nobody can read stdout any more: a pipe whose other end is closed. A program that listens to us and died is
-/// noticed without an event to tell it.
-fn is_deserted() -> bool {
-    #[cfg(unix)]
-    {
-        use rustix::event::{PollFd, PollFlags, Timespec, poll};
-        let stdout = io::stdout();
-        let mut watched = [PollFd::new(&stdout, PollFlags::empty())];
-        let at_once = Timespec {
-            tv_sec: 0,
-            tv_nsec: 0,
-        };
-        // Of a pipe only its end; a terminal that hangs up sends a signal as well.
-        poll(&mut watched, Some(&at_once)).is_ok() && watched[0].revents().contains(PollFlags::ERR)
-    }
-    #[cfg(not(unix))]
-    false
 }

@@ -1,6 +1,6 @@
 //! Exit codes, and how a failure is told: the one place for both.
 
-use std::process::{ExitCode, ExitStatus};
+use std::process::ExitCode;
 
 use git_latch::error::{Code, Error};
 use git_latch::rules::spelling::Here;
@@ -68,18 +68,6 @@ impl Failure {
     pub(crate) fn with_exit(self, exit: u8) -> Self {
         Failure { exit, ..self }
     }
-}
-
-/// The exit code of a child: 128 + n for signal n.
-pub(crate) fn of_status(status: ExitStatus) -> u8 {
-    #[cfg(unix)]
-    let code = match std::os::unix::process::ExitStatusExt::signal(&status) {
-        Some(signal) => 128 + signal,
-        None => status.code().unwrap_or(1),
-    };
-    #[cfg(not(unix))]
-    let code = status.code().unwrap_or(1);
-    u8::try_from(code).unwrap_or(u8::MAX)
 }
 
 /// The process's end.

@@ -178,13 +178,7 @@ pub(crate) fn table(rows: &[Vec<Cell>]) -> String {
 
 /// The columns there are on the terminal, or that a line in a file may well take.
 fn room() -> usize {
-    #[cfg(unix)]
-    if let Ok(size) = rustix::termios::tcgetwinsize(std::io::stdout())
-        && size.ws_col > 0
-    {
-        return usize::from(size.ws_col);
-    }
-    100
+    git_latch::os::terminal::columns().unwrap_or(100)
 }
 
 /// A table in so many columns. What is longer than its share of them is not cut off, as it may be wanted as input; it only

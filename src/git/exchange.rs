@@ -9,6 +9,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use super::Cancel;
+use crate::process;
 
 /// The longest pause between two looks at a git that says nothing.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -136,74 +137,9 @@ fn pump<R: io::Read + Send + 'static>(pipe: Option<R>, which: Pipe, tell: Sender
 
 /// Ends git and what it has started and not let go of: a helper that waits for a dead network would wait for ever.
 fn end_all(child: &mut Child) {
-    let helpers = descendants(child.id());
+    let helpers = process::below(child.id());
     super::end_git(child, LAST_WORDS);
     for helper in helpers {
         helper.end();
     }
-}
-
-/// A process that is not our child.
-struct Helper {
-    pid: u32,
-    /// Its number may be another's by now.
-    started: Option<String>,
-}
-
-impl Helper {
-    #[cfg(unix)]
-    fn end(self) {
-        if self.started.is_some() && started(self.pid) == self.started {
-            let pid = i32::try_from(self.pid).ok();
-            if let Some(pid) = pid.and_then(rustix::process::Pid::from_raw) {
-                // It may have ended meanwhile.
-                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
-            }
-        }
-    }
-
-    #[cfg(not(unix))]
-    fn end(self) {
-        let _ = (self.pid, self.started);
-    }
-}
-
-/// The fields of `/proc/PID/stat` behind the command's name, which may hold anything: state, parent, …
-fn fields(pid: u32) -> Option<Vec<String>> {
-    let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
-    let text = String::from_utf8_lossy(&stat);
-    let fields = text.rsplit_once(')')?.1.split_whitespace();
-    Some(fields.map(str::to_owned).collect())
-}
-
-fn started(pid: u32) -> Option<String> {
-    fields(pid)?.into_iter().nth(19)
-}
-
-/// The processes below one, where the system tells. What has made itself independent, as a credential daemon or a shared
-/// ssh connection does, is not among them, and goes on.
-fn descendants(pid: u32) -> Vec<Helper> {
-    let Ok(processes) = std::fs::read_dir("/proc") else {
-        return Vec::new();
-    };
-    let all: Vec<(u32, u32, Option<String>)> = processes
-        .flatten()
-        .filter_map(|entry| {
-            let pid = entry.file_name().to_str()?.parse().ok()?;
-            let fields = fields(pid)?;
-            Some((pid, fields.get(1)?.parse().ok()?, fields.get(19).cloned()))
-        })
-        .collect();
-    let mut below = vec![pid];
-    let mut helpers = Vec::new();
-    while let Some(parent) = below.pop() {
-        for (pid, _, started) in all.iter().filter(|(_, of, _)| *of == parent) {
-            below.push(*pid);
-            helpers.push(Helper {
-                pid: *pid,
-                started: started.clone(),
-            });
-        }
-    }
-    helpers
 }

@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 
 use super::script;
 use crate::error::{Error, Result};
-use crate::os::paths::{is_executable, with_suffix};
+use crate::os::paths::with_suffix;
+use crate::os::permissions::is_executable;
 use crate::store::{Sharing, files};
 
 /// What the directory of such hooks is called, after the name of the hooks' own.
@@ -231,19 +232,13 @@ pub(super) fn entries(directory: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-#[cfg(unix)]
+/// Where not everybody may make links, an earlier hook runs under its own name, and without what stood beside it.
 fn link(leads: &Path, path: &Path) -> Result<()> {
-    match std::os::unix::fs::symlink(leads, path) {
+    match crate::os::links::link(leads, path) {
         // Somebody else commits at this moment.
         Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => {
             Err(Error::io("create", path)(e))
         }
         _ => Ok(()),
     }
-}
-
-#[cfg(not(unix))]
-fn link(_leads: &Path, _path: &Path) -> Result<()> {
-    // Not everybody may make links there: an earlier hook runs under its own name, and without what stood beside it.
-    Ok(())
 }

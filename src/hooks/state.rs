@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use super::script::{self, Shipped};
 use crate::error::{Error, Result};
-use crate::os::paths::{is_executable, with_suffix};
+use crate::os::paths::with_suffix;
+use crate::os::permissions::is_executable;
 use crate::store::files;
 
 /// How one hook stands.

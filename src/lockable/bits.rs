@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::os::paths::bytes_to_path;
+use crate::os::permissions;
 use crate::store::files;
 
 /// Whether a file may be written to.
@@ -15,12 +16,6 @@ pub enum Bits {
     /// Nobody may write.
     ReadOnly,
 }
-
-/// The write bits of owner, group and others.
-pub(super) const WRITE: u32 = 0o222;
-/// Those that a file gets of which nothing is known. Git itself goes by the umask in a working tree, not by
-/// `core.sharedRepository`; a umask that leaves more is rare.
-const OWNER: u32 = 0o200;
 
 /// A file of the working tree whose bits are not as they should be.
 #[derive(Debug)]
@@ -85,7 +80,10 @@ impl<'a> Looker<'a> {
             Err(e) if files::is_absent(&e) => return Ok(None),
             Err(e) => return Err(Error::io("read", file)(e)),
         };
-        let odd = wanted(&meta.permissions(), bits, before);
+        let odd = match bits {
+            Bits::Writable => permissions::writable(&meta.permissions(), before),
+            Bits::ReadOnly => permissions::read_only(&meta.permissions()),
+        };
         Ok(odd.map(|(wanted, taken)| Odd {
             file,
             wanted,
@@ -124,31 +122,4 @@ pub fn set(root: &Path, path: &[u8], bits: Bits) -> Result<()> {
         Some(odd) => odd.mend(),
         None => Ok(()),
     }
-}
-
-/// The permissions with the bits as they should be, and which are taken; `None` where they are right.
-#[cfg(unix)]
-fn wanted(
-    permissions: &Permissions,
-    bits: Bits,
-    before: Option<u32>,
-) -> Option<(Permissions, u32)> {
-    use std::os::unix::fs::PermissionsExt as _;
-    let mode = permissions.mode();
-    let wanted = match bits {
-        Bits::Writable if mode & OWNER == 0 => mode | OWNER | (before.unwrap_or(0) & WRITE),
-        Bits::Writable => mode,
-        Bits::ReadOnly => mode & !WRITE,
-    };
-    (wanted != mode).then(|| (Permissions::from_mode(wanted), mode & !wanted & WRITE))
-}
-
-/// The permissions with the attribute as it should be; `None` where it is.
-#[cfg(not(unix))]
-fn wanted(permissions: &Permissions, bits: Bits, _: Option<u32>) -> Option<(Permissions, u32)> {
-    let mut permissions = permissions.clone();
-    let readonly = bits == Bits::ReadOnly;
-    let differs = permissions.readonly() != readonly;
-    permissions.set_readonly(readonly);
-    differs.then_some((permissions, if readonly { OWNER } else { 0 }))
 }

@@ -196,12 +196,7 @@ fn hash_stamp(path: &Path, hasher: &mut DefaultHasher) {
     let Ok(meta) = fs::metadata(path) else {
         return 0_u8.hash(hasher);
     };
-    (meta.len(), meta.modified().ok()).hash(hasher);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt as _;
-        (meta.ino(), meta.ctime(), meta.ctime_nsec()).hash(hasher);
-    }
+    files::hash_state(&meta, hasher);
 }
 
 fn any_mentions(paths: &[PathBuf]) -> Result<bool> {

@@ -1,7 +1,6 @@
 //! Paths of git and of this system: bytes on one side, [`std::path`] on the other.
 
 use std::ffi::OsString;
-use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 
 use crate::path::Place;
@@ -52,19 +51,4 @@ pub fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(path.file_name().unwrap_or_default());
     name.push(suffix);
     path.with_file_name(name)
-}
-
-/// Whether the system starts a file as a program.
-#[cfg(unix)]
-#[must_use]
-pub fn is_executable(meta: &Metadata) -> bool {
-    std::os::unix::fs::PermissionsExt::mode(&meta.permissions()) & 0o111 != 0
-}
-
-/// Whether the system starts a file as a program.
-#[cfg(not(unix))]
-#[must_use]
-pub fn is_executable(_meta: &Metadata) -> bool {
-    // Git for Windows runs hooks by their first line.
-    true
 }

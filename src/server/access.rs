@@ -60,7 +60,6 @@ impl AccessLog {
     }
 
     /// Goes on in a new file of the same name.
-    #[cfg(unix)]
     pub(super) fn reopen(&self) {
         let _ = self.0.try_send(Word::Reopen);
     }

@@ -16,7 +16,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
-use socket2::{SockRef, TcpKeepalive};
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
@@ -28,6 +28,7 @@ use tower::ServiceExt as _;
 
 use super::app::App;
 use crate::error::{Error, Result};
+use crate::os::network::notice_dead_peer;
 
 /// How long a client may take to send the head of a request, or to shake hands.
 const HEAD: Duration = Duration::from_secs(10);
@@ -179,16 +180,7 @@ async fn talk<S>(
 /// Has the system notice within a minute that a peer is dead.
 fn prepare(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    let socket = SockRef::from(stream);
-    let keepalive = TcpKeepalive::new()
-        .with_time(SILENT)
-        .with_interval(Duration::from_secs(10));
-    #[cfg(unix)]
-    let keepalive = keepalive.with_retries(3);
-    socket.set_tcp_keepalive(&keepalive)?;
-    #[cfg(target_os = "linux")]
-    socket.set_tcp_user_timeout(Some(UNANSWERED))?;
-    Ok(())
+    notice_dead_peer(&SockRef::from(stream), SILENT, UNANSWERED)
 }
 
 /// Out of file descriptors, say: there is nothing to do but wait for some to come back.
@@ -202,17 +194,4 @@ async fn pause_after(error: &io::Error) {
     }
     tracing::warn!(%error, "connections cannot be accepted");
     tokio::time::sleep(Duration::from_millis(100)).await;
-}
-
-/// Lets this process have as many files open as it may.
-pub(super) fn raise_limits() {
-    #[cfg(unix)]
-    {
-        use rustix::process::{Resource, getrlimit, setrlimit};
-        let mut limit = getrlimit(Resource::Nofile);
-        limit.current = limit.maximum;
-        if let Err(error) = setrlimit(Resource::Nofile, limit) {
-            tracing::debug!(%error, "the limit of open files stays");
-        }
-    }
 }

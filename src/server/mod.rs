@@ -59,6 +59,8 @@ use repos::Repos;
 
 use crate::error::{Code, Error, Result};
 use crate::event::Author;
+use crate::os::network::raise_open_files;
+use crate::os::signals;
 
 /// The largest body of a request, in bytes.
 const BODY: usize = 1 << 20;
@@ -118,7 +120,7 @@ pub fn run(options: Options, ready: impl FnOnce(&str)) -> Result<()> {
             "tell people apart with `--users FILE` (`git latch user add` writes it), or listen on 127.0.0.1",
         ));
     }
-    listen::raise_limits();
+    raise_open_files();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_stack_size(8 << 20)
@@ -171,14 +173,14 @@ async fn serve(options: Options, ready: impl FnOnce(&str)) -> Result<()> {
         ending: ending.clone(),
     });
     app.repos.open_the_only().await?;
-    // Heard from now on, before anybody knows that the server runs.
-    let told_to_end = told_to_end();
-    reopen_when_told(log.clone());
-    tokio::spawn(async move {
-        told_to_end.await;
-        // Whoever listened is gone then.
+    // Heard from now on, before anybody knows that the server runs. Nobody listens any more where sending fails.
+    heed(signals::on_stop(move || {
         let _ = end.send(true);
-    });
+    }));
+    if let Some(log) = log.clone() {
+        // It was moved away.
+        heed(signals::on_hangup(move || log.reopen()));
+    }
     let scheme = if tls.is_some() { "https" } else { "http" };
     ready(&format!("{scheme}://{address}"));
     let listen = Listen {
@@ -190,6 +192,13 @@ async fn serve(options: Options, ready: impl FnOnce(&str)) -> Result<()> {
     };
     listen.serve(ending).await;
     Ok(())
+}
+
+/// Without signals the server ends when its process does.
+fn heed(caught: std::io::Result<()>) {
+    if let Err(error) = caught {
+        tracing::debug!(%error, "signals are not heard");
+    }
 }
 
 /// The document of the API behind a door, as JSON.
@@ -330,46 +339,4 @@ async fn observe(
         }));
     }
     response
-}
-
-/// SIGHUP: the access log was moved away.
-fn reopen_when_told(log: Option<AccessLog>) {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        let Ok(mut told) = signal(SignalKind::hangup()) else {
-            return;
-        };
-        tokio::spawn(async move {
-            while told.recv().await.is_some() {
-                if let Some(log) = &log {
-                    log.reopen();
-                }
-            }
-        });
-    }
-    #[cfg(not(unix))]
-    drop(log);
-}
-
-/// Waits for the word to end.
-fn told_to_end() -> impl Future<Output = ()> + Send {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        let signals = [SignalKind::terminate(), SignalKind::interrupt()].map(signal);
-        async move {
-            let [Ok(mut terminate), Ok(mut interrupt)] = signals else {
-                return std::future::pending().await;
-            };
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-        }
-    }
-    #[cfg(not(unix))]
-    async {
-        drop(tokio::signal::ctrl_c().await);
-    }
 }

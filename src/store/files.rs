@@ -4,6 +4,7 @@
 //! through a temporary file and one `link` or `rename`, so that readers never see half a file.
 
 use std::fs::{self, File, OpenOptions};
+use std::hash::{Hash as _, Hasher};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -23,6 +24,9 @@ pub(crate) const NO_FOLLOW: i32 = bits(OFlags::NOFOLLOW.union(OFlags::NONBLOCK))
 /// Open flags that do not wait for a pipe's other end.
 #[cfg(unix)]
 const NO_WAIT: i32 = bits(OFlags::NONBLOCK);
+
+/// Whether a directory can be renamed while files in it are open: not on Windows.
+pub(crate) const RENAMES_WHAT_IS_OPEN: bool = cfg!(not(windows));
 
 /// From how many files on they are synced by more than one thread.
 const WORTH_A_THREAD: usize = 16;
@@ -131,6 +135,25 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, NO_FOLLOW);
     options.open(path)
+}
+
+/// Opens a file to write at its end, or makes it; not through a link.
+pub(crate) fn open_to_append(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.append(true).create(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, NO_FOLLOW);
+    options.open(path)
+}
+
+/// What changes with a file: its size, its times, and which file it is.
+pub(crate) fn hash_state(meta: &fs::Metadata, hasher: &mut impl Hasher) {
+    (meta.len(), meta.modified().ok()).hash(hasher);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt as _;
+        (meta.ino(), meta.ctime(), meta.ctime_nsec()).hash(hasher);
+    }
 }
 
 /// A path that cannot be opened: a link or a socket is no lock, anything else is an error and never "not there".

@@ -4,7 +4,7 @@
 //! Two files of a few megabytes at most; what is older is forgotten.
 
 use std::collections::HashMap;
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io::Write as _;
 use std::path::PathBuf;
 
@@ -77,11 +77,7 @@ impl Record {
             fs::rename(&self.now, &self.before).map_err(Error::io("rename", &self.now))?;
             length = 0;
         }
-        let mut options = OpenOptions::new();
-        options.append(true).create(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, files::NO_FOLLOW);
-        let file = options.open(&self.now);
+        let file = files::open_to_append(&self.now);
         let mut file = file.map_err(Error::io("open", &self.now))?;
         let written = file.write_all(&lines);
         if written.is_err() {

@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::cli::exit;
 use crate::cli::interrupt::Interrupt;
+use git_latch::os::signals::Signal;
+use git_latch::os::{child, signals};
 
 /// How long a command that is to end may take before it is killed.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -37,11 +38,21 @@ impl Signals {
     /// From now on a signal ends a wait, or goes to the command.
     pub(super) fn catch() -> Self {
         let signals = Signals::default();
-        #[cfg(unix)]
-        if let Err(error) = unix::forward(&signals) {
+        let to = signals.clone();
+        if let Err(error) = signals::on_each(move |signal| to.pass_on(signal)) {
             tracing::warn!(%error, "signals are not passed on");
         }
         signals
+    }
+
+    /// Passes on what other processes send; what the terminal sends reaches the command by itself.
+    fn pass_on(&self, signal: Signal) {
+        if signal.is_to_end {
+            self.interrupt.set();
+        }
+        if signal.is_sent {
+            self.with(|recipient| recipient.send(signal.number));
+        }
     }
 
     /// Whether somebody asked to stop.
@@ -55,13 +66,13 @@ impl Signals {
 
     /// Ends the command: `SIGTERM`, and `SIGKILL` when that does not help within ten seconds.
     pub(super) fn terminate(&self) {
-        self.with(|recipient| recipient.send(TERMINATE));
+        self.with(|recipient| recipient.send(signals::TERMINATE));
         let signals = self.clone();
         std::thread::spawn(move || {
             let (lock, ended) = &*signals.recipient;
             let mut recipient = lock.lock();
             let _ = ended.wait_while_for(&mut recipient, |r| r.pid.is_some(), PATIENCE);
-            recipient.send(KILL);
+            recipient.send(signals::KILL);
         });
     }
 }
@@ -102,12 +113,11 @@ impl Child {
 
     /// Waits for its end; gives its exit code, 128 + n for signal n.
     pub(super) fn wait(mut self) -> u8 {
-        #[cfg(unix)]
-        unix::wait_without_reaping(self.process.id());
+        child::wait_without_reaping(&self.process);
         self.signals.with(|recipient| recipient.pid = None);
         self.signals.recipient.1.notify_all();
         match self.process.wait() {
-            Ok(status) => exit::of_status(status),
+            Ok(status) => child::exit_code(status),
             Err(error) => {
                 tracing::error!(%error, "the command cannot be waited for");
                 1
@@ -116,76 +126,13 @@ impl Child {
     }
 }
 
-#[cfg(unix)]
-const TERMINATE: i32 = signal_hook::consts::SIGTERM;
-#[cfg(unix)]
-const KILL: i32 = signal_hook::consts::SIGKILL;
-#[cfg(not(unix))]
-const TERMINATE: i32 = 15;
-#[cfg(not(unix))]
-const KILL: i32 = 9;
-
 impl Recipient {
     /// Sends a signal to the command, or keeps it until the command is there.
     fn send(&mut self, signal: i32) {
         match self.pid {
-            #[cfg(unix)]
-            Some(pid) => unix::kill(pid, signal),
-            #[cfg(not(unix))]
+            Some(pid) if child::send(pid, signal) => {}
             Some(pid) => tracing::warn!(pid, signal, "signals are not passed on here"),
             None => self.pending.push(signal),
         }
-    }
-}
-
-#[cfg(unix)]
-mod unix {
-    use std::io;
-
-    use rustix::io::Errno;
-    use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
-    use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
-    use signal_hook::iterator::SignalsInfo;
-    use signal_hook::iterator::exfiltrator::origin::WithOrigin;
-    use signal_hook::low_level::siginfo::Cause;
-
-    use super::Signals;
-    use crate::cli::interrupt::not_ignored;
-
-    /// Passes on what other processes send; what the terminal sends reaches the command by itself.
-    pub(super) fn forward(signals: &Signals) -> io::Result<()> {
-        let all = [SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2];
-        // A handler of ours would end for the command what `nohup` began.
-        let mut incoming = SignalsInfo::<WithOrigin>::new(not_ignored(&all))?;
-        let signals = signals.clone();
-        std::thread::spawn(move || {
-            for origin in incoming.forever() {
-                if ![SIGUSR1, SIGUSR2].contains(&origin.signal) {
-                    signals.interrupt.set();
-                }
-                if matches!(origin.cause, Cause::Sent(_)) {
-                    signals.with(|recipient| recipient.send(origin.signal));
-                }
-            }
-        });
-        Ok(())
-    }
-
-    pub(super) fn kill(pid: u32, signal: i32) {
-        let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
-        if let (Some(pid), Some(signal)) = (pid, Signal::from_named_raw(signal))
-            && let Err(error) = kill_process(pid, signal)
-        {
-            tracing::debug!(%error, "the signal is not passed on");
-        }
-    }
-
-    /// Waits for the end of a child without reaping it, so that its number stays its own.
-    pub(super) fn wait_without_reaping(pid: u32) {
-        let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
-            return;
-        };
-        let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
-        while let Err(Errno::INTR) = waitid(WaitId::Pid(pid), options) {}
     }
 }

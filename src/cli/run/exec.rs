@@ -8,6 +8,7 @@ use clap::Args;
 use crate::cli::Answer;
 use crate::cli::exit::{self, Failure};
 use git_latch::error::Code;
+use git_latch::os::child::{become_command, end_with};
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Arguments {
@@ -38,36 +39,5 @@ impl Arguments {
             failure: Some(failure),
             exit: exit::NOT_STARTED,
         }
-    }
-}
-
-/// Ties this process to its parent; says whether the parent still lives. Survives becoming another program (prctl(2)).
-#[cfg(target_os = "linux")]
-fn end_with(parent: u32) -> bool {
-    use rustix::process::{Signal, getppid, set_parent_process_death_signal};
-    if let Err(error) = set_parent_process_death_signal(Some(Signal::KILL)) {
-        tracing::warn!(%error, "the command would outlive a killed `git latch run`");
-    }
-    // The parent may have died before the kernel was asked.
-    getppid().is_some_and(|pid| u32::try_from(pid.as_raw_nonzero().get()) == Ok(parent))
-}
-
-/// Elsewhere there is no such word to the kernel.
-#[cfg(not(target_os = "linux"))]
-fn end_with(_parent: u32) -> bool {
-    true
-}
-
-#[cfg(unix)]
-fn become_command(command: &mut Command) -> std::io::Error {
-    std::os::unix::process::CommandExt::exec(command)
-}
-
-#[cfg(not(unix))]
-fn become_command(command: &mut Command) -> std::io::Error {
-    match command.status() {
-        #[expect(clippy::exit, reason = "what stands for exec where there is none")]
-        Ok(status) => std::process::exit(status.code().unwrap_or(1)),
-        Err(error) => error,
     }
 }

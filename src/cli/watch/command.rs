@@ -153,15 +153,9 @@ impl Worker {
 
 /// `SIGTERM`; what does not heed that goes on without us.
 fn end(child: &mut Child) {
-    #[cfg(unix)]
-    {
-        let pid = i32::try_from(child.id()).ok();
-        if let Some(pid) = pid.and_then(rustix::process::Pid::from_raw) {
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-        }
+    if !git_latch::os::child::ask_to_end(child) {
+        drop(child.kill());
     }
-    #[cfg(not(unix))]
-    drop(child.kill());
 }
 
 /// The event as environment variables. None of them is one that git-latch itself obeys.

@@ -1,7 +1,6 @@
 //! The file of users: how it is read and written.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -72,7 +71,7 @@ impl Users {
             .suffix(".tmp")
             .tempfile_in(&directory)
             .map_err(Error::io("create a file in", &directory))?;
-        keep_owner(&path, staged.as_file())
+        crate::os::permissions::keep_owner(&path, staged.as_file())
             .and_then(|()| staged.write_all(text.as_bytes()))
             .and_then(|()| staged.as_file().sync_all())
             .map_err(Error::io("write to", staged.path()))?;
@@ -93,26 +92,6 @@ fn directory_of(path: &Path) -> PathBuf {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
         _ => PathBuf::from("."),
     }
-}
-
-/// Gives the new file to whom the old one belongs: the server reads it under an account of its own, and root changes it.
-#[cfg(unix)]
-fn keep_owner(old: &Path, new: &File) -> std::io::Result<()> {
-    use std::os::unix::fs::{MetadataExt as _, fchown};
-    let Ok(old) = std::fs::metadata(old) else {
-        return Ok(());
-    };
-    let own = new.metadata()?;
-    if (old.uid(), old.gid()) == (own.uid(), own.gid()) {
-        return Ok(());
-    }
-    fchown(new, Some(old.uid()), Some(old.gid()))
-}
-
-#[cfg(not(unix))]
-#[expect(clippy::unnecessary_wraps, reason = "elsewhere it can fail")]
-fn keep_owner(_old: &Path, _new: &File) -> std::io::Result<()> {
-    Ok(())
 }
 
 fn parse(file: &Path, bytes: &[u8]) -> Result<Users> {

@@ -53,8 +53,7 @@ impl Retirement<'_> {
         let gone = match fs::rename(directory, &gone) {
             Ok(()) => &gone,
             Err(e) if files::is_absent(&e) => return Ok(()),
-            // Windows renames no directory with open files in it.
-            Err(_) if cfg!(windows) => directory,
+            Err(_) if !files::RENAMES_WHAT_IS_OPEN => directory,
             Err(e) => return Err(Error::io("remove", directory)(e)),
         };
         match fs::remove_dir_all(gone) {
