@@ -4,7 +4,7 @@
 //!
 //! - Without a remote, locks hold for one repository with its linked working trees, on one machine or a share with working
 //!   file locks. With one ([`store::SharedStore`]) they hold for every clone; the remote enforces them only where it is a
-//!   repository of one's own with our hook ([`receive`]).
+//!   repository of one's own with our hook ([`hooks::receive`]).
 //! - Nothing proves who somebody is: locks keep honest people and agents apart, they are no access control.
 //! - A lease is a promise in time. Its holder must stop trusting it when it ends; others honour it for a grace on top.
 //!   Where clocks differ by more than the policy's `clock_skew`, two may believe to hold a path.
@@ -59,86 +59,63 @@
 //!
 //! # The map of the house
 //!
-//! Pure, without disk, clock or environment:
-//! [`path`] (repository paths, their keys, the places of their locks), [`lock`] (the record, its file), [`view`] (what a
-//! store shows, and which of it counts), [`lease`] (acquire, renew, release, steal, sweep as decisions over a view),
-//! [`judge`] (edits against locks), [`event`] (what two readings of one place differ in), [`time`].
+//! Nine wings, each importing only those before it in this list; [`hooks`], [`live`] and [`server`] do not import each
+//! other. `tests/house.rs` holds that, and that each foreign crate has one door.
 //!
-//! What a change goes through: [`target`] turns arguments into paths, [`latch`] makes a request of them, [`lease`] decides
-//! on a [`view`] of the [`store`], the store publishes what was decided (under its guard, or by a conditional push), [`held`] remembers what was taken
-//! in this working tree. [`keep`] renews meanwhile.
+//! | wing | what is in it |
+//! |---|---|
+//! | [`rules`] | pure decisions: what a path, a lock, a lease is, who may take what, which edit is against which lock |
+//! | [`os`] | the operating system: files, the guard (fs2), watching (notify), processes, signals, the clock |
+//! | [`git`] | the `git` command, libgit2 (git2), what was edited, what an argument means |
+//! | [`store`] | where locks are kept: [`store::LocalStore`], [`store::SharedStore`], [`store::HostedStore`] |
+//! | [`latch`] | one repository at work: who I am, the policy, what I hold; lock, unlock, renew, check, checkout, checkin |
+//! | [`hooks`] | installing hooks and living with those of others; [`hooks::receive`] judges a push as it arrives |
+//! | [`live`] | following the locks; [`live::daemon`] acts on what it sees |
+//! | `server` | one repository as it is served (`engine`), HTTP, users, the API, Git LFS, the page |
+//! | `cli` | the binary's own: one file for each command |
 //!
-//! What goes on for hours: [`live`] follows the locks and tells each [`event`], by comparing what is known with a fresh
-//! reading; [`agent`] acts on it, and keeps in [`first_edits`] which locks are its own to give back. Nothing depends on
-//! either.
+//! # Three walks through it
 //!
-//! Where locks are served to others: [`served`] holds one repository's locks in memory as they follow the lock ref, and
-//! makes one change of all requests that wait; [`server`] is HTTP around it, the only one to name tokio and axum.
+//! **`git latch lock a.psd`.** `cli::lock` turns arguments into [`LockOptions`]. [`Latch::open`] reads configuration, policy and
+//! what this working tree holds. [`git::target`] finds the path that the argument means. [`Latch::lock`] asks
+//! [`rules::lease`] for a decision on a fresh [`rules::view`]; [`LockStore::transact`] makes it so: under the guard in the
+//! lock directory, or by a push that the remote accepts only while nobody else was faster. [`latch::held`] notes the lease
+//! before it is published and confirms it after. `cli::lock` says what happened.
 //!
-//! What a hook goes through: [`edits`] asks git what was edited, [`check`] looks no further than necessary, [`judge`]
-//! compares, [`lockable`] knows the attribute of that name. Where pushes arrive [`receive`] judges them, and the lock ref.
+//! **A commit that is rejected.** The hook's script starts `cli::hook`. Where nothing can be locked it ends after a look at
+//! a few files. Otherwise [`git::edits`] asks git what is staged, [`latch::check`] reads the locks on and around those
+//! paths, [`rules::judge`] compares, and `cli::problems` says who holds what, until when, and the next step. Other tools'
+//! hooks run before that (`hooks::before`).
 //!
-//! One door each: [`git`] spawns the `git` command, [`repo`] is the only one to name libgit2, [`watch`] the only one to
-//! name notify, `guard` the only one to name fs2. Set-up: [`hooks`], [`link`], [`policy`], [`config`], [`identity`],
-//! [`workspace`]. [`process`] tells the living from the dead, [`status`] what concerns one working tree, [`report`] shows
-//! locks to programs, [`error`] says what went wrong.
+//! **`POST locks`.** `server::safety` and `server::app` let the request in and find out who asks. `server::api::locks` reads it
+//! into what is wanted. `server::engine` puts it into the queue; one change of the lock ref is made of all that wait, by the
+//! same [`rules::lease`]. The answer and the events come from what was published; `server::render` gives a refusal its form.
 //!
-//! Nothing imports from above itself: the binary uses the library, `latch` the stores, a store `lease`, `lease` the rest.
+//! # Where to change what
+//!
+//! The grace of a lease: `rules::lock::grace`. The text of a refusal: `cli::words` and `cli::problems`. The limit of a request's
+//! body: `server::BODY`. How husky is detected: `hooks::place`. The names below `.git/latch`: [`store::LatchDir`].
 #![cfg_attr(
     test,
     allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")
 )]
 
-pub mod agent;
-pub mod check;
-pub mod config;
-pub mod edits;
-pub mod error;
-pub mod event;
-mod fault;
-pub mod first_edits;
 pub mod git;
-mod guard;
-pub mod held;
 pub mod hooks;
-pub mod identity;
-pub mod judge;
-pub mod keep;
 pub mod latch;
-pub mod lease;
-pub mod link;
 pub mod live;
-pub mod lock;
-pub mod lockable;
-mod marks;
 pub mod os;
-pub mod path;
-mod pattern;
-pub mod policy;
-pub mod process;
-pub mod receive;
-pub mod repo;
-pub mod report;
 pub mod rules;
-#[cfg(test)]
-mod scratch;
-pub mod served;
 #[cfg(feature = "server")]
 pub mod server;
-pub mod status;
 pub mod store;
-pub mod target;
-pub mod time;
-pub mod view;
-pub mod watch;
-pub mod workspace;
 
-pub use error::{Code, Error, Result};
-pub use identity::Environment;
-pub use keep::{WithLock, with_lock};
+pub use git::target::Target;
+pub use latch::identity::Environment;
+pub use latch::keep::{WithLock, with_lock};
 pub use latch::{Latch, LockOptions, Selection, What};
-pub use lease::{Insist, Several, Steal};
 pub use os::clock::SystemClock;
+pub use rules::error::{Code, Error, Result};
+pub use rules::lease::{Insist, Several, Steal};
+pub use rules::time::{Clock, Ttl};
 pub use store::LockStore;
-pub use target::Target;
-pub use time::{Clock, Ttl};

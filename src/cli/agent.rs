@@ -14,17 +14,17 @@ use super::exit::Failure;
 use super::interrupt::Interrupt;
 use super::output::{ALERT, GOOD, until, wall};
 use super::words;
-use git_latch::agent::{Agent, Deed, Deeds, Notice, Options};
-use git_latch::error::Result;
-use git_latch::event::Happening;
+use git_latch::git::repo::Repo;
 use git_latch::latch::Latch;
-use git_latch::lock::Lock;
+use git_latch::live::daemon::{Agent, Deed, Deeds, Notice, Options};
 use git_latch::os::clock::SystemClock;
-use git_latch::repo::Repo;
-use git_latch::report::Viewpoint;
+use git_latch::os::watch::Means;
+use git_latch::rules::error::Result;
+use git_latch::rules::event::Happening;
+use git_latch::rules::lock::Lock;
+use git_latch::rules::report::Viewpoint;
 use git_latch::rules::spelling::Here;
-use git_latch::time::{Clock as _, Length, rfc3339};
-use git_latch::watch::Means;
+use git_latch::rules::time::{Clock as _, Length, rfc3339};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {

@@ -5,10 +5,10 @@ use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
-use git_latch::error::{Error, Result};
+use git_latch::git::repo::Repo;
 use git_latch::hooks;
 use git_latch::os::child;
-use git_latch::repo::Repo;
+use git_latch::rules::error::{Error, Result};
 
 /// Our scripts say here what they are called.
 pub(super) const SCRIPT: &str = "GIT_LATCH_HOOK";

@@ -9,11 +9,10 @@ use super::context::{Asked, Cached, Context};
 use super::exit::Failure;
 use super::output::path;
 use super::{Answer, words};
-use git_latch::check;
-use git_latch::error::{Code, Result};
-use git_latch::judge::Violation;
-use git_latch::latch::Latch;
-use git_latch::report::Viewpoint;
+use git_latch::latch::{Latch, check};
+use git_latch::rules::error::{Code, Result};
+use git_latch::rules::judge::Violation;
+use git_latch::rules::report::Viewpoint;
 use git_latch::rules::spelling::Here;
 
 #[derive(Debug, Args)]
@@ -135,7 +134,7 @@ fn line(viewpoint: &Viewpoint<'_>, violation: &Violation) -> String {
             )
         }
         Some(entry) => {
-            let covers = entry.claim.key != git_latch::path::Key::of(&violation.path);
+            let covers = entry.claim.key != git_latch::rules::path::Key::of(&violation.path);
             let with = if covers {
                 format!(" with {}", words::path_of_entry(viewpoint.here, entry))
             } else {

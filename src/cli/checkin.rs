@@ -9,11 +9,10 @@ use super::context::Context;
 use super::exit::Failure;
 use super::output::{GOOD, path, styled};
 use super::{Answer, check as words_of_check, unlock, words};
-use git_latch::check;
-use git_latch::error::{By, Code, Error, Result};
-use git_latch::latch::{Afterwards, CheckedIn, Checkin, Latch};
-use git_latch::lease::Refusal;
-use git_latch::report::Viewpoint;
+use git_latch::latch::{Afterwards, CheckedIn, Checkin, Latch, check};
+use git_latch::rules::error::{By, Code, Error, Result};
+use git_latch::rules::lease::Refusal;
+use git_latch::rules::report::Viewpoint;
 use git_latch::rules::spelling::Here;
 
 #[derive(Debug, Args)]

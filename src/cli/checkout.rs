@@ -7,13 +7,13 @@ use super::context::Context;
 use super::exit::Failure;
 use super::interrupt::Interrupt;
 use super::{Answer, lock, newer};
-use git_latch::edits::Newer;
-use git_latch::error::{Code, Error, Result};
+use git_latch::git::edits::Newer;
+use git_latch::git::target::Target;
 use git_latch::latch::{Against, Latch, LockOptions};
-use git_latch::lease::Acquired;
-use git_latch::report::Viewpoint;
+use git_latch::rules::error::{Code, Error, Result};
+use git_latch::rules::lease::Acquired;
+use git_latch::rules::report::Viewpoint;
 use git_latch::rules::spelling::Here;
-use git_latch::target::Target;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -111,7 +111,7 @@ fn stale(context: &Context, here: &Here, newer: &[Newer]) -> Answer {
                 "branch": n.branch,
                 "commit": n.commit,
                 "author": n.author,
-                "at": git_latch::time::rfc3339(n.at),
+                "at": git_latch::rules::time::rfc3339(n.at),
             })
         })
         .collect();

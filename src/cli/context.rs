@@ -7,18 +7,18 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use git_latch::error::{Error, Result};
+use git_latch::git::repo::Repo;
+use git_latch::git::target::{Resolver, Target, Unknown};
 use git_latch::hooks::Hooks;
-use git_latch::identity::Environment;
+use git_latch::latch::identity::Environment;
 use git_latch::latch::{Latch, Selection};
 use git_latch::os::clock::SystemClock;
 use git_latch::os::paths::here_in;
-use git_latch::repo::Repo;
-use git_latch::report::Viewpoint;
+use git_latch::rules::error::{Error, Result};
+use git_latch::rules::report::Viewpoint;
 use git_latch::rules::spelling::Here;
-use git_latch::target::{Resolver, Target, Unknown};
-use git_latch::time::Clock as _;
-use git_latch::view::Me;
+use git_latch::rules::time::Clock as _;
+use git_latch::rules::view::Me;
 
 use super::exit::Failure;
 use super::output::Output;

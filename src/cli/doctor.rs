@@ -10,15 +10,13 @@ use super::exit::Failure;
 use super::output::{self, ALERT, GOOD, dim, styled};
 use super::problems::{self, Problem};
 use super::{Answer, words};
-use git_latch::error::{Code, Error, Result};
+use git_latch::git::repo::Repo;
 use git_latch::hooks::{Hooks, State};
-use git_latch::latch::Latch;
-use git_latch::link;
+use git_latch::latch::{Latch, link, policy};
 use git_latch::os::paths::path_to_bytes;
-use git_latch::policy;
-use git_latch::repo::Repo;
+use git_latch::rules::error::{Code, Error, Result};
+use git_latch::rules::view::Entry;
 use git_latch::store::Scope;
-use git_latch::view::Entry;
 
 /// The answer to the question is no, whatever it is that is wrong.
 const SOMETHING_IS_WRONG: u8 = 1;
@@ -112,7 +110,7 @@ impl Arguments {
 }
 
 fn git() -> Check {
-    match git_latch::git::version() {
+    match git_latch::git::command::version() {
         Ok(version) => Check::right("git", version),
         Err(error) => Check::failed("git", &error),
     }
@@ -316,7 +314,7 @@ fn lock_checks(context: &Context, latch: &Latch, checks: &mut Vec<Check>) {
 
 fn problem(entry: &Entry) -> &str {
     match &entry.content {
-        git_latch::view::Content::Unreadable { problem } => problem,
-        git_latch::view::Content::Lock { .. } => "",
+        git_latch::rules::view::Content::Unreadable { problem } => problem,
+        git_latch::rules::view::Content::Lock { .. } => "",
     }
 }

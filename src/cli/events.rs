@@ -12,10 +12,11 @@ use serde::Serialize;
 
 use super::output::{Output, dim, styled};
 use super::{output, words};
-use git_latch::event::{Event, Happening};
-use git_latch::report::Viewpoint;
-use git_latch::time::rfc3339;
-use git_latch::view::Entry;
+use git_latch::os::clock::SystemClock;
+use git_latch::rules::event::{Event, Happening};
+use git_latch::rules::report::Viewpoint;
+use git_latch::rules::time::{Clock as _, rfc3339};
+use git_latch::rules::view::Entry;
 
 /// How much is kept for a reader that does not read, in bytes; then lines are dropped, and counted.
 const KEPT: usize = 16 << 20;
@@ -121,13 +122,13 @@ impl Told {
         let (count, rest) = (self.dropped, std::mem::take(&mut self.text));
         self.dropped = 0;
         if self.output.json {
-            let at = rfc3339(Utc::now());
+            let at = rfc3339(SystemClock.now());
             self.object(&serde_json::json!({
                 "seq": null, "event": "dropped", "at": at, "path": null, "lock": null, "count": count,
             }));
         } else {
             let sentence = format!("{count} lines that nobody read");
-            self.line(Utc::now(), "dropped", output::ALERT, &sentence);
+            self.line(SystemClock.now(), "dropped", output::ALERT, &sentence);
         }
         self.text.push_str(&rest);
     }

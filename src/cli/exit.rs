@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use git_latch::error::{Code, Error};
+use git_latch::rules::error::{Code, Error};
 use git_latch::rules::spelling::Here;
 use serde::Serialize;
 

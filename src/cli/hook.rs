@@ -14,15 +14,14 @@ use super::chain::{self, Called};
 use super::context::Context;
 use super::exit::{self, Failure};
 use super::{Answer, check as words_of_check, receive};
-use git_latch::check;
-use git_latch::edits::{self, Push, StagedQuery};
-use git_latch::error::{Error, Result};
+use git_latch::git::edits::{self, Push, StagedQuery};
+use git_latch::git::repo::Repo;
 use git_latch::hooks::Hooks;
-use git_latch::judge::Violation;
-use git_latch::latch::{Latch, Opening};
-use git_latch::lockable::{self, Merge};
-use git_latch::policy::{self, Reaction};
-use git_latch::repo::Repo;
+use git_latch::latch::lockable::{self, Merge};
+use git_latch::latch::policy::{self, Reaction};
+use git_latch::latch::{Latch, Opening, check};
+use git_latch::rules::error::{Error, Result};
+use git_latch::rules::judge::Violation;
 use git_latch::store::LatchDir;
 
 #[derive(Debug, Args)]

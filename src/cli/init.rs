@@ -12,10 +12,9 @@ use super::exit::Failure;
 use super::output::{GOOD, dim, styled};
 use super::problems::{self, Problem};
 use super::{Answer, words};
-use git_latch::error::{Code, Error, Result};
 use git_latch::hooks::{Global, Hooks, Outcome};
-use git_latch::latch::Latch;
-use git_latch::policy;
+use git_latch::latch::{Latch, policy};
+use git_latch::rules::error::{Code, Error, Result};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -61,7 +60,7 @@ impl Arguments {
                 "path": root.join(policy::FILE),
                 "outcome": if is_new { "created" } else { "kept" },
             },
-            "link": root.join(git_latch::link::NAME),
+            "link": root.join(git_latch::latch::link::NAME),
             "hooks": report(&hooks, &installed),
         });
         let problems = problems::of(context, &latch, &hooks)?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use git_latch::os::signals;
-use git_latch::watch::Waker;
+use git_latch::os::watch::Waker;
 
 /// Whether the user has asked to stop.
 #[derive(Clone, Debug, Default)]

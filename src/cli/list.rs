@@ -7,13 +7,13 @@ use serde::{Serialize, Serializer};
 
 use super::context::{Cached, Context};
 use super::{Answer, words};
-use git_latch::error::Result;
-use git_latch::lock::is_or_below;
-use git_latch::path::{Claim, Kind};
-use git_latch::report::Viewpoint;
+use git_latch::rules::error::Result;
+use git_latch::rules::lock::is_or_below;
+use git_latch::rules::path::{Claim, Kind};
+use git_latch::rules::report::Viewpoint;
+use git_latch::rules::time::rfc3339;
+use git_latch::rules::view::{Entry, Me};
 use git_latch::store::Scope;
-use git_latch::time::rfc3339;
-use git_latch::view::{Entry, Me};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {

@@ -12,14 +12,14 @@ use super::exit::{self, Failure};
 use super::interrupt::Interrupt;
 use super::output::{GOOD, styled, until, wall};
 use super::{Answer, newer, words};
-use git_latch::error::{Code, Error, Result};
-use git_latch::first_edits::FirstEdits;
+use git_latch::git::target::{Target, Unknown};
 use git_latch::latch::{Latch, LockOptions, Waiting};
-use git_latch::lease::{Acquired, Outcome, Refusal, Several, Steal, Taken, Why};
-use git_latch::path::RepoPath;
-use git_latch::report::Viewpoint;
-use git_latch::target::{Target, Unknown};
-use git_latch::time::{Length, Ttl};
+use git_latch::live::first_edits::FirstEdits;
+use git_latch::rules::error::{Code, Error, Result};
+use git_latch::rules::lease::{Acquired, Outcome, Refusal, Several, Steal, Taken, Why};
+use git_latch::rules::path::RepoPath;
+use git_latch::rules::report::Viewpoint;
+use git_latch::rules::time::{Length, Ttl};
 
 /// The longest wait where none is asked for: every wait ends.
 const LONGEST_WAIT: &str = "1h";

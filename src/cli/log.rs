@@ -8,10 +8,10 @@ use serde_json::json;
 use super::context::Context;
 use super::output::{Cell, ago, table};
 use super::{Answer, words};
-use git_latch::error::Result;
-use git_latch::event::{Event, Happening};
-use git_latch::report::Viewpoint;
-use git_latch::time::Clock as _;
+use git_latch::rules::error::Result;
+use git_latch::rules::event::{Event, Happening};
+use git_latch::rules::report::Viewpoint;
+use git_latch::rules::time::Clock as _;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::context::Context;
 use super::{Answer, Cli, topics};
-use git_latch::error::{Error, Result};
+use git_latch::rules::error::{Error, Result};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {

@@ -50,8 +50,8 @@ use serde_json::{Map, Value, json};
 
 use context::Context;
 use exit::Failure;
-use git_latch::config::Config;
-use git_latch::error::{Code, Error};
+use git_latch::git::config::Config;
+use git_latch::rules::error::{Code, Error};
 use git_latch::rules::spelling::Here;
 use output::Output;
 

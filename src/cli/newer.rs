@@ -3,9 +3,9 @@
 use super::context::Context;
 use super::output::{ago, path};
 use super::words;
-use git_latch::edits::Newer;
+use git_latch::git::edits::Newer;
 use git_latch::rules::spelling::Here;
-use git_latch::time::Clock as _;
+use git_latch::rules::time::Clock as _;
 
 /// What is newer than the copies here.
 pub(super) fn sentence(context: &Context, here: &Here, newer: &[Newer]) -> String {

@@ -11,7 +11,7 @@ use unicode_width::UnicodeWidthStr as _;
 
 use super::exit::Failure;
 use super::interrupt::Interrupt;
-use git_latch::git::Git;
+use git_latch::git::command::Git;
 use git_latch::rules::spelling::{Here, word};
 
 /// Paths.

@@ -4,10 +4,10 @@ use std::path::Path;
 
 use super::context::Context;
 use super::words;
-use git_latch::error::Result;
 use git_latch::hooks::{Hooks, State};
 use git_latch::latch::Latch;
 use git_latch::os::paths::path_to_bytes;
+use git_latch::rules::error::Result;
 
 /// Something that keeps a hook from running.
 pub(super) struct Problem {

@@ -1,12 +1,12 @@
 //! `git latch hook pre-receive`: says no where a push arrives, in words for people and in a last line for programs.
 
-use git_latch::edits;
-use git_latch::error::{Code, Result};
-use git_latch::receive::{Judged, Objection, Origin, Receiver};
-use git_latch::repo::Repo;
-use git_latch::report::{NoTrees, Viewpoint};
+use git_latch::git::edits;
+use git_latch::git::repo::Repo;
+use git_latch::hooks::receive::{Judged, Objection, Origin, Receiver};
+use git_latch::rules::error::{Code, Result};
+use git_latch::rules::report::{NoTrees, Viewpoint};
 use git_latch::rules::spelling::{Here, escaped};
-use git_latch::time::Clock as _;
+use git_latch::rules::time::Clock as _;
 
 use super::context::Context;
 use super::exit::{self, Failure};

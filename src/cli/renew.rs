@@ -9,11 +9,11 @@ use super::context::Context;
 use super::exit::{self, Failure};
 use super::output::{GOOD, path, styled, until, wall};
 use super::{Answer, words};
-use git_latch::error::{Code, Result};
 use git_latch::latch::Prolonged;
-use git_latch::report::Viewpoint;
+use git_latch::rules::error::{Code, Result};
 use git_latch::rules::loss::Loss;
-use git_latch::time::{Ttl, rfc3339};
+use git_latch::rules::report::Viewpoint;
+use git_latch::rules::time::{Ttl, rfc3339};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {

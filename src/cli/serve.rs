@@ -8,11 +8,11 @@ use serde_json::json;
 
 use super::Answer;
 use super::context::Context;
-use git_latch::config::Config;
-use git_latch::error::{Error, Result};
-use git_latch::event::Author;
-use git_latch::git::Git;
-use git_latch::identity;
+use git_latch::git::command::Git;
+use git_latch::git::config::Config;
+use git_latch::latch::identity;
+use git_latch::rules::error::{Error, Result};
+use git_latch::rules::event::Author;
 use git_latch::server::auth::{Caller, Door, Network};
 use git_latch::server::{self, Options, Source};
 

@@ -8,8 +8,8 @@ use serde_json::json;
 use super::Answer;
 use super::context::Context;
 use super::output::{GOOD, styled};
-use git_latch::error::{Error, Result};
 use git_latch::hooks::{Outcome, Template};
+use git_latch::rules::error::{Error, Result};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {

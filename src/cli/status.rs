@@ -8,13 +8,13 @@ use serde_json::json;
 use super::context::{Cached, Context};
 use super::output::{ALERT, Cell, dim, path, styled, table};
 use super::{Answer, words};
-use git_latch::error::Result;
+use git_latch::latch::status::{Status, status};
 use git_latch::latch::{Latch, Part, Selection};
-use git_latch::path::Key;
-use git_latch::report::Viewpoint;
+use git_latch::rules::error::Result;
+use git_latch::rules::path::Key;
+use git_latch::rules::report::Viewpoint;
 use git_latch::rules::spelling::{Here, argument};
-use git_latch::status::{Status, status};
-use git_latch::view::Entry;
+use git_latch::rules::view::Entry;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {

@@ -5,8 +5,8 @@ use serde_json::json;
 
 use super::context::Context;
 use super::{Answer, words};
-use git_latch::error::Result;
 use git_latch::latch::Whose;
+use git_latch::rules::error::Result;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {}

@@ -6,8 +6,8 @@ use serde_json::json;
 use super::Answer;
 use super::context::Context;
 use super::output::{GOOD, styled};
-use git_latch::error::{Error, Result};
-use git_latch::time::{Clock as _, rfc3339};
+use git_latch::rules::error::{Error, Result};
+use git_latch::rules::time::{Clock as _, rfc3339};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {

@@ -9,17 +9,15 @@ use super::context::Context;
 use super::exit::Failure;
 use super::output::{GOOD, styled};
 use super::{Answer, words};
-use git_latch::error::{Code, Error, Result};
-use git_latch::git::split_nul;
+use git_latch::git::command::split_nul;
+use git_latch::git::repo::Repo;
 use git_latch::hooks::{Hooks, Outcome};
-use git_latch::latch::Latch;
-use git_latch::link;
-use git_latch::lockable::Settler;
+use git_latch::latch::lockable::Settler;
+use git_latch::latch::{Latch, link, policy};
 use git_latch::os::paths::bytes_to_path;
-use git_latch::policy;
-use git_latch::repo::Repo;
+use git_latch::rules::error::{Code, Error, Result};
+use git_latch::rules::view::Entry;
 use git_latch::store::{Scope, TreeDir};
-use git_latch::view::Entry;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {

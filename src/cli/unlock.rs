@@ -9,10 +9,10 @@ use super::context::Context;
 use super::exit::Failure;
 use super::output::{GOOD, styled};
 use super::{Answer, words};
-use git_latch::error::{Code, Error, Result};
 use git_latch::latch::{Unlocked, What};
-use git_latch::lease::{Insist, Refusal, Why};
-use git_latch::report::Viewpoint;
+use git_latch::rules::error::{Code, Error, Result};
+use git_latch::rules::lease::{Insist, Refusal, Why};
+use git_latch::rules::report::Viewpoint;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {

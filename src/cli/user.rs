@@ -12,9 +12,9 @@ use serde_json::{Value, json};
 use super::Answer;
 use super::context::Context;
 use super::output::{Cell, table};
-use git_latch::error::{Error, Result};
+use git_latch::rules::error::{Error, Result};
+use git_latch::rules::time::Clock as _;
 use git_latch::server::users::{Access, PasswordHash, Token, User, Users};
-use git_latch::time::Clock as _;
 use shown::{done, report, row};
 
 #[derive(Debug, Args)]

@@ -12,14 +12,14 @@ use super::context::Context;
 use super::events::Told;
 use super::interrupt::Interrupt;
 use super::words;
-use git_latch::error::Result;
-use git_latch::event::{Event, Happening};
+use git_latch::git::repo::Repo;
 use git_latch::latch::Latch;
 use git_latch::live::{Live, TICK};
-use git_latch::lock::LeaseId;
-use git_latch::repo::Repo;
-use git_latch::view::Entry;
-use git_latch::watch::Means;
+use git_latch::os::watch::Means;
+use git_latch::rules::error::Result;
+use git_latch::rules::event::{Event, Happening};
+use git_latch::rules::lock::LeaseId;
+use git_latch::rules::view::Entry;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {

@@ -1,15 +1,15 @@
 //! How locks, refusals and losses are told to people.
 
 use chrono::{DateTime, Utc};
-use git_latch::error::{Code, Error};
-use git_latch::event::Event;
-use git_latch::lease::{Refusal, Why};
-use git_latch::lock::{Lock, is_same_id};
-use git_latch::report::Viewpoint;
+use git_latch::rules::error::{Code, Error};
+use git_latch::rules::event::Event;
+use git_latch::rules::lease::{Refusal, Why};
+use git_latch::rules::lock::{Lock, is_same_id};
 use git_latch::rules::loss::{Cause, Loss};
+use git_latch::rules::report::Viewpoint;
 use git_latch::rules::spelling::{self, Here};
+use git_latch::rules::view::{Content, Entry};
 use git_latch::store::shared::{ClockDifference, Fate, Pending};
-use git_latch::view::{Content, Entry};
 
 use super::exit::{self, Failure};
 use super::output::{self, Cell, ago, path, until, wall};
@@ -236,7 +236,7 @@ pub(crate) fn loss(viewpoint: &Viewpoint<'_>, loss: &Loss) -> String {
 /// The same, where the history tells who ended it.
 fn ended(viewpoint: &Viewpoint<'_>, loss: &Loss, event: &Event, name: &str, when: &str) -> String {
     let by = match &event.by {
-        Some(by) if git_latch::lock::is_same_id(&by.id, &viewpoint.me.owner.id) => {
+        Some(by) if git_latch::rules::lock::is_same_id(&by.id, &viewpoint.me.owner.id) => {
             " by you, elsewhere".to_owned()
         }
         Some(by) => format!(" by {by}"),

@@ -9,10 +9,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::script;
-use crate::error::{Error, Result};
+use crate::os::files;
+use crate::os::mode::Sharing;
 use crate::os::paths::with_suffix;
 use crate::os::permissions::is_executable;
-use crate::store::{Sharing, files};
+use crate::rules::error::{Error, Result};
 
 /// What the directory of such hooks is called, after the name of the hooks' own.
 const SUFFIX: &str = ".before-git-latch";

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use super::place::{self, Way};
 use super::script;
-use crate::error::Result;
-use crate::repo::Repo;
+use crate::git::repo::Repo;
+use crate::rules::error::Result;
 
 /// The hooks that Git LFS has.
 const HOOKS: [&str; 4] = ["pre-push", "post-checkout", "post-merge", "post-commit"];

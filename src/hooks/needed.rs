@@ -5,9 +5,9 @@
 //! files by post-checkout and post-merge.
 
 use super::lfs;
-use crate::error::Result;
-use crate::lockable;
-use crate::repo::Repo;
+use crate::git::repo::Repo;
+use crate::latch::lockable;
+use crate::rules::error::Result;
 
 /// The hook that may have something to do later, and nothing now.
 const LATER: &str = "post-commit";

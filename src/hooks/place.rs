@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::config::Config;
-use crate::error::Result;
-use crate::git::split_nul;
+use crate::git::command::split_nul;
+use crate::git::config::Config;
+use crate::git::repo::Repo;
 use crate::os::paths::bytes_to_path;
-use crate::repo::Repo;
+use crate::rules::error::Result;
 
 /// How our hooks come to run there.
 #[derive(Clone, Debug, PartialEq, Eq)]

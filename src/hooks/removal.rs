@@ -7,9 +7,11 @@ use super::before::{self, Before};
 use super::place::{self, Way};
 use super::script::{self, Shipped};
 use super::{Hooks, Outcome};
-use crate::error::{Error, Result};
+use crate::os::files;
+use crate::os::mode::Sharing;
 use crate::os::paths::with_suffix;
-use crate::store::{LatchDir, Sharing, files};
+use crate::rules::error::{Error, Result};
+use crate::store::LatchDir;
 
 impl Hooks {
     /// Every directory into which ours were ever installed here, and where they are scripts.

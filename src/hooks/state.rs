@@ -4,10 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::script::{self, Shipped};
-use crate::error::{Error, Result};
+use crate::os::files;
 use crate::os::paths::with_suffix;
 use crate::os::permissions::is_executable;
-use crate::store::files;
+use crate::rules::error::{Error, Result};
 
 /// How one hook stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

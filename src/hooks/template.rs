@@ -10,11 +10,12 @@ use std::path::{Path, PathBuf};
 use super::Outcome;
 use super::before::entries;
 use super::script::{self, ONCE};
-use crate::error::{Error, Result};
-use crate::git::Git;
+use crate::git::command::Git;
+use crate::os::files;
+use crate::os::mode::Sharing;
 use crate::os::paths::bytes_to_path;
+use crate::rules::error::{Error, Result};
 use crate::rules::spelling::quoted;
-use crate::store::{Sharing, files};
 
 /// The setting by which git finds the template.
 const SETTING: &str = "init.templateDir";

@@ -2,12 +2,12 @@
 
 use super::Latch;
 use super::renew::{on_the_way, scope_of};
-use crate::error::{Error, Result};
-use crate::lease::{self, Acquired, Request, Several, Steal, Wanted};
-use crate::lock::{LeaseId, check_reason};
+use crate::git::target::Target;
+use crate::rules::error::{Error, Result};
+use crate::rules::lease::{self, Acquired, Request, Several, Steal, Wanted};
+use crate::rules::lock::{LeaseId, check_reason};
+use crate::rules::time::{Clock, Ttl};
 use crate::store::Verdict;
-use crate::target::Target;
-use crate::time::{Clock, Ttl};
 
 /// What to take paths with.
 #[derive(Clone, Debug)]
@@ -76,7 +76,7 @@ impl Latch {
             ttl: options.ttl.unwrap_or(self.terms().ttl),
             process: match options.bound {
                 Bound::ToNothing => None,
-                Bound::ToThisProcess => Some(crate::process::current()),
+                Bound::ToThisProcess => Some(crate::os::process::current()),
             },
             steal: options.steal.clone(),
             several: options.several,

@@ -7,12 +7,12 @@
 //! writable with the locks.
 
 use super::Latch;
-use crate::error::Result;
-use crate::lockable::{self, Attributes, Settler};
-use crate::path::{Claim, Key, Kind, RepoPath};
+use crate::latch::lockable::{self, Attributes, Settler};
+use crate::rules::error::Result;
+use crate::rules::path::{Claim, Key, Kind, RepoPath};
+use crate::rules::time::Clock;
+use crate::rules::view::{Me, View};
 use crate::store::Scope;
-use crate::time::Clock;
-use crate::view::{Me, View};
 
 /// Whether the attribute was met here before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,13 +7,13 @@
 use std::collections::HashSet;
 
 use super::Latch;
-use crate::error::{Error, Result};
-use crate::held::Held;
-use crate::lease::Change;
-use crate::lock::{LeaseId, Lock};
+use crate::latch::held::Held;
+use crate::rules::error::{Error, Result};
+use crate::rules::lease::Change;
+use crate::rules::lock::{LeaseId, Lock};
+use crate::rules::time::Clock;
+use crate::rules::view::{Me, View};
 use crate::store::{self, Scope, Verdict};
-use crate::time::Clock;
-use crate::view::{Me, View};
 
 /// What a decision came to: its steps, whether it says no to anything, and the answer.
 type Decided<T> = Result<(Vec<Change>, Verdict, T)>;

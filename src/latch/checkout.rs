@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use super::Latch;
-use crate::edits::{self, Newer, Others};
-use crate::error::{Error, Result};
-use crate::lockable::{self, Bits};
-use crate::path::Kind;
+use crate::git::edits::{self, Newer, Others};
+use crate::git::target::Target;
+use crate::latch::lockable::{self, Bits};
+use crate::rules::error::{Error, Result};
+use crate::rules::path::Kind;
 use crate::store::shared;
-use crate::target::Target;
 
 /// How long fetching the remote's branches may take.
 const LIMIT: Duration = Duration::from_secs(600);

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::Latch;
-use crate::error::{Code, Result};
-use crate::identity::Environment;
-use crate::policy;
-use crate::repo::Repo;
+use crate::git::repo::Repo;
+use crate::latch::identity::Environment;
+use crate::latch::policy;
+use crate::rules::error::{Code, Result};
 use crate::store::LatchDir;
 
 /// A repository as its policy and configuration say now.

@@ -2,16 +2,16 @@
 //!
 //! On one machine it is done once it is committed: whoever comes next finds the commit. Where locks are shared it is done
 //! once it is pushed: on a branch of the remote that shares them, under whatever commit. What is done may be given back,
-//! and no hook refuses it afterwards (for locks of one machine see [`crate::check`]).
+//! and no hook refuses it afterwards (for locks of one machine see [`crate::latch::check`]).
 
 use std::collections::HashSet;
 
 use super::Latch;
-use crate::edits::{changed_files, unpushed_files};
-use crate::error::Result;
-use crate::lease::Why;
-use crate::path::{Claim, Key, Kind};
-use crate::repo::Repo;
+use crate::git::edits::{changed_files, unpushed_files};
+use crate::git::repo::Repo;
+use crate::rules::error::Result;
+use crate::rules::lease::Why;
+use crate::rules::path::{Claim, Key, Kind};
 
 /// The work of a working tree that is not done.
 #[derive(Clone, Debug, Default)]

@@ -1,12 +1,12 @@
 //! Who I am in this repository: for a change, and for reading, which leaves no trace.
 
 use super::Latch;
-use crate::error::{Error, Result};
-use crate::identity;
-use crate::lock::Owner;
+use crate::latch::identity;
+use crate::latch::workspace::{WorkingTrees, Workspace};
+use crate::rules::error::{Error, Result};
+use crate::rules::lock::Owner;
+use crate::rules::view::Me;
 use crate::store::workspaces;
-use crate::view::Me;
-use crate::workspace::{WorkingTrees, Workspace};
 
 impl Latch {
     /// Who I am. The workspace gets its id now, if it has none.

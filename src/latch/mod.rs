@@ -1,4 +1,4 @@
-//! One repository with its locks, as a user of the library opens it: where the decisions of [`crate::lease`], the store,
+//! One repository with its locks, as a user of the library opens it: where the decisions of [`crate::rules::lease`], the store,
 //! the working tree's record and the policy come together.
 //!
 //! Reading leaves no trace in a repository that does not use locks. What changes something takes the clock as an
@@ -7,17 +7,26 @@
 mod acquire;
 mod bits;
 mod changing;
+pub mod check;
 mod checkin;
 mod checkout;
 mod current;
 mod done;
+pub mod held;
+pub mod identity;
+pub mod keep;
+pub mod link;
+pub mod lockable;
 mod me;
 mod opening;
+pub mod policy;
 mod release;
 mod renew;
 mod selection;
 mod share;
+pub mod status;
 mod wait;
+pub mod workspace;
 
 use std::path::Path;
 use std::sync::OnceLock;
@@ -34,21 +43,21 @@ pub use renew::Prolonged;
 pub use selection::{Part, Selection};
 pub use wait::Waiting;
 
-use crate::config::Config;
-use crate::error::Result;
-use crate::event::{Event, Happening};
-use crate::held::HeldFile;
-use crate::identity::{self, Environment};
-use crate::link;
-use crate::lock::{LeaseId, Lock};
-use crate::path::{Claim, Kind, Place, RepoPath};
-use crate::policy::Policy;
-use crate::repo::Repo;
+use crate::git::config::Config;
+use crate::git::repo::Repo;
+use crate::latch::held::HeldFile;
+use crate::latch::identity::Environment;
+use crate::latch::policy::Policy;
+use crate::latch::workspace::{Settled, WorkingTrees, Workspace};
+use crate::os::mode::Sharing;
+use crate::rules::error::Result;
+use crate::rules::event::{Event, Happening};
+use crate::rules::lock::{LeaseId, Lock};
 use crate::rules::loss::Loss;
-use crate::store::{LatchDir, LocalStore, LockStore, ReceivedStore, Scope, SharedStore, Sharing};
-use crate::time::Clock;
-use crate::view::{Terms, View};
-use crate::workspace::{Settled, WorkingTrees, Workspace};
+use crate::rules::path::{Claim, Kind, Place, RepoPath};
+use crate::rules::time::Clock;
+use crate::rules::view::{Terms, View};
+use crate::store::{LatchDir, LocalStore, LockStore, ReceivedStore, Scope, SharedStore};
 use opening::Seen;
 
 /// A repository with its locks.
@@ -277,7 +286,10 @@ impl Latch {
         let view = match self.first.glance.get() {
             Some((all, true)) if is_first && self.reads_locally() => all.clone(),
             _ => {
-                let claims = held.iter().filter_map(crate::held::Held::claim).collect();
+                let claims = held
+                    .iter()
+                    .filter_map(crate::latch::held::Held::claim)
+                    .collect();
                 self.store().view(&Scope::Claims(claims), clock)?
             }
         };

@@ -7,20 +7,21 @@ use std::sync::OnceLock;
 use std::sync::atomic::AtomicBool;
 
 use super::Latch;
-use crate::config::Config;
-use crate::error::Result;
-use crate::git::Running;
-use crate::held::{Held, HeldFile};
-use crate::identity::Environment;
-use crate::lock::{Lock, is_or_below};
-use crate::lockable::Attributes;
-use crate::path::Claim;
-use crate::policy::Policy;
-use crate::repo::Repo;
-use crate::store::{LatchDir, LocalStore, LockStore as _, Scope, Sharing};
-use crate::time::Clock;
-use crate::view::{Entry, Standing, View};
-use crate::workspace::Workspace;
+use crate::git::command::Running;
+use crate::git::config::Config;
+use crate::git::repo::Repo;
+use crate::latch::held::{Held, HeldFile};
+use crate::latch::identity::Environment;
+use crate::latch::lockable::Attributes;
+use crate::latch::policy::Policy;
+use crate::latch::workspace::Workspace;
+use crate::os::mode::Sharing;
+use crate::rules::error::Result;
+use crate::rules::lock::{Lock, is_or_below};
+use crate::rules::path::Claim;
+use crate::rules::time::Clock;
+use crate::rules::view::{Entry, Standing, View};
+use crate::store::{LatchDir, LocalStore, LockStore as _, Scope};
 
 /// How many locks are looked at before those of the edited paths only are asked for.
 const GLANCE: usize = 16;

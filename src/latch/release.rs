@@ -6,15 +6,15 @@ use super::Latch;
 use super::done::Work;
 use super::renew::{on_the_way, scope_of};
 use super::selection::{Among, Selection};
-use crate::error::{Code, Error, Result};
-use crate::lease::{
+use crate::rules::error::{Code, Error, Result};
+use crate::rules::lease::{
     self, Acquired, Change, Insist, Outcome, Refusal, Release, Released, Renewal, Why,
 };
-use crate::lock::{Lock, check_reason};
-use crate::path::{Claim, Key, Kind, RepoPath};
+use crate::rules::lock::{Lock, check_reason};
+use crate::rules::path::{Claim, Key, Kind, RepoPath};
+use crate::rules::time::Clock;
+use crate::rules::view::{Entry, Me, View};
 use crate::store::{self, Scope, Verdict, workspaces};
-use crate::time::Clock;
-use crate::view::{Entry, Me, View};
 
 /// What to give back.
 #[derive(Clone, Copy, Debug)]

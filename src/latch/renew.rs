@@ -6,13 +6,13 @@ use chrono::{DateTime, Utc};
 
 use super::Latch;
 use super::selection::{Among, Selection};
-use crate::error::{Code, Result};
-use crate::lease::{self, Change, Refusal, Renewal, Why};
-use crate::lock::{LeaseId, Lock};
-use crate::path::{Claim, Kind, Place, RepoPath};
+use crate::rules::error::{Code, Result};
+use crate::rules::lease::{self, Change, Refusal, Renewal, Why};
+use crate::rules::lock::{LeaseId, Lock};
+use crate::rules::path::{Claim, Kind, Place, RepoPath};
+use crate::rules::time::{Clock, Ttl};
+use crate::rules::view::{Entry, Me, Standing, View};
 use crate::store::{Scope, Verdict};
-use crate::time::{Clock, Ttl};
-use crate::view::{Entry, Me, Standing, View};
 
 /// What renewing came to.
 #[derive(Clone, Debug, Default)]

@@ -9,13 +9,13 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 use super::Latch;
-use crate::error::{Error, Result};
-use crate::held::Held;
-use crate::path::{Claim, Key, Kind, RepoPath};
+use crate::git::target::{Named, Pathspec, Resolver, Target};
+use crate::latch::held::Held;
+use crate::rules::error::{Error, Result};
+use crate::rules::path::{Claim, Key, Kind, RepoPath};
+use crate::rules::time::Clock;
+use crate::rules::view::{Entry, Me, Standing, View};
 use crate::store::Scope;
-use crate::target::{Named, Pathspec, Resolver, Target};
-use crate::time::Clock;
-use crate::view::{Entry, Me, Standing, View};
 
 /// What arguments mean.
 #[derive(Clone, Debug, Default)]

@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use super::Latch;
-use crate::config::Config;
-use crate::error::{Error, Result};
-use crate::lease::{self, Change};
-use crate::policy::Policy;
-use crate::repo::Repo;
-use crate::store::{self, LockStore as _, Scope, SharedStore, Sharing, Synced, Verdict};
-use crate::time::{Clock, Length, Ttl};
-use crate::view::{Entry, Me};
+use crate::git::config::Config;
+use crate::git::repo::Repo;
+use crate::latch::policy::Policy;
+use crate::os::mode::Sharing;
+use crate::rules::error::{Error, Result};
+use crate::rules::lease::{self, Change};
+use crate::rules::time::{Clock, Length, Ttl};
+use crate::rules::view::{Entry, Me};
+use crate::store::{self, LockStore as _, Scope, SharedStore, Synced, Verdict};
 
 /// The shortest life of a shared lock.
 const SHORTEST: Ttl = Ttl::For(Length::from_secs(600));
@@ -166,11 +167,11 @@ impl Latch {
 /// Moves locks of mine to where they are shared, in one push.
 fn move_to(
     shared: &SharedStore,
-    mine: &[crate::lock::Lock],
+    mine: &[crate::rules::lock::Lock],
     me: &Me,
     clock: &dyn Clock,
 ) -> Result<()> {
-    let scope = Scope::Claims(mine.iter().map(crate::lock::Lock::claim).collect());
+    let scope = Scope::Claims(mine.iter().map(crate::rules::lock::Lock::claim).collect());
     let (_, rival) = store::transact(shared, &scope, clock, |view| {
         let rival = mine
             .iter()
@@ -180,11 +181,11 @@ fn move_to(
         }
         let moved = mine.iter().map(|lock| {
             let seq = view.next_seq();
-            Change::Acquire(Box::new(crate::lock::Lock {
+            Change::Acquire(Box::new(crate::rules::lock::Lock {
                 seq,
                 // Acquired there now: whoever reads it there holds both moments against that of the change.
-                acquired_at: crate::time::to_millis(view.now),
-                heartbeat_at: crate::time::to_millis(view.now),
+                acquired_at: crate::rules::time::to_millis(view.now),
+                heartbeat_at: crate::rules::time::to_millis(view.now),
                 ..lock.clone()
             }))
         });

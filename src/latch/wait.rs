@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 
 use super::Latch;
 use super::acquire::LockOptions;
-use crate::error::{Code, Result};
-use crate::lease::{Acquired, Refusal, Several};
+use crate::git::target::Target;
 use crate::os::paths::place_path;
-use crate::target::Target;
-use crate::time::Clock;
-use crate::view::Entry;
-use crate::watch::Nudge;
+use crate::os::watch::Nudge;
+use crate::rules::error::{Code, Result};
+use crate::rules::lease::{Acquired, Refusal, Several};
+use crate::rules::time::Clock;
+use crate::rules::view::Entry;
 
 /// How often to ask whether to give up.
 const SLICE: Duration = Duration::from_millis(100);

@@ -14,14 +14,14 @@ use chrono::{DateTime, Utc};
 use super::known::{Item, Known};
 use super::mirror::{self, Mirror};
 use super::tip::Tip;
-use crate::error::Result;
-use crate::event::{Event, Happening};
 use crate::latch::Latch;
-use crate::path::{Key, Place};
+use crate::os::watch::{Directories, Touched};
+use crate::rules::error::Result;
+use crate::rules::event::{Event, Happening};
+use crate::rules::path::{Key, Place};
+use crate::rules::time::Clock;
+use crate::rules::view::{Entry, Standing, View};
 use crate::store::{Scope, SharedStore, workspaces};
-use crate::time::Clock;
-use crate::view::{Entry, Standing, View};
-use crate::watch::{Directories, Touched};
 
 /// How often to read again, while changes come in between.
 const TRIES: u32 = 5;

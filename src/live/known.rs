@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use chrono::{DateTime, Utc};
 
-use crate::path::{Claim, Key, Kind, Place};
-use crate::view::{Content, Entry, Standing, View};
+use crate::rules::path::{Claim, Key, Kind, Place};
+use crate::rules::view::{Content, Entry, Standing, View};
 
 /// The locks as they were read last.
 #[derive(Debug, Default)]
@@ -78,7 +78,7 @@ impl Known {
             if let Some(item) = self.items.get_mut(place)
                 && let Content::Lock { lock, life } = &mut item.entry.content
             {
-                *life = crate::process::liveness(lock.process.as_ref());
+                *life = crate::os::process::liveness(lock.process.as_ref());
                 if view.standing(&item.entry) == Standing::Expired {
                     over.insert(place.clone());
                 }

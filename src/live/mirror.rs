@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::error::Result;
+use crate::os::files::Stamp;
 use crate::os::paths::path_to_bytes;
-use crate::path::Place;
-use crate::store::files::Stamp;
+use crate::os::watch::{Directories, Identity, Unwatched, identity};
+use crate::rules::error::Result;
+use crate::rules::path::Place;
 use crate::store::{LocalStore, stamps};
-use crate::watch::{Directories, Identity, Unwatched, identity};
 
 /// The watched directories of one lock directory.
 #[derive(Debug)]

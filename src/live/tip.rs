@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use super::mirror::Events;
-use crate::error::Result;
-use crate::path::Place;
+use crate::os::watch::{Directories, Identity, Unwatched, identity};
+use crate::rules::error::Result;
+use crate::rules::path::Place;
 use crate::store::SharedStore;
-use crate::watch::{Directories, Identity, Unwatched, identity};
 
 /// What was read last, and where it shows that there is more.
 #[derive(Debug)]

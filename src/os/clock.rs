@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::time::Clock;
+use crate::rules::time::Clock;
 
 /// The system's clock.
 #[derive(Clone, Copy, Debug, Default)]
@@ -10,7 +10,7 @@ pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> DateTime<Utc> {
-        DateTime::from(std::time::SystemTime::now()) + crate::fault::skew()
+        DateTime::from(std::time::SystemTime::now()) + crate::os::fault::skew()
     }
 }
 

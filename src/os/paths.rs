@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use crate::path::Place;
+use crate::rules::path::Place;
 use crate::rules::spelling::Here;
 
 /// A place as a path relative to the lock directory.

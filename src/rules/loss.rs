@@ -3,9 +3,9 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Event, Happening};
-use crate::lock::LeaseId;
-use crate::view::Entry;
+use crate::rules::event::{Event, Happening};
+use crate::rules::lock::LeaseId;
+use crate::rules::view::Entry;
 
 /// How a lease came to be lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

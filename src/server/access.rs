@@ -9,7 +9,7 @@ use std::thread;
 
 use serde_json::Value;
 
-use crate::error::{Error, Result};
+use crate::rules::error::{Error, Result};
 
 /// How many lines may wait; more are dropped, and counted.
 const WAITING: usize = 8_192;

@@ -17,14 +17,14 @@ use super::problem::Problem;
 use super::repos::{Hosted, Repos};
 use super::safety;
 use super::users::Role;
-use crate::error::{Code, Error};
-use crate::lock::{Lock, Owner};
 use crate::os::clock::SystemClock;
-use crate::report::{NoTrees, Viewpoint};
+use crate::rules::error::{Code, Error};
+use crate::rules::lock::{Lock, Owner};
+use crate::rules::report::{NoTrees, Viewpoint};
 use crate::rules::spelling::Here;
-use crate::served::{Served, me};
-use crate::time::Clock as _;
-use crate::view::{Entry, Me, Terms};
+use crate::rules::time::Clock as _;
+use crate::rules::view::{Entry, Me, Terms};
+use crate::server::engine::{Served, me};
 
 /// How many locks one person may have in one repository, where nothing else is said.
 pub const LOCKS_EACH: usize = 10_000;

@@ -4,14 +4,14 @@ use std::sync::{Arc, OnceLock};
 
 use axum::body::Bytes;
 
-use crate::event::Event;
-use crate::lock::{Lock, Owner};
 use crate::os::clock::SystemClock;
-use crate::report::{NoTrees, Viewpoint};
+use crate::rules::event::Event;
+use crate::rules::lock::{Lock, Owner};
+use crate::rules::report::{NoTrees, Viewpoint};
 use crate::rules::spelling::Here;
-use crate::served::{Told, me};
-use crate::time::Clock as _;
-use crate::view::Me;
+use crate::rules::time::Clock as _;
+use crate::rules::view::Me;
+use crate::server::engine::{Told, me};
 
 /// A change, ready to be written to any number of streams.
 #[derive(Debug)]

@@ -27,8 +27,8 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tower::ServiceExt as _;
 
 use super::app::App;
-use crate::error::{Error, Result};
 use crate::os::network::notice_dead_peer;
+use crate::rules::error::{Error, Result};
 
 /// How long a client may take to send the head of a request, or to shake hands.
 const HEAD: Duration = Duration::from_secs(10);

@@ -1,6 +1,6 @@
 //! `git latch serve`: locks over HTTP, for browsers, backends and stock Git LFS clients.
 //!
-//! The only folder that names tokio and axum. It turns requests into questions and changes of [`crate::served`], and their
+//! The only folder that names tokio and axum. It turns requests into questions and changes of [`crate::server::engine`], and their
 //! answers into JSON, events and pages; what a lock is, and who may have it, is decided there.
 //!
 //! A request comes through `listen` (connections, TLS), `safety` (is it for us, is it ours), `address` (repository
@@ -11,6 +11,7 @@ mod address;
 mod api;
 mod app;
 pub mod auth;
+pub mod engine;
 mod frames;
 mod lfs;
 mod listen;
@@ -57,10 +58,12 @@ use metrics::Metrics;
 use problem::Problem;
 use repos::Repos;
 
-use crate::error::{Code, Error, Result};
-use crate::event::Author;
+use crate::os::clock::SystemClock;
 use crate::os::network::raise_open_files;
 use crate::os::signals;
+use crate::rules::error::{Code, Error, Result};
+use crate::rules::event::Author;
+use crate::rules::time::{Clock as _, rfc3339};
 
 /// The largest body of a request, in bytes.
 const BODY: usize = 1 << 20;
@@ -329,7 +332,7 @@ async fn observe(
         .answered(&method, response.status().as_u16(), took);
     if let (Some(log), Some((target, client))) = (log, told) {
         log.say(json!({
-            "at": crate::time::rfc3339(chrono::Utc::now()),
+            "at": rfc3339(SystemClock.now()),
             "client": client,
             "user": asker.name(),
             "method": method.as_str(),

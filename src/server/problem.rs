@@ -6,7 +6,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
-use crate::error::{Code, Error};
+use crate::rules::error::{Code, Error};
 
 /// An answer that says no.
 #[derive(Clone, Debug)]

@@ -11,7 +11,7 @@ use axum::response::Response;
 use serde_json::{Map, Value, json};
 
 use super::problem::Problem;
-use crate::error::Code;
+use crate::rules::error::Code;
 
 /// Where requests of Git LFS clients are led to.
 pub(super) const LFS: &str = "/-/lfs/";

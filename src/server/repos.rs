@@ -10,11 +10,11 @@ use tokio::sync::{OnceCell, broadcast, oneshot};
 
 use super::frames::Frames;
 use super::problem::Problem;
-use crate::error::{Code, Error, Result};
-use crate::event::Author;
 use crate::os::clock::SystemClock;
-use crate::served::{Ask, Served, Tell, Turn};
-use crate::time::Clock as _;
+use crate::rules::error::{Code, Error, Result};
+use crate::rules::event::Author;
+use crate::rules::time::Clock as _;
+use crate::server::engine::{Ask, Served, Tell, Turn};
 
 /// How many changes a reader of events may be behind.
 const BEHIND: usize = 1_024;

@@ -16,7 +16,7 @@ use axum::response::{IntoResponse as _, Response};
 use super::BODY;
 use super::problem::Problem;
 use super::render::LFS_TYPE;
-use crate::error::Code;
+use crate::rules::error::Code;
 
 /// The longest address, in bytes.
 const LONGEST_TARGET: usize = 8 * 1024;

@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::event::{Event, Happening};
-use crate::lease::{Outcome, Refusal, Taken, Why};
-use crate::lock::{LeaseId, Liveness, Lock, Owner, Process};
-use crate::path::{Kind, RepoPath};
-use crate::report::Viewpoint;
+use crate::rules::event::{Event, Happening};
+use crate::rules::lease::{Outcome, Refusal, Taken, Why};
+use crate::rules::lock::{LeaseId, Liveness, Lock, Owner, Process};
 use crate::rules::loss::{Cause, Loss};
-use crate::time::{Length, Ttl};
-use crate::view::{Content, Entry, Me, Terms};
+use crate::rules::path::{Kind, RepoPath};
+use crate::rules::report::Viewpoint;
+use crate::rules::time::{Length, Ttl};
+use crate::rules::view::{Content, Entry, Me, Terms};
 use chrono::{DateTime, Utc};
 
 const TERMS: Terms = Terms {
@@ -123,7 +123,7 @@ fn report<T: serde::Serialize>(make: impl FnOnce(Viewpoint<'_>) -> T) -> Value {
         now: now(),
         terms: &TERMS,
         here: crate::rules::spelling::Here::root(),
-        trees: &crate::report::NoTrees,
+        trees: &crate::rules::report::NoTrees,
     }))
 }
 

@@ -14,12 +14,12 @@ use super::api;
 use super::app::{Shared, Visit};
 use super::page::{self, Filter, FolderItem, HistoryPage, Person, RepositoryPage, Viewer};
 use super::problem::Problem;
-use crate::error::Result;
 use crate::os::clock::SystemClock;
-use crate::path::{Key, Kind, RepoPath};
-use crate::served;
-use crate::time::Clock as _;
-use crate::view::Entry;
+use crate::rules::error::Result;
+use crate::rules::path::{Key, Kind, RepoPath};
+use crate::rules::time::Clock as _;
+use crate::rules::view::Entry;
+use crate::server::engine;
 
 /// How many locks a page shows.
 const ROWS: usize = 500;
@@ -196,13 +196,13 @@ async fn repository(
         .mine
         .as_deref()
         .is_some_and(|mine| !matches!(mine, "" | "0" | "false"));
-    let query = served::Query {
+    let query = engine::Query {
         under: (!under.is_root()).then(|| under.key()),
         person: is_mine.then(|| visit.caller.id.clone()),
         search: (!view.q.is_empty()).then(|| view.q.clone()),
         after: view.cursor.as_deref().map(api::key_of).transpose()?,
         limit: Some(ROWS),
-        ..served::Query::default()
+        ..engine::Query::default()
     };
     let listed = served.list(&query, now);
     let found = served.below(&under.key(), now);
@@ -249,7 +249,7 @@ fn directory(under: Option<&str>) -> Result<RepoPath, Problem> {
 fn folder<'a>(
     under: &RepoPath,
     names: &[(String, Kind)],
-    found: &'a std::collections::BTreeMap<Vec<u8>, served::Below>,
+    found: &'a std::collections::BTreeMap<Vec<u8>, engine::Below>,
 ) -> Vec<FolderItem<'a>> {
     let prefix = if under.is_root() {
         String::new()

@@ -5,8 +5,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Sharing, files};
-use crate::error::Result;
+use crate::os::files;
+use crate::os::mode::Sharing;
+use crate::rules::error::Result;
 
 /// What both are called in their git directory.
 const NAME: &str = "latch";

@@ -1,35 +1,28 @@
 //! Where locks are kept. A store only offers *read a view* and *transact*: every rule about leases is a pure decision
-//! in [`crate::lease`], so that all stores judge alike.
+//! in [`crate::rules::lease`], so that all stores judge alike.
 
-pub(crate) mod files;
 mod journal;
 mod latch_dir;
 pub mod local;
-mod mode;
-mod mount;
 mod past;
 mod scan;
 pub mod shared;
 pub(crate) mod workspaces;
 
-#[cfg(unix)]
-pub(crate) use mount::magic_of;
-pub(crate) use mount::mount_of;
 use scan::entry_of;
 pub(crate) use scan::stamps;
 
 pub use latch_dir::{LatchDir, TreeDir};
 pub use local::LocalStore;
-pub use mode::Sharing;
 pub use shared::{HostedStore, ReceivedStore, SharedStore, Synced};
 
-use crate::error::{Error, Result};
-use crate::event::Author;
-use crate::lease::Change;
-use crate::lock::Lock;
-use crate::path::{Claim, Place};
-use crate::time::Clock;
-use crate::view::View;
+use crate::rules::error::{Error, Result};
+use crate::rules::event::Author;
+use crate::rules::lease::Change;
+use crate::rules::lock::Lock;
+use crate::rules::path::{Claim, Place};
+use crate::rules::time::Clock;
+use crate::rules::view::View;
 
 /// Where a lock lies.
 fn place_of(lock: &Lock) -> Result<Place> {

@@ -11,15 +11,17 @@ use std::path::PathBuf;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{Sharing, entry_of, files};
-use crate::error::{Error, Result};
-use crate::event::{Author, Event, Happening};
-use crate::lease::Change;
-use crate::lock::{LeaseId, Lock};
-use crate::path::Place;
+use super::entry_of;
+use crate::os::files;
+use crate::os::mode::Sharing;
+use crate::rules::error::{Error, Result};
+use crate::rules::event::{Author, Event, Happening};
+use crate::rules::lease::Change;
+use crate::rules::lock::{LeaseId, Lock};
+use crate::rules::path::Place;
+use crate::rules::time::rfc3339;
+use crate::rules::view::{Entry, Standing, View};
 use crate::store::LatchDir;
-use crate::time::rfc3339;
-use crate::view::{Entry, Standing, View};
 
 /// From how many bytes on a new file is begun; the last full one is kept.
 const FULL: u64 = 4 << 20;

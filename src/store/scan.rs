@@ -7,12 +7,12 @@ use std::thread;
 
 use chrono::{DateTime, Utc};
 
-use super::files::{self, Stamp};
-use crate::error::{Error, Result};
-use crate::lock::Lock;
+use crate::os::files::{self, Stamp};
 use crate::os::paths::{path_to_bytes, place_path};
-use crate::path::{Claim, Key, Kind, Place};
-use crate::view::{Content, Entry};
+use crate::rules::error::{Error, Result};
+use crate::rules::lock::Lock;
+use crate::rules::path::{Claim, Key, Kind, Place};
+use crate::rules::view::{Content, Entry};
 
 /// From how many lock files on a second thread pays for itself.
 const WORTH_A_THREAD: usize = 2000;
@@ -34,7 +34,7 @@ pub(super) fn entry_of(
 ) -> Entry {
     let content = match bytes.and_then(|bytes| Lock::parse(&bytes)) {
         Ok(lock) if lock.claim().place().as_ref() == Some(&place) => {
-            let life = crate::process::liveness(lock.process.as_ref());
+            let life = crate::os::process::liveness(lock.process.as_ref());
             Content::Lock {
                 lock: Box::new(lock),
                 life,

@@ -12,9 +12,11 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{LatchDir, Sharing, files};
-use crate::error::Result;
-use crate::marks::Marks;
+use super::LatchDir;
+use crate::os::files;
+use crate::os::marks::Marks;
+use crate::os::mode::Sharing;
+use crate::rules::error::Result;
 
 /// The largest entry of the register, in bytes.
 const MAX_BYTES: u64 = 64 * 1024;
@@ -45,7 +47,7 @@ pub(crate) fn register(
     if place.as_os_str().is_empty() || place.to_str().is_none() {
         return Ok(());
     }
-    let host = crate::marks::host();
+    let host = crate::os::marks::host();
     let now = Registered {
         git_dir: place.to_owned(),
         common: Marks::of(common_dir, &host),
@@ -100,7 +102,7 @@ impl Registered {
             return false;
         }
         let git_dir = common_dir.join(&self.git_dir);
-        let host = crate::marks::host();
+        let host = crate::os::marks::host();
         let is_missing = || match fs::symlink_metadata(&git_dir) {
             Err(e) => e.kind() == std::io::ErrorKind::NotFound,
             // Another tree was added under the name.

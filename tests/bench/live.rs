@@ -18,7 +18,7 @@ use std::process::{Child, ChildStdout, Stdio};
 use std::time::{Duration, Instant};
 
 use git_latch::os::paths::place_path;
-use git_latch::watch::{Directories, Means};
+use git_latch::os::watch::{Directories, Means};
 use support::{LATCH, Repo, bobs, elapsed, elsewhere};
 
 fn main() {

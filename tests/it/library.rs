@@ -2,12 +2,12 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use git_latch::identity::Environment;
-use git_latch::keep::{WithLock, with_lock};
+use git_latch::git::target::Target;
+use git_latch::latch::identity::Environment;
+use git_latch::latch::keep::{WithLock, with_lock};
 use git_latch::latch::{Latch, LockOptions};
-use git_latch::lease::Steal;
 use git_latch::os::clock::SystemClock;
-use git_latch::target::Target;
+use git_latch::rules::lease::Steal;
 
 use crate::support::{Sandbox, Tree};
 

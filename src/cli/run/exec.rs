@@ -7,8 +7,8 @@ use clap::Args;
 
 use crate::cli::Answer;
 use crate::cli::exit::{self, Failure};
-use git_latch::error::Code;
 use git_latch::os::child::{become_command, end_with};
+use git_latch::rules::error::Code;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Arguments {

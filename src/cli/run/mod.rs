@@ -13,10 +13,10 @@ use super::context::Context;
 use super::exit::{self, Failure};
 use super::output::path;
 use super::{Answer, lock, words};
-use git_latch::error::{Code, Result};
-use git_latch::keep::{self, LostLease};
+use git_latch::latch::keep::{self, LostLease};
 use git_latch::latch::{Latch, LockOptions};
-use git_latch::lease::{Acquired, Steal};
+use git_latch::rules::error::{Code, Result};
+use git_latch::rules::lease::{Acquired, Steal};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {

@@ -3,8 +3,8 @@
 use std::io::{self, BufRead as _, IsTerminal as _, Read as _};
 
 use crate::cli::output;
-use git_latch::error::{Error, Result};
 use git_latch::os::terminal::Hidden;
+use git_latch::rules::error::{Error, Result};
 
 /// The longest line that is read, in bytes.
 const LONGEST: u64 = 4096;

@@ -6,8 +6,8 @@ use crate::cli::Answer;
 use crate::cli::context::Context;
 use crate::cli::output::{Cell, GOOD, styled};
 use git_latch::rules::spelling::escaped;
+use git_latch::rules::time::rfc3339;
 use git_latch::server::users::{Role, User};
-use git_latch::time::rfc3339;
 
 /// Says what was done to one user.
 pub(super) fn done(

@@ -9,10 +9,10 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::cli::output::Output;
-use git_latch::event::Event;
-use git_latch::report::Viewpoint;
-use git_latch::time::rfc3339;
-use git_latch::view::Entry;
+use git_latch::rules::event::Event;
+use git_latch::rules::report::Viewpoint;
+use git_latch::rules::time::rfc3339;
+use git_latch::rules::view::Entry;
 
 /// How many events wait for the command at most.
 const QUEUED: usize = 10_000;

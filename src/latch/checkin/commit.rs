@@ -4,9 +4,9 @@ use std::fs;
 use std::path::PathBuf;
 
 use super::super::Latch;
-use crate::edits;
-use crate::error::{Error, Result};
-use crate::git::Git;
+use crate::git::command::Git;
+use crate::git::edits;
+use crate::rules::error::{Error, Result};
 use crate::store::TreeDir;
 
 impl Latch {
@@ -68,7 +68,10 @@ impl Latch {
 
     fn not_committed(&self, stderr: Option<&[u8]>) -> Error {
         Error::NotCommitted {
-            problem: stderr.map_or_else(|| "git says why above".into(), crate::git::first_words),
+            problem: stderr.map_or_else(
+                || "git says why above".into(),
+                crate::git::command::first_words,
+            ),
             hint: edits::is_combining(self.repo.git_dir())
                 .then(|| "end the merge, rebase or pick first: git status".into()),
         }

@@ -2,7 +2,7 @@
 
 use super::super::Latch;
 use super::super::release::Known;
-use crate::error::{By, Error, Result};
+use crate::rules::error::{By, Error, Result};
 use crate::store::shared;
 
 /// Where a branch is pushed.
@@ -80,7 +80,7 @@ impl Latch {
         };
         let problem = match refused {
             Some((_, _, reason)) => (*reason).to_owned(),
-            None => crate::git::first_words(&output.stderr),
+            None => crate::git::command::first_words(&output.stderr),
         };
         Err(Error::NotPushed {
             remote,

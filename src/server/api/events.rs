@@ -25,8 +25,8 @@ use super::super::frames::{Frames, reset};
 use super::super::problem::Problem;
 use super::refusals::{ParameterRefusals, Refusals};
 use super::{Asked, schema};
-use crate::served::{Served, Told};
-use crate::view::Me;
+use crate::rules::view::Me;
+use crate::server::engine::{Served, Told};
 
 /// How often a silent stream says that it lives.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);

@@ -10,9 +10,9 @@ use super::super::app::{Visit, viewpoint};
 use super::super::problem::Problem;
 use super::refusals::{ParameterRefusals, Refusals};
 use super::{Asked, begun, limit, path, schema};
-use crate::error::Result;
-use crate::path::RepoPath;
-use crate::served::{Page, Served};
+use crate::rules::error::Result;
+use crate::rules::path::RepoPath;
+use crate::server::engine::{Page, Served};
 
 const USUAL: usize = 100;
 const MOST: usize = 1_000;

@@ -15,15 +15,17 @@ use super::super::users::Role;
 use super::read::no_lease;
 use super::refusals::{BodyRefusals, HeldRefusals, ParameterRefusals, Refusals};
 use super::{Asked, Body, Named, schema, target, words};
-use crate::error::{Code, Error};
-use crate::lease::{Acquired, Insist, Outcome, Refusal, Released, Renewal, Several, Steal, Wanted};
-use crate::lock::{LeaseId, Lock, check_reason, is_or_below, is_same_id};
 use crate::os::clock::SystemClock;
-use crate::path::{Claim, Kind};
-use crate::report::Viewpoint;
-use crate::served::{Ask, Taking, is_session, me};
-use crate::time::{Clock as _, Length, Ttl};
-use crate::view::{Entry, Me, Terms};
+use crate::rules::error::{Code, Error};
+use crate::rules::lease::{
+    Acquired, Insist, Outcome, Refusal, Released, Renewal, Several, Steal, Wanted,
+};
+use crate::rules::lock::{LeaseId, Lock, check_reason, is_or_below, is_same_id};
+use crate::rules::path::{Claim, Kind};
+use crate::rules::report::Viewpoint;
+use crate::rules::time::{Clock as _, Length, Ttl};
+use crate::rules::view::{Entry, Me, Terms};
+use crate::server::engine::{Ask, Taking, is_session, me};
 
 /// What people are shown as the place of whoever locks over HTTP without a session.
 const PLACE: &str = "web";

@@ -23,8 +23,8 @@ use utoipa_axum::routes;
 
 use super::app::Shared;
 use super::problem::Problem;
-use crate::error::Code;
-use crate::path::{Claim, Key, Kind, RepoPath};
+use crate::rules::error::Code;
+use crate::rules::path::{Claim, Key, Kind, RepoPath};
 
 /// The routes below `/api/v1/repos/{repo}/-`.
 pub(crate) fn router() -> OpenApiRouter<Shared> {

@@ -12,10 +12,10 @@ use super::refusals::{ParameterRefusals, Refusals};
 use super::schema;
 use super::{Asked, Named, begun, cursor_of, key_of, limit, path};
 use crate::os::clock::SystemClock;
-use crate::report::{NoTrees, Viewpoint};
+use crate::rules::report::{NoTrees, Viewpoint};
 use crate::rules::spelling::Here;
-use crate::served::Query;
-use crate::time::{Clock as _, rfc3339};
+use crate::rules::time::{Clock as _, rfc3339};
+use crate::server::engine::Query;
 
 /// How many locks a page has, where nothing is said, and at most.
 const USUAL: usize = 1_000;
@@ -169,7 +169,7 @@ pub(crate) async fn one(visit: Visit, Named(lease): Named) -> Result<Response, P
 pub(crate) fn no_lease(lease: &str) -> Problem {
     let shown = crate::rules::spelling::quoted(lease.as_bytes());
     Problem::of(
-        crate::error::Code::Lost,
+        crate::rules::error::Code::Lost,
         format!("no live lock has the lease {shown}"),
     )
 }

@@ -1,4 +1,4 @@
-//! The shapes of answers, for the document: those of [`crate::report`], which writes them.
+//! The shapes of answers, for the document: those of [`crate::rules::report`], which writes them.
 #![allow(
     dead_code,
     clippy::struct_field_names,

@@ -12,10 +12,10 @@ use super::super::problem::Problem;
 use super::super::users::Role;
 use super::refusals::{BodyRefusals, HeldRefusals, Refusals};
 use super::{Body, Named, schema};
-use crate::error::Code;
 use crate::os::clock::SystemClock;
-use crate::served::{self, Ask, me};
-use crate::time::Clock as _;
+use crate::rules::error::Code;
+use crate::rules::time::Clock as _;
+use crate::server::engine::{self, Ask, me};
 
 /// The longest label, in characters.
 const LABEL: usize = 64;
@@ -77,7 +77,7 @@ pub(crate) async fn begin(
         let detail = format!("{} has {SESSIONS_EACH} sessions already", visit.caller.id);
         Problem::new(StatusCode::TOO_MANY_REQUESTS, Code::Refused, detail)
     })?;
-    let seconds = served::heartbeat().as_secs().max(1);
+    let seconds = engine::heartbeat().as_secs().max(1);
     let body = json!({"session": session, "heartbeat_seconds": seconds});
     Ok((StatusCode::CREATED, Json(body)).into_response())
 }

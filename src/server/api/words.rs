@@ -2,11 +2,11 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::lease::Acquired;
-use crate::lock::{Lock, is_same_id};
-use crate::path::Key;
-use crate::report::Viewpoint;
-use crate::view::{Content, Entry};
+use crate::rules::lease::Acquired;
+use crate::rules::lock::{Lock, is_same_id};
+use crate::rules::path::Key;
+use crate::rules::report::Viewpoint;
+use crate::rules::view::{Content, Entry};
 
 /// The first refusal, and how many more there are.
 pub(super) fn refused(acquired: &Acquired, viewpoint: &Viewpoint<'_>) -> String {

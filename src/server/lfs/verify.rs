@@ -6,15 +6,15 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{answer, page_of, shown, shown_entry};
-use crate::lock::{Lock, is_or_below};
 use crate::os::clock::SystemClock;
-use crate::path::{Key, Kind};
-use crate::served::{Listed, Query};
+use crate::rules::lock::{Lock, is_or_below};
+use crate::rules::path::{Key, Kind};
+use crate::rules::time::Clock as _;
+use crate::rules::view::Entry;
 use crate::server::api::{Body, cursor_of, key_of};
 use crate::server::app::Visit;
+use crate::server::engine::{Listed, Query};
 use crate::server::problem::Problem;
-use crate::time::Clock as _;
-use crate::view::Entry;
 
 /// How many entries one directory lock may become, all pages together.
 const SPREAD: usize = 100_000;

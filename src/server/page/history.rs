@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::words::{self, visible};
 use super::{HistoryPage, layout, links};
-use crate::event::{Event, Happening};
+use crate::rules::event::{Event, Happening};
 
 /// The page of a history, newest first.
 #[must_use]

@@ -8,11 +8,11 @@ use maud::{Markup, html};
 use super::layout::kind_icon;
 use super::words::{self, Badge, Whose, visible};
 use super::{RepositoryPage, links};
-use crate::lock::{Lock, Owner};
-use crate::report::{NoTrees, Viewpoint};
+use crate::rules::lock::{Lock, Owner};
+use crate::rules::report::{NoTrees, Viewpoint};
 use crate::rules::spelling::Here;
+use crate::rules::view::{Content, Entry, Me};
 use crate::server::users::Role;
-use crate::view::{Content, Entry, Me};
 
 /// The table, and the template of its rows.
 pub(super) fn table(page: &RepositoryPage<'_>) -> Markup {

@@ -4,8 +4,8 @@ use maud::{Markup, html};
 
 use super::words::visible;
 use super::{Filter, RepositoryPage, folder, layout, links, locks};
+use crate::rules::time::rfc3339;
 use crate::server::users::Role;
-use crate::time::rfc3339;
 
 /// The page of a repository: its locks, its folders, and for editors the means to lock.
 #[must_use]

@@ -4,11 +4,11 @@ use serde_json::json;
 use super::locks::Action;
 use super::words::{Badge, Whose};
 use super::*;
-use crate::lock::{LeaseId, Liveness, Lock, Owner, Process};
-use crate::path::{Claim, RepoPath};
-use crate::served::mentions;
-use crate::time::{Length, Ttl};
-use crate::view::Content;
+use crate::rules::lock::{LeaseId, Liveness, Lock, Owner, Process};
+use crate::rules::path::{Claim, RepoPath};
+use crate::rules::time::{Length, Ttl};
+use crate::rules::view::Content;
+use crate::server::engine::mentions;
 
 const TERMS: Terms = Terms {
     ttl: Ttl::For(Length::from_secs(3600)),
@@ -298,7 +298,7 @@ fn a_filter_stays_in_the_links() {
 fn a_history_tells_who_took_from_whom() {
     let event = Event {
         seq: 9,
-        happening: crate::event::Happening::Stolen,
+        happening: crate::rules::event::Happening::Stolen,
         at: now(),
         path: "a".into(),
         lock: entry(lock("ada@x", "a")),

@@ -6,10 +6,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use maud::{Markup, html};
 
 use super::Viewer;
-use crate::lock::{Owner, is_or_below, is_same_id};
-use crate::path::Kind;
-use crate::time::rfc3339;
-use crate::view::{Content, Entry, Terms};
+use crate::rules::lock::{Owner, is_or_below, is_same_id};
+use crate::rules::path::Kind;
+use crate::rules::time::rfc3339;
+use crate::rules::view::{Content, Entry, Terms};
 
 /// Text with what could turn the direction of its neighbours, and every control character, written out.
 ///

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use parking_lot::{Mutex, MutexGuard};
 
 use super::Users;
-use crate::error::{Error, Result};
-use crate::store::files::Stamp;
+use crate::os::files::Stamp;
+use crate::rules::error::{Error, Result};
 
 /// A file of users that others change meanwhile.
 #[derive(Debug)]

@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use uuid::Uuid;
 
-use crate::error::{Error, Result};
+use crate::rules::error::{Error, Result};
 
 /// The shortest password, in characters.
 const SHORTEST: usize = 8;
@@ -106,7 +106,10 @@ fn hash(password: &str) -> PasswordHash {
 pub struct Token {
     sha256: String,
     /// When it was made.
-    #[serde(serialize_with = "moment", deserialize_with = "crate::lock::moment")]
+    #[serde(
+        serialize_with = "moment",
+        deserialize_with = "crate::rules::lock::moment"
+    )]
     pub created: DateTime<Utc>,
 }
 

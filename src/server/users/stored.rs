@@ -8,8 +8,8 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::{User, Users, check_ids};
-use crate::error::{Error, Result};
-use crate::store::files;
+use crate::os::files;
+use crate::rules::error::{Error, Result};
 
 /// The largest file, in bytes: some thousand users.
 const LARGEST: u64 = 1 << 20;

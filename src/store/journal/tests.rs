@@ -1,5 +1,5 @@
 use super::*;
-use crate::path::Key;
+use crate::rules::path::Key;
 
 fn step(place: &str, lease: Option<&LeaseId>, before: Option<&str>) -> Step {
     Step {

@@ -7,15 +7,15 @@ use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
 use super::LocalStore;
-use crate::error::{Error, Result};
-use crate::fault;
-use crate::guard::Guard;
-use crate::lease::Change;
+use crate::os::guard::Guard;
 use crate::os::paths::place_path;
+use crate::os::{fault, files};
+use crate::rules::error::{Error, Result};
+use crate::rules::lease::Change;
+use crate::rules::view::View;
 use crate::store::journal::Journal;
 use crate::store::past::Record;
-use crate::store::{files, place_of};
-use crate::view::View;
+use crate::store::place_of;
 
 impl LocalStore {
     /// Publishes the changes; says whether it did. It does not where the guard is not the one that others would take:

@@ -6,13 +6,14 @@
 //! give the right answer.
 
 use super::LocalStore;
-use crate::error::Result;
-use crate::guard::Guard;
-use crate::path::Place;
+use crate::os::files;
+use crate::os::guard::Guard;
+use crate::rules::error::Result;
+use crate::rules::path::Place;
+use crate::rules::time::Clock;
+use crate::rules::view::Entry;
 use crate::store::journal::Journal;
-use crate::store::{Scope, files, scan};
-use crate::time::Clock;
-use crate::view::Entry;
+use crate::store::{Scope, scan};
 
 /// How often to read again what was changed meanwhile.
 const TRIES: usize = 16;

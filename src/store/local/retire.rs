@@ -3,11 +3,12 @@
 use std::fs;
 
 use super::LocalStore;
-use crate::error::{Error, Result};
-use crate::guard::Guard;
-use crate::store::{LockStore as _, Scope, files};
-use crate::time::Clock;
-use crate::view::View;
+use crate::os::files;
+use crate::os::guard::Guard;
+use crate::rules::error::{Error, Result};
+use crate::rules::time::Clock;
+use crate::rules::view::View;
+use crate::store::{LockStore as _, Scope};
 
 /// A store that nobody can change any more, until this is dropped or the store removed.
 #[must_use = "the store is open again as soon as it is dropped"]
@@ -26,7 +27,7 @@ impl LocalStore {
     pub fn retire(&self, clock: &dyn Clock) -> Result<Retirement<'_>> {
         let guard = self.enter(clock)?;
         self.recover()?;
-        crate::fault::point("store.retired");
+        crate::os::fault::point("store.retired");
         Ok(Retirement {
             store: self,
             _guard: guard,

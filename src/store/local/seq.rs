@@ -4,9 +4,9 @@ use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Seek as _, Write as _};
 
 use super::LocalStore;
-use crate::error::{Error, Result};
-use crate::store::files;
-use crate::view::View;
+use crate::os::files;
+use crate::rules::error::{Error, Result};
+use crate::rules::view::View;
 
 /// By how many milliseconds numbers may be ahead of the clock without being synced: many changes at once are.
 const AHEAD: u64 = 1000;

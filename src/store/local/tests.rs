@@ -3,12 +3,12 @@ use std::time::{Duration, SystemTime};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::*;
-use crate::lease::Change;
-use crate::lock::{LeaseId, Lock};
-use crate::path::{Claim, Kind, RepoPath};
+use crate::rules::lease::Change;
+use crate::rules::lock::{LeaseId, Lock};
+use crate::rules::path::{Claim, Kind, RepoPath};
+use crate::rules::time::{Length, Ttl};
+use crate::rules::view::Entry;
 use crate::store::{Decision, Verdict};
-use crate::time::{Length, Ttl};
-use crate::view::Entry;
 
 const TERMS: Terms = Terms {
     ttl: Ttl::For(Length::from_secs(86_400)),
@@ -75,7 +75,7 @@ impl Home {
 
 /// A path ending in `/` is a directory.
 fn lock(who: &str, path: &str) -> Lock {
-    let now = crate::time::to_millis(Utc::now());
+    let now = crate::rules::time::to_millis(Utc::now());
     let (path, kind) = match path.strip_suffix('/') {
         Some(path) => (path, Kind::Directory),
         None => (path, Kind::File),

@@ -15,13 +15,13 @@ use super::limits::MAX_CHANGED;
 use super::pending::Pending;
 use super::rejection::Rejection;
 use super::remote::Pushed;
-use crate::error::{Error, Result};
-use crate::fault;
-use crate::lease::Change;
-use crate::repo::{Objects, Revision};
+use crate::git::repo::{Objects, Revision};
+use crate::os::fault;
+use crate::rules::error::{Error, Result};
+use crate::rules::lease::Change;
+use crate::rules::time::Clock;
+use crate::rules::view::{Entry, View};
 use crate::store::{Decide, Decision, Scope, Verdict};
-use crate::time::Clock;
-use crate::view::{Entry, View};
 
 /// How long a change is tried again after others were faster.
 const PATIENCE: Duration = Duration::from_secs(30);

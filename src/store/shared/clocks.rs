@@ -8,10 +8,10 @@ use std::fs;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::error::Result;
-use crate::repo::{Objects, Revision};
+use crate::git::repo::{Objects, Revision};
+use crate::rules::error::Result;
+use crate::rules::time::Length;
 use crate::store::LatchDir;
-use crate::time::Length;
 
 /// How many of the new changes are looked at.
 const LOOKED_AT: usize = 64;

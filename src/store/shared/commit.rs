@@ -5,14 +5,14 @@ use std::fmt::Write as _;
 use std::str::FromStr;
 
 use super::SharedStore;
-use crate::error::Result;
-use crate::event::{Author, Event, Happening};
-use crate::lease::Change;
-use crate::lock::{LeaseId, check_reason};
-use crate::path::Place;
-use crate::repo::{Objects, Revision, Writer};
+use crate::git::repo::{Objects, Revision, Writer};
+use crate::rules::error::Result;
+use crate::rules::event::{Author, Event, Happening};
+use crate::rules::lease::Change;
+use crate::rules::lock::{LeaseId, check_reason};
+use crate::rules::path::Place;
+use crate::rules::view::{Entry, View};
 use crate::store::{Decision, place_of};
-use crate::view::{Entry, View};
 
 /// The trailer of every commit: the number of the change.
 const SEQ: &str = "Latch-Seq: ";

@@ -7,13 +7,15 @@ use std::fs;
 use std::path::Path;
 
 use super::tree;
-use crate::error::{Error, Result};
-use crate::guard::Guard;
-use crate::lock::MAX_BYTES;
+use crate::git::repo::{NodeKind, Objects};
+use crate::os::files;
+use crate::os::guard::Guard;
+use crate::os::mode::Sharing;
 use crate::os::paths::place_path;
-use crate::path::Place;
-use crate::repo::{NodeKind, Objects};
-use crate::store::{LatchDir, Sharing, files};
+use crate::rules::error::{Error, Result};
+use crate::rules::lock::MAX_BYTES;
+use crate::rules::path::Place;
+use crate::store::LatchDir;
 
 /// Brings the copy up to date with the tree that is `wanted`; gives how many files came, went or changed.
 pub(super) fn show(

@@ -12,8 +12,8 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::commit::workspace_in;
-use crate::error::Result;
-use crate::repo::{Objects, Revision};
+use crate::git::repo::{Objects, Revision};
+use crate::rules::error::Result;
 use crate::store::LatchDir;
 
 /// How young the last change is where there is a crowd.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::fault;
+use crate::os::fault;
 
 /// How long a command may speak with the remote; an exchange that is cut short leaves the last part for a last look.
 const ALL_IN_ALL: Duration = Duration::from_secs(55);

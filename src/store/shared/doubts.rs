@@ -14,15 +14,16 @@ use serde::{Deserialize, Serialize};
 use super::commit::{self, is_for_others};
 use super::limits::{Limits, MAX_CHANGED, Made};
 use super::tree::{self, Known};
-use crate::error::Result;
-use crate::guard::Guard;
-use crate::lock::{LeaseId, Liveness, Lock};
-use crate::path::{Claim, Key, Kind, Place};
-use crate::repo::{Differing, Node, NodeKind, Objects, Revision};
-use crate::store::{LatchDir, TreeDir};
-use crate::store::{Scope, Sharing, files};
-use crate::time::Length;
-use crate::view::{Content, Entry, View};
+use crate::git::repo::{Differing, Node, NodeKind, Objects, Revision};
+use crate::os::files;
+use crate::os::guard::Guard;
+use crate::os::mode::Sharing;
+use crate::rules::error::Result;
+use crate::rules::lock::{LeaseId, Liveness, Lock};
+use crate::rules::path::{Claim, Key, Kind, Place};
+use crate::rules::time::Length;
+use crate::rules::view::{Content, Entry, View};
+use crate::store::{LatchDir, Scope, TreeDir};
 
 /// How many of the new changes are looked at.
 const LOOKED_AT: usize = 256;
@@ -188,7 +189,7 @@ impl Doubts {
         let says_so = is_for_others(&change.message) && self.trusted.is_empty();
         let is_trusted = |id: &str| {
             let mut trusted = self.trusted.iter();
-            says_so || trusted.any(|t| crate::lock::is_or_below(id, t))
+            says_so || trusted.any(|t| crate::rules::lock::is_or_below(id, t))
         };
         let limits = Limits {
             skew,
@@ -335,7 +336,7 @@ fn sides(objects: &Objects, difference: Differing) -> Result<(Option<Lock>, Opti
 /// Drops doubts about what is gone.
 fn retain_present(doubts: &mut Vec<Doubt>, objects: &Objects, tip: &Revision) -> Result<()> {
     let place = |doubt: &Doubt, kind| {
-        let path = crate::path::RepoPath::new(doubt.path.as_str()).ok()?;
+        let path = crate::rules::path::RepoPath::new(doubt.path.as_str()).ok()?;
         Claim::new(&path, kind).place()
     };
     let places: BTreeSet<Vec<u8>> = doubts

@@ -11,9 +11,9 @@ use super::remote::{Presence, Pushed};
 use super::succession::{self, Accepted, Broken, Succession};
 use super::tips::Tips;
 use super::{SharedStore, Synced, clocks, commit, seq_of};
-use crate::error::{Error, Result};
-use crate::repo::{Objects, Revision};
-use crate::time::Clock;
+use crate::git::repo::{Objects, Revision};
+use crate::rules::error::{Error, Result};
+use crate::rules::time::Clock;
 
 /// After how many changes our repository is looked after.
 const TIDIED: u64 = 500;

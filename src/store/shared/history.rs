@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{commit, tree};
-use crate::error::{Error, Result};
-use crate::event::{Author, Event, Happening};
-use crate::lock::{LeaseId, Lock, MAX_BYTES};
-use crate::path::Place;
-use crate::repo::{Differing, Node, NodeKind, Objects, Past, Revision};
+use crate::git::repo::{Differing, Node, NodeKind, Objects, Past, Revision};
+use crate::rules::error::{Error, Result};
+use crate::rules::event::{Author, Event, Happening};
+use crate::rules::lock::{LeaseId, Lock, MAX_BYTES};
+use crate::rules::path::Place;
+use crate::rules::view::{Entry, Terms};
 use crate::store::entry_of;
-use crate::view::{Entry, Terms};
 
 /// Every change, newest first.
 pub(super) fn of(objects: &Objects, tip: &Revision, terms: &Terms) -> Result<Vec<Event>> {

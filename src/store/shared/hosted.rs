@@ -20,16 +20,17 @@ use super::left::Left;
 use super::packs::{self, Packs};
 use super::succession::{self, Accepted, Broken, Succession};
 use super::tree::{self, Known};
-use crate::error::{Error, Result};
-use crate::event::Author;
-use crate::fault;
-use crate::guard::Guard;
-use crate::path::Place;
-use crate::repo::{Moved, Objects, Repo, Revision, Writer};
-use crate::store::files::{self, Stamp};
-use crate::store::{Decide, LatchDir, LockStore, Scope, Sharing};
-use crate::time::Clock;
-use crate::view::{Terms, View};
+use crate::git::repo::{Moved, Objects, Repo, Revision, Writer};
+use crate::os::fault;
+use crate::os::files::{self, Stamp};
+use crate::os::guard::Guard;
+use crate::os::mode::Sharing;
+use crate::rules::error::{Error, Result};
+use crate::rules::event::Author;
+use crate::rules::path::Place;
+use crate::rules::time::Clock;
+use crate::rules::view::{Terms, View};
+use crate::store::{Decide, LatchDir, LockStore, Scope};
 
 /// How long a change is tried again after others were faster.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -461,8 +462,8 @@ mod tests {
     use std::time::SystemTime;
 
     use super::*;
+    use crate::git::scratch::Scratch;
     use crate::os::clock::SystemClock;
-    use crate::scratch::Scratch;
 
     const REFERENCE: &str = "refs/latch/locks";
 

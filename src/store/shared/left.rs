@@ -9,9 +9,8 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use crate::fault;
-use crate::process;
-use crate::store::files::Stamp;
+use crate::os::files::Stamp;
+use crate::os::{fault, process};
 
 /// How long it has to be there.
 const LEFT: Duration = Duration::from_secs(600);

@@ -5,10 +5,10 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::error::Code;
-use crate::lock::{LeaseId, Lock, is_or_below};
-use crate::repo::Revision;
-use crate::time::Length;
+use crate::git::repo::Revision;
+use crate::rules::error::Code;
+use crate::rules::lock::{LeaseId, Lock, is_or_below};
+use crate::rules::time::Length;
 
 /// The longest message of a commit, in bytes.
 pub(crate) const MAX_MESSAGE: usize = 64 * 1024;
@@ -139,8 +139,8 @@ pub(crate) fn signed(id: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lock::Owner;
-    use crate::path::{Kind, RepoPath};
+    use crate::rules::lock::Owner;
+    use crate::rules::path::{Kind, RepoPath};
 
     fn noon() -> DateTime<Utc> {
         DateTime::from_timestamp(1_795_176_000, 0).unwrap()

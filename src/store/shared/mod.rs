@@ -48,17 +48,18 @@ use self::remote::Remote;
 use self::tips::Tips;
 use self::tree::Known;
 
-use super::{Decide, LockStore, Scope, Sharing, workspaces};
-use crate::error::{Error, Result};
-use crate::event::Event;
-use crate::git::Git;
-use crate::lock::{LeaseId, Owner};
+use super::{Decide, LockStore, Scope, workspaces};
+use crate::git::command::Git;
+use crate::git::repo::{Objects, Repo, Revision};
+use crate::os::mode::Sharing;
 use crate::os::paths::place_path;
-use crate::path::Place;
-use crate::repo::{Objects, Repo, Revision};
+use crate::rules::error::{Error, Result};
+use crate::rules::event::Event;
+use crate::rules::lock::{LeaseId, Owner};
+use crate::rules::path::Place;
+use crate::rules::time::Clock;
+use crate::rules::view::{Terms, View};
 use crate::store::LatchDir;
-use crate::time::Clock;
-use crate::view::{Terms, View};
 
 /// How many changes are looked at for how a lease ended.
 const LOOKED_BACK: usize = 2_000;

@@ -4,18 +4,17 @@
 //! Where git found an object in one of them that somebody pushed, it has touched the pack (as it does so that its own
 //! collection of garbage spares it): such a pack stays for ever.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use git2::Oid;
 use parking_lot::Mutex;
 
-use crate::error::{Error, Result};
-use crate::git::Git;
-use crate::repo::{Objects, PackDirectory, Repo, Writer};
+use crate::git::command::Git;
+use crate::git::repo::{ObjectIds, Objects, PackDirectory, Repo, Writer};
+use crate::rules::error::{Error, Result};
 use crate::store::LatchDir;
 
 /// From how many packs on they are put together.
@@ -224,7 +223,7 @@ impl Packs {
     /// Whether another ref of the repository leads to something in one of these packs: a copy that somebody has made of
     /// the lock ref, of a part of its history, or of a tree.
     fn are_needed(&self, packs: &[Pack]) -> Result<bool> {
-        let mut inside = HashSet::new();
+        let mut inside = ObjectIds::default();
         for pack in packs {
             let listed = self.directory.objects_in(&pack.name)?;
             inside.extend(listed);
@@ -241,11 +240,7 @@ impl Packs {
             &exclude,
             "--all",
         ];
-        self.git.start(&walk)?.any_line(|line| {
-            let hex = str::from_utf8(line).ok();
-            hex.and_then(|hex| hex.parse().ok())
-                .is_some_and(|oid: Oid| inside.contains(&oid))
-        })
+        self.git.start(&walk)?.any_line(|line| inside.has(line))
     }
 
     /// Removes what was dropped a while ago, what nobody has touched since and no other ref leads to. What is needed stays
@@ -343,7 +338,7 @@ mod tests {
     use chrono::Utc;
 
     use super::*;
-    use crate::scratch::Scratch;
+    use crate::git::scratch::Scratch;
 
     /// The packs of a bare repository, and a way to write one with a commit of a file.
     fn packs(scratch: &Scratch) -> (Packs, Objects) {

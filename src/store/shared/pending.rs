@@ -10,12 +10,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::tips::Tips;
-use crate::error::Result;
-use crate::lease::Change;
-use crate::repo::{Objects, Revision};
-use crate::store::{Sharing, files};
-use crate::time::rfc3339;
-use crate::view::{Entry, View};
+use crate::git::repo::{Objects, Revision};
+use crate::os::files;
+use crate::os::mode::Sharing;
+use crate::rules::error::Result;
+use crate::rules::lease::Change;
+use crate::rules::time::rfc3339;
+use crate::rules::view::{Entry, View};
 
 /// How long a push may be on its way: what has not come by then does not come.
 const ON_ITS_WAY: TimeDelta = TimeDelta::hours(1);

@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use super::history;
 use super::tree::{self, Known};
-use crate::error::{Error, Result};
-use crate::event::Event;
-use crate::repo::{Objects, Repo, Revision};
+use crate::git::repo::{Objects, Repo, Revision};
+use crate::rules::error::{Error, Result};
+use crate::rules::event::Event;
+use crate::rules::time::Clock;
+use crate::rules::view::{Terms, View};
 use crate::store::{Decide, LockStore, Scope};
-use crate::time::Clock;
-use crate::view::{Terms, View};
 
 /// The locks of a bare repository, as they were pushed into it.
 #[derive(Clone, Debug)]

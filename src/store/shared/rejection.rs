@@ -2,7 +2,7 @@
 //!
 //! The words decide nothing about the locks (the ref's tip does), they explain.
 
-use crate::error::{Code, Error};
+use crate::rules::error::{Code, Error};
 
 /// How git's words about sending begin: they are asked for, because they tell whether anything was sent.
 const SENDING: &str = "Writing objects";

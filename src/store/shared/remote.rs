@@ -8,8 +8,8 @@ use std::time::Duration;
 use super::deadline::Deadline;
 use super::rejection::{Rejection, told_of, words};
 use super::settings;
-use crate::error::{Error, Result};
-use crate::git::{Exchange, Git};
+use crate::git::command::{Exchange, Git};
+use crate::rules::error::{Error, Result};
 
 /// A remote's lock ref.
 #[derive(Clone, Debug)]

@@ -3,8 +3,8 @@
 
 use std::collections::HashMap;
 
-use crate::error::Result;
-use crate::git::{Git, split_nul};
+use crate::git::command::{Git, split_nul};
+use crate::rules::error::Result;
 
 /// What bears on how a remote is reached: the beginnings of keys, in lower case.
 const SECTIONS: [&str; 10] = [

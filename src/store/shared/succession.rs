@@ -2,9 +2,9 @@
 //! it has fetched, a server of what was pushed beside it.
 
 use super::{commit, limits, seq_of};
-use crate::error::Result;
-use crate::lock::MAX_SEQ;
-use crate::repo::{Objects, Revision};
+use crate::git::repo::{Objects, Revision};
+use crate::rules::error::Result;
+use crate::rules::lock::MAX_SEQ;
 
 /// A tip that was accepted, and its number.
 #[derive(Clone, Debug, PartialEq, Eq)]

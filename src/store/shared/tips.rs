@@ -8,11 +8,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use crate::error::{Error, Result};
-use crate::fault;
-use crate::guard::Guard;
-use crate::repo::{Objects, Revision};
-use crate::store::{Sharing, files};
+use crate::git::repo::{Objects, Revision};
+use crate::os::guard::Guard;
+use crate::os::mode::Sharing;
+use crate::os::{fault, files};
+use crate::rules::error::{Error, Result};
 
 /// The last tip that was accepted as the locks' state.
 const TIP: &str = "refs/latch/tip";
@@ -148,7 +148,7 @@ impl Tips {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scratch::Scratch;
+    use crate::git::scratch::Scratch;
 
     /// A bare repository with two commits, and its refs.
     fn tips(scratch: &Scratch) -> (Tips, Objects, [String; 2]) {

@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 
 use super::commit::seq_of;
-use crate::error::Result;
-use crate::lock::{Liveness, MAX_BYTES};
-use crate::path::{Claim, Key, Kind, Place, RepoPath};
-use crate::repo::{Node, NodeKind, Objects, Revision};
+use crate::git::repo::{Node, NodeKind, Objects, Revision};
+use crate::rules::error::Result;
+use crate::rules::lock::{Liveness, MAX_BYTES};
+use crate::rules::path::{Claim, Key, Kind, Place, RepoPath};
+use crate::rules::view::{Content, Entry, Terms, View};
 use crate::store::{Scope, entry_of};
-use crate::view::{Content, Entry, Terms, View};
 
 /// What is known of a lock besides its record.
 #[derive(Clone, Copy)]

@@ -9,9 +9,9 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
-use git_latch::lock::{LeaseId, Lock, Owner};
 use git_latch::os::paths::place_path;
-use git_latch::path::{Kind, RepoPath};
+use git_latch::rules::lock::{LeaseId, Lock, Owner};
+use git_latch::rules::path::{Kind, RepoPath};
 use tempfile::TempDir;
 
 pub(crate) const LATCH: &str = env!("CARGO_BIN_EXE_git-latch");
