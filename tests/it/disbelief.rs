@@ -103,12 +103,14 @@ fn server_doubts(server: &Server, problem: &str) {
     let ada = server.by("ada");
     let is_told = || {
         let listed = ada.get("locks").is(200);
-        let lock = &listed["locks"][0];
-        lock["path"] == "notes.txt"
-            && lock["state"] == "unreadable"
-            && lock["problem"].as_str().unwrap().contains(problem)
+        listed["locks"][0]["state"] == "unreadable"
     };
     eventually("the server has seen it", is_told);
+    let listed = ada.get("locks").is(200);
+    let lock = &listed["locks"][0];
+    assert_eq!(lock["path"], "notes.txt", "{listed}");
+    let told = lock["problem"].as_str().unwrap();
+    assert!(told.contains(problem), "{listed}");
     ada.lock(&["notes.txt"]).is_problem(409, "held");
     let lease = ada.takes("hero.psd");
     ada.delete(&format!("locks/{lease}")).is(200);
