@@ -36,7 +36,7 @@
 //! Locks that outlive the call are taken with [`Latch::lock`], and given back with [`Latch::unlock`]:
 //!
 //! ```
-//! use git_latch::{Environment, Insist, Latch, LockOptions, Selection, SystemClock, Target, What};
+//! use git_latch::{Environment, Force, Latch, LockOptions, Selection, SystemClock, Target, What};
 //! # let tree = tempfile::tempdir()?;
 //! # assert!(std::process::Command::new("git").args(["init", "-q"]).current_dir(&tree).status()?.success());
 //! # let directory = tree.path();
@@ -50,7 +50,7 @@
 //! let refused = bob.lock(&hero, &LockOptions::default(), &SystemClock)?.refused;
 //! let holder = refused[0].holder.as_ref().and_then(|entry| entry.lock());
 //! assert_eq!(holder.map(|lock| lock.owner.id.as_str()), Some("ada@example.com"));
-//! ada.unlock(What::Selected(&Selection::of(&hero)), Insist::No, None, &SystemClock)?;
+//! ada.unlock(What::Selected(&Selection::of(&hero)), Force::No, None, &SystemClock)?;
 //! assert!(bob.lock(&hero, &LockOptions::default(), &SystemClock)?.refused.is_empty());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -116,6 +116,6 @@ pub use latch::keep::{WithLock, with_lock};
 pub use latch::{Latch, LockOptions, Selection, What};
 pub use os::clock::SystemClock;
 pub use rules::error::{Code, Error, Result};
-pub use rules::lease::{Insist, Several, Steal};
+pub use rules::lease::{Batch, Force, Steal};
 pub use rules::time::{Clock, Ttl};
 pub use store::LockStore;

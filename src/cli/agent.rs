@@ -12,11 +12,11 @@ use super::context::Context;
 use super::events::Told;
 use super::exit::Failure;
 use super::interrupt::Interrupt;
+use super::messages;
 use super::output::{ALERT, GOOD, until, wall};
-use super::words;
 use git_latch::git::repo::Repo;
 use git_latch::latch::Latch;
-use git_latch::live::daemon::{Agent, Deed, Deeds, Notice, Options};
+use git_latch::live::daemon::{Action, Actions, Agent, Notice, Options};
 use git_latch::os::clock::SystemClock;
 use git_latch::os::watch::Means;
 use git_latch::rules::error::Result;
@@ -24,7 +24,7 @@ use git_latch::rules::event::Happening;
 use git_latch::rules::lock::Lock;
 use git_latch::rules::report::Viewpoint;
 use git_latch::rules::spelling::Here;
-use git_latch::rules::time::{Clock as _, Length, rfc3339};
+use git_latch::rules::time::{Clock as _, DurationSpec, rfc3339};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -35,8 +35,8 @@ pub(super) struct Arguments {
     #[arg(long)]
     poll: bool,
     /// How often to fetch shared locks, a second at least
-    #[arg(long, value_name = "D", default_value = "30s", value_parser = Length::typed)]
-    sync_every: Length,
+    #[arg(long, value_name = "D", default_value = "30s", value_parser = DurationSpec::typed)]
+    sync_every: DurationSpec,
 }
 
 impl Arguments {
@@ -44,10 +44,10 @@ impl Arguments {
         let interrupt = Interrupt::catch();
         let repo = Repo::from_environment(&context.directory)?;
         let options = Options {
-            deeds: if self.dry_run {
-                Deeds::Said
+            actions: if self.dry_run {
+                Actions::Said
             } else {
-                Deeds::Done
+                Actions::Done
             },
             means: if self.poll {
                 Means::Polling
@@ -134,7 +134,7 @@ impl Teller<'_> {
             "agent of {} for {}: {} of yours, {others} of others; watching {watches} directories",
             latch.repo().root()?.display(),
             me.owner,
-            words::locks(mine)
+            messages::locks(mine)
         );
         let pid = std::process::id();
         let more = json!({"pid": pid, "mine": mine, "others": others, "watches": watches});
@@ -204,14 +204,14 @@ fn of_leases(viewpoint: &Viewpoint<'_>, notice: &Notice) -> Option<Line> {
     Some(match notice {
         Notice::Lost(loss) => {
             let more = json!({"path": loss.path, "loss": viewpoint.loss(loss)});
-            Line::alert("lost", words::loss(viewpoint, loss), more)
+            Line::alert("lost", messages::loss(viewpoint, loss), more)
         }
         Notice::Ending(lock, end) => {
             let here = viewpoint.here;
             let word = here.named(lock.path.as_str().as_bytes(), lock.kind);
             let sentence = format!(
                 "{} ends {} and is not renewed, as nothing in it was changed lately; to keep it: git latch renew {word}",
-                words::path_of(here, lock),
+                messages::path_of(here, lock),
                 until(*end, viewpoint.now)
             );
             let lock_report = viewpoint.lock(lock);
@@ -225,7 +225,7 @@ fn of_leases(viewpoint: &Viewpoint<'_>, notice: &Notice) -> Option<Line> {
             });
             let sentence = format!(
                 "{}; {} {when}",
-                words::said(viewpoint.here, error),
+                messages::said(viewpoint.here, error),
                 ending_first(viewpoint.here, locks)
             );
             let paths: Vec<_> = locks.iter().map(|lock| &lock.path).collect();
@@ -237,31 +237,31 @@ fn of_leases(viewpoint: &Viewpoint<'_>, notice: &Notice) -> Option<Line> {
         Notice::RenewedAgain => {
             Line::good("renewed_again", "your locks are renewed again", json!({}))
         }
-        Notice::Would(deed) => of_deed(viewpoint, deed),
+        Notice::Would(action) => of_deed(viewpoint, action),
         _ => return None,
     })
 }
 
 /// What would be done.
-fn of_deed(viewpoint: &Viewpoint<'_>, deed: &Deed) -> Line {
+fn of_deed(viewpoint: &Viewpoint<'_>, action: &Action) -> Line {
     let here = viewpoint.here;
-    match deed {
-        Deed::Renew(lock) => {
+    match action {
+        Action::Renew(lock) => {
             let more = json!({"path": lock.path, "lock": viewpoint.lock(lock)});
-            Line::plain("would_renew", words::path_of(here, lock), more)
+            Line::plain("would_renew", messages::path_of(here, lock), more)
         }
-        Deed::Lock(path) => {
+        Action::Lock(path) => {
             let sentence = format!("{}, on its first edit", here.path(path.as_str().as_bytes()));
             Line::plain("would_lock", sentence, json!({"path": path}))
         }
-        Deed::Unlock(path) => {
+        Action::Unlock(path) => {
             let sentence = format!(
                 "{}, whose change is out",
                 here.path(path.as_str().as_bytes())
             );
             Line::plain("would_unlock", sentence, json!({"path": path}))
         }
-        Deed::Sweep(count) => {
+        Action::Sweep(count) => {
             let sentence = format!("{count} that have expired");
             Line::plain("would_sweep", sentence, json!({"count": count}))
         }
@@ -274,7 +274,7 @@ fn of_the_rest(here: &Here, notice: &Notice) -> Option<Line> {
         Notice::OutOfStep(error, pause) => {
             let sentence = format!(
                 "{}; trying again in {} s, and less often while it fails",
-                words::said(here, error),
+                messages::said(here, error),
                 pause.as_secs()
             );
             Line::alert(
@@ -285,7 +285,7 @@ fn of_the_rest(here: &Here, notice: &Notice) -> Option<Line> {
         }
         Notice::InStep => Line::good("in_step", "the shared locks are fetched again", json!({})),
         Notice::Failed(what, error) => {
-            let sentence = format!("{what}: {}", words::said(here, error));
+            let sentence = format!("{what}: {}", messages::said(here, error));
             Line::alert(
                 "failed",
                 sentence,
@@ -311,7 +311,7 @@ fn of_the_rest(here: &Here, notice: &Notice) -> Option<Line> {
         }
         Notice::Polling(why) => Line::plain(
             "polling",
-            words::polling(why.as_deref()),
+            messages::polling(why.as_deref()),
             json!({"why": why}),
         ),
         _ => return None,
@@ -321,7 +321,7 @@ fn of_the_rest(here: &Here, notice: &Notice) -> Option<Line> {
 /// Which locks end first.
 fn ending_first(here: &Here, locks: &[Lock]) -> String {
     match locks {
-        [lock] => format!("your lock on {} ends", words::path_of(here, lock)),
+        [lock] => format!("your lock on {} ends", messages::path_of(here, lock)),
         locks => format!("the first of your {} locks ends", locks.len()),
     }
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::context::{Asked, Cached, Context};
 use super::exit::Failure;
 use super::output::path;
-use super::{Answer, words};
+use super::{Answer, messages};
 use git_latch::latch::{Latch, check};
 use git_latch::rules::error::{Code, Result};
 use git_latch::rules::judge::Violation;
@@ -111,14 +111,14 @@ pub(super) fn charge(viewpoint: &Viewpoint<'_>, violations: &[Violation]) -> Str
 
 /// A line for each violation, the first twenty, and a count.
 fn lines(viewpoint: &Viewpoint<'_>, violations: &[Violation]) -> String {
-    words::first_lines(violations, |violation| line(viewpoint, violation))
+    messages::first_lines(violations, |violation| line(viewpoint, violation))
 }
 
 fn line(viewpoint: &Viewpoint<'_>, violation: &Violation) -> String {
     let commit = violation
         .commit
         .as_ref()
-        .map(|commit| format!(" (commit {})", words::short(&commit.oid)));
+        .map(|commit| format!(" (commit {})", messages::short(&commit.oid)));
     let on = violation.reference.as_deref().map(|name| {
         let name = name.strip_prefix("refs/heads/").unwrap_or(name);
         format!(
@@ -130,20 +130,20 @@ fn line(viewpoint: &Viewpoint<'_>, violation: &Violation) -> String {
         Some(entry) if entry.lock().is_none() => {
             format!(
                 "blocked by an unreadable lock: {}",
-                words::terms(viewpoint, entry)
+                messages::terms(viewpoint, entry)
             )
         }
         Some(entry) => {
             let covers = entry.claim.key != git_latch::rules::path::Key::of(&violation.path);
             let with = if covers {
-                format!(" with {}", words::path_of_entry(viewpoint.here, entry))
+                format!(" with {}", messages::path_of_entry(viewpoint.here, entry))
             } else {
                 String::new()
             };
             format!(
                 "locked{with} by {}, {}",
-                words::holder(viewpoint, entry),
-                words::terms(viewpoint, entry)
+                messages::holder(viewpoint, entry),
+                messages::terms(viewpoint, entry)
             )
         }
         None => "may only be edited under your lock, and is not locked".into(),
@@ -189,5 +189,5 @@ fn is_staged(violation: &Violation) -> bool {
 /// The paths of those that break the same rule, as arguments.
 fn alike(here: &Here, violations: &[Violation], first: &Violation) -> String {
     let alike = violations.iter().filter(|v| v.code == first.code);
-    words::arguments(here, alike.map(|v| v.path.as_slice()))
+    messages::arguments(here, alike.map(|v| v.path.as_slice()))
 }

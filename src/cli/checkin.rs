@@ -8,7 +8,7 @@ use serde_json::json;
 use super::context::Context;
 use super::exit::Failure;
 use super::output::{GOOD, path, styled};
-use super::{Answer, check as words_of_check, unlock, words};
+use super::{Answer, check as words_of_check, messages, unlock};
 use git_latch::latch::{Afterwards, CheckedIn, Checkin, Latch, check};
 use git_latch::rules::error::{By, Code, Error, Result};
 use git_latch::rules::lease::Refusal;
@@ -51,7 +51,7 @@ impl Arguments {
         let viewpoint = context.viewpoint(&latch, &me);
         let mut keys = unlock::report(&viewpoint, &done.locks);
         keys["commit"] = json!(done.commit);
-        let failure = words::refused(&viewpoint, &done.locks.refused, |refusal, paths| {
+        let failure = messages::refused(&viewpoint, &done.locks.refused, |refusal, paths| {
             hint(&viewpoint, &done, refusal, paths)
         });
         Ok(Answer::with(keys, failure))
@@ -76,7 +76,7 @@ fn refused(context: &Context, latch: &Latch, error: Error) -> Result<Answer> {
     let viewpoint = context.viewpoint(latch, &me);
     let charge = words_of_check::charge(&viewpoint, &violations);
     let hint = words_of_check::advice_on_push(viewpoint.here, &violations);
-    let message = words::plain(&format!(
+    let message = messages::plain(&format!(
         "the branch is not pushed: it {charge}\n       the commit is here, and your locks stay yours"
     ));
     let failure = Failure::new(first.code, message, hint);
@@ -99,17 +99,17 @@ fn hint(viewpoint: &Viewpoint<'_>, done: &CheckedIn, refusal: &Refusal, paths: &
 
 fn tell(context: &Context, here: &Here, done: &CheckedIn) {
     if !done.left_out.is_empty() {
-        let names = words::first_lines(&done.left_out, |name| path(here, name));
+        let names = messages::first_lines(&done.left_out, |name| path(here, name));
         context.output.note(format!(
             "changed, and left out, because it is not locked by you, or new and not staged:\n{names}"
         ));
     }
     if !done.new.is_empty() {
-        let names = words::first_lines(&done.new, |name| path(here, name));
+        let names = messages::first_lines(&done.new, |name| path(here, name));
         context.output.note(format!("new in this commit:\n{names}"));
     }
     if let Some(commit) = &done.commit {
-        let commit = words::short(commit);
+        let commit = messages::short(commit);
         context
             .output
             .done(format!("{} {commit}", styled(GOOD, "committed")));
@@ -120,7 +120,7 @@ fn tell(context: &Context, here: &Here, done: &CheckedIn) {
             .done(format!("{} to {remote}/{branch}", styled(GOOD, "pushed")));
     }
     for entry in &done.locks.unlocked {
-        let path = words::path_of_entry(here, entry);
+        let path = messages::path_of_entry(here, entry);
         context
             .output
             .done(format!("{} {path}", styled(GOOD, "unlocked")));

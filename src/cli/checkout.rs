@@ -18,7 +18,7 @@ use git_latch::rules::spelling::Here;
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     #[command(flatten)]
-    taking: lock::Taking,
+    taking: lock::LockArguments,
     /// Accept a working copy that is older than the newest version elsewhere
     #[arg(long)]
     stale_ok: bool,

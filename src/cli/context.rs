@@ -21,8 +21,8 @@ use git_latch::rules::time::Clock as _;
 use git_latch::rules::view::Me;
 
 use super::exit::Failure;
+use super::messages;
 use super::output::Output;
-use super::words;
 use super::{Color, Global};
 
 /// How long fetched locks pass for those of the remote without a word.
@@ -170,7 +170,7 @@ impl Context {
         let me = latch.reader()?;
         let viewpoint = self.viewpoint(latch, &me);
         for loss in losses.iter().filter(|loss| loss.is_news) {
-            self.output.note(words::loss(&viewpoint, loss));
+            self.output.note(messages::loss(&viewpoint, loss));
         }
         Ok(())
     }
@@ -182,7 +182,7 @@ impl Context {
             Ok(settled) => {
                 let (here, now) = (self.here(latch.repo()), self.clock.now());
                 for pending in &settled {
-                    self.output.note(words::settled(here, pending, now));
+                    self.output.note(messages::settled(here, pending, now));
                 }
             }
             Err(error) => self.tell_problem(&error),
@@ -198,7 +198,7 @@ impl Context {
             && let Err(error) = latch.look(Some(QUICK), &self.clock)
         {
             self.output
-                .note(words::said(self.here(latch.repo()), &error));
+                .note(messages::said(self.here(latch.repo()), &error));
         }
         self.tell_age(latch);
     }
@@ -267,14 +267,14 @@ impl Context {
 
     /// Says that the system does not tell of changes, and why; or that it does again.
     pub(crate) fn tell_polling(&self, why: Option<&str>) {
-        self.output.note(words::polling(why));
+        self.output.note(messages::polling(why));
     }
 
     /// Says whose clock is off, where the shared locks' history proves it.
     pub(crate) fn tell_clocks(&self, latch: &Latch) {
         let off = latch.shared().and_then(|s| s.clock_difference(&self.clock));
         if let Some(off) = off {
-            self.output.note(words::clocks(&off));
+            self.output.note(messages::clocks(&off));
         }
     }
 

@@ -9,7 +9,7 @@ use super::context::Context;
 use super::exit::Failure;
 use super::output::{self, ALERT, GOOD, dim, styled};
 use super::problems::{self, Problem};
-use super::{Answer, words};
+use super::{Answer, messages};
 use git_latch::git::repo::Repo;
 use git_latch::hooks::{Hooks, State};
 use git_latch::latch::{Latch, link, policy};
@@ -266,7 +266,7 @@ fn share_checks(context: &Context, latch: &Latch, checks: &mut Vec<Check>) {
         checks.push(Check::wrong(
             "clocks",
             Code::Io,
-            words::clocks(&off),
+            messages::clocks(&off),
             "set the clocks by NTP",
         ));
     }
@@ -284,7 +284,7 @@ fn lock_checks(context: &Context, latch: &Latch, checks: &mut Vec<Check>) {
                 "if nobody is at work on it: git latch unlock --force {}",
                 here.named(entry.path(), entry.claim.kind)
             );
-            let path = words::path_of_entry(here, entry);
+            let path = messages::path_of_entry(here, entry);
             checks.push(Check::wrong(
                 "locks",
                 Code::Io,
@@ -293,7 +293,7 @@ fn lock_checks(context: &Context, latch: &Latch, checks: &mut Vec<Check>) {
             ));
         }
         if let Some(ahead) = entry.clock_difference(view.now, latch.terms()) {
-            let path = words::path_of_entry(here, entry);
+            let path = messages::path_of_entry(here, entry);
             let detail = format!(
                 "the clock of {path}'s holder is {} s ahead of this one",
                 ahead.num_seconds()

@@ -11,7 +11,7 @@ use chrono::{DateTime, Local, Utc};
 use serde::Serialize;
 
 use super::output::{Output, dim, styled};
-use super::{output, words};
+use super::{messages, output};
 use git_latch::os::clock::SystemClock;
 use git_latch::rules::event::{Event, Happening};
 use git_latch::rules::report::Viewpoint;
@@ -177,11 +177,11 @@ fn style_of(happening: Happening) -> anstyle::Style {
 fn sentence(viewpoint: &Viewpoint<'_>, event: &Event) -> String {
     let path = match event.happening {
         Happening::Edited => output::path(viewpoint.here, event.path.as_bytes()),
-        _ => words::path_of_entry(viewpoint.here, &event.lock),
+        _ => messages::path_of_entry(viewpoint.here, &event.lock),
     };
-    let holder = words::holder(viewpoint, &event.lock);
-    let terms = || words::until_and_why(viewpoint, &event.lock);
-    let all_terms = || words::terms(viewpoint, &event.lock);
+    let holder = messages::holder(viewpoint, &event.lock);
+    let terms = || messages::until_and_why(viewpoint, &event.lock);
+    let all_terms = || messages::terms(viewpoint, &event.lock);
     match event.happening {
         Happening::Locked | Happening::Renewed => format!("{path} by {holder}, {}", terms()),
         Happening::Stolen => {

@@ -11,7 +11,7 @@ use super::context::Context;
 use super::exit::Failure;
 use super::output::{GOOD, dim, styled};
 use super::problems::{self, Problem};
-use super::{Answer, words};
+use super::{Answer, messages};
 use git_latch::hooks::{Global, Hooks, Outcome};
 use git_latch::latch::{Latch, policy};
 use git_latch::rules::error::{Code, Error, Result};
@@ -218,7 +218,10 @@ fn share_through(latch: &Latch, remote: &str) -> Result<bool> {
     if !is_remote(remote)? {
         return Err(Error::BadUsage {
             problem: format!("there is no remote `{remote}` here"),
-            hint: Some(format!("git remote add {} URL", words::shell_word(remote))),
+            hint: Some(format!(
+                "git remote add {} URL",
+                messages::shell_word(remote)
+            )),
         });
     }
     match latch.policy().share_remote.as_deref() {

@@ -6,7 +6,7 @@ use clap::Args;
 use serde::{Serialize, Serializer};
 
 use super::context::{Cached, Context};
-use super::{Answer, words};
+use super::{Answer, messages};
 use git_latch::rules::error::Result;
 use git_latch::rules::lock::is_or_below;
 use git_latch::rules::path::{Claim, Kind};
@@ -67,7 +67,10 @@ impl Arguments {
             std::mem::forget(view);
             return Ok(Answer::silent(0));
         }
-        let rows: Vec<_> = entries.iter().map(|e| words::row(&viewpoint, e)).collect();
+        let rows: Vec<_> = entries
+            .iter()
+            .map(|e| messages::row(&viewpoint, e))
+            .collect();
         context
             .output
             .paged(&latch.repo().git(), &super::output::table(&rows));

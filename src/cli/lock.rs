@@ -11,15 +11,15 @@ use super::context::Context;
 use super::exit::{self, Failure};
 use super::interrupt::Interrupt;
 use super::output::{GOOD, styled, until, wall};
-use super::{Answer, newer, words};
+use super::{Answer, messages, newer};
 use git_latch::git::target::{Target, Unknown};
 use git_latch::latch::{Latch, LockOptions, Waiting};
 use git_latch::live::first_edits::FirstEdits;
 use git_latch::rules::error::{Code, Error, Result};
-use git_latch::rules::lease::{Acquired, Outcome, Refusal, Several, Steal, Taken, Why};
+use git_latch::rules::lease::{Acquired, Batch, Outcome, Refusal, Steal, Taken, Why};
 use git_latch::rules::path::RepoPath;
 use git_latch::rules::report::Viewpoint;
-use git_latch::rules::time::{Length, Ttl};
+use git_latch::rules::time::{DurationSpec, Ttl};
 
 /// The longest wait where none is asked for: every wait ends.
 const LONGEST_WAIT: &str = "1h";
@@ -27,7 +27,7 @@ const LONGEST_WAIT: &str = "1h";
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     #[command(flatten)]
-    taking: Taking,
+    taking: LockArguments,
     /// Take over others' locks; from another person only with a reason
     #[arg(long)]
     steal: bool,
@@ -38,7 +38,7 @@ pub(super) struct Arguments {
 
 /// What `lock` and `run` have in common.
 #[derive(Debug, Args)]
-pub(super) struct Taking {
+pub(super) struct LockArguments {
     /// Files, directories or patterns of tracked files
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<OsString>,
@@ -49,14 +49,14 @@ pub(super) struct Taking {
     #[arg(long, value_name = "D", value_parser = Ttl::typed)]
     pub(super) ttl: Option<Ttl>,
     /// Wait until the paths are free, at most this long (`--wait=30m`; an hour where nothing is said)
-    #[arg(long, value_name = "D", value_parser = Length::typed, num_args = 0..=1, require_equals = true, default_missing_value = LONGEST_WAIT)]
-    pub(super) wait: Option<Length>,
+    #[arg(long, value_name = "D", value_parser = DurationSpec::typed, num_args = 0..=1, require_equals = true, default_missing_value = LONGEST_WAIT)]
+    pub(super) wait: Option<DurationSpec>,
     /// Accept paths that do not exist yet
     #[arg(long)]
     new: bool,
 }
 
-impl Taking {
+impl LockArguments {
     /// The paths that the arguments name.
     pub(super) fn targets(&self, context: &Context, latch: &Latch) -> Result<Vec<Target>> {
         self.check_wait(context)?;
@@ -72,7 +72,7 @@ impl Taking {
     fn check_wait(&self, context: &Context) -> Result<()> {
         let is_length = |path: &&OsString| {
             let text = path.to_str().unwrap_or_default();
-            Length::typed(text).is_ok() && !context.directory.join(path).exists()
+            DurationSpec::typed(text).is_ok() && !context.directory.join(path).exists()
         };
         match self.paths.iter().find(is_length) {
             Some(path) if self.wait.is_some() => {
@@ -103,8 +103,8 @@ impl Taking {
         let me = latch.me()?;
         let mut tell = |refused: &[Refusal]| {
             let viewpoint = context.viewpoint(latch, &me);
-            for refusal in refused.iter().take(words::LISTED) {
-                let text = words::refusal(&viewpoint, refusal);
+            for refusal in refused.iter().take(messages::LISTED) {
+                let text = messages::refusal(&viewpoint, refusal);
                 context.output.progress(format!("waiting: {text}"));
             }
         };
@@ -150,10 +150,10 @@ impl Arguments {
             reason: self.taking.message.clone(),
             ttl: self.taking.ttl,
             steal: if self.steal { Steal::Yes } else { Steal::No },
-            several: if self.partial {
-                Several::Partial
+            batch: if self.partial {
+                Batch::Partial
             } else {
-                Several::Together
+                Batch::Atomic
             },
             ..LockOptions::default()
         }
@@ -203,7 +203,7 @@ pub(super) fn interrupted(context: &Context, latch: &Latch, acquired: &Acquired)
 
 /// What is said about a path that is held now.
 pub(super) fn line(viewpoint: &Viewpoint<'_>, taken: &Taken) -> String {
-    let path = words::path_of(viewpoint.here, &taken.lock);
+    let path = messages::path_of(viewpoint.here, &taken.lock);
     let end = taken.lock.expires_at();
     let ends = match end {
         Some(at) => format!("until {} ({})", wall(at), until(end, viewpoint.now)),
@@ -220,13 +220,13 @@ pub(super) fn line(viewpoint: &Viewpoint<'_>, taken: &Taken) -> String {
         }
         Outcome::Stolen => {
             let from = taken.displaced.iter().map(|entry| {
-                let holder = words::holder(viewpoint, entry);
+                let holder = messages::holder(viewpoint, entry);
                 if entry.claim.key == taken.lock.path.key() {
                     return holder;
                 }
                 format!(
                     "{holder}, whose lock on {} is gone",
-                    words::path_of_entry(viewpoint.here, entry)
+                    messages::path_of_entry(viewpoint.here, entry)
                 )
             });
             let from: Vec<String> = from.collect();
@@ -252,7 +252,7 @@ pub(super) fn report(viewpoint: &Viewpoint<'_>, acquired: &Acquired) -> serde_js
 
 /// What was refused, and what to do about it.
 pub(super) fn failure(viewpoint: &Viewpoint<'_>, refused: &[Refusal]) -> Option<Failure> {
-    words::refused(viewpoint, refused, |refusal, paths| {
+    messages::refused(viewpoint, refused, |refusal, paths| {
         hint(viewpoint, refusal, paths)
     })
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::context::Context;
 use super::output::{Cell, ago, table};
-use super::{Answer, words};
+use super::{Answer, messages};
 use git_latch::rules::error::Result;
 use git_latch::rules::event::{Event, Happening};
 use git_latch::rules::report::Viewpoint;
@@ -32,7 +32,7 @@ impl Arguments {
                 .map_or("never".into(), |at| ago(at, context.clock.now()));
             context.output.note(format!(
                 "{}; this is what was fetched {asked}",
-                words::said(context.here(latch.repo()), &error)
+                messages::said(context.here(latch.repo()), &error)
             ));
         }
         let history = latch.history()?;

@@ -19,6 +19,7 @@ mod list;
 mod lock;
 mod log;
 mod man;
+mod messages;
 mod newer;
 mod output;
 mod problems;
@@ -37,7 +38,6 @@ mod unlock;
 #[cfg(feature = "server")]
 mod user;
 mod watch;
-mod words;
 
 use std::ffi::OsString;
 use std::io::{IsTerminal as _, Write as _};

@@ -1,8 +1,8 @@
 //! How it is said that somebody has a newer version of a file than the copy here.
 
 use super::context::Context;
+use super::messages;
 use super::output::{ago, path};
-use super::words;
 use git_latch::git::edits::Newer;
 use git_latch::rules::spelling::Here;
 use git_latch::rules::time::Clock as _;
@@ -15,7 +15,7 @@ pub(super) fn sentence(context: &Context, here: &Here, newer: &[Newer]) -> Strin
             "{} is newer on {}: commit {} by {}, {}",
             path(here, &newer.path),
             newer.branch,
-            words::short(&newer.commit),
+            messages::short(&newer.commit),
             newer.author,
             ago(newer.at, now)
         )
@@ -25,10 +25,10 @@ pub(super) fn sentence(context: &Context, here: &Here, newer: &[Newer]) -> Strin
         many => format!(
             "{} files are newer elsewhere\n{}",
             many.len(),
-            words::first_lines(many, line)
+            messages::first_lines(many, line)
         ),
     };
-    words::plain(&message)
+    messages::plain(&message)
 }
 
 /// How to get what is newer.
@@ -44,10 +44,10 @@ pub(super) fn advice(newer: &[Newer]) -> String {
         Some(remote) if !is_one => format!("git fetch {remote}, and merge what is missing"),
         Some(remote) => format!(
             "git pull {} {}",
-            words::shell_word(remote),
-            words::shell_word(&own(remote).unwrap_or_default())
+            messages::shell_word(remote),
+            messages::shell_word(&own(remote).unwrap_or_default())
         ),
         None if !is_one => "merge what is missing".into(),
-        None => format!("git merge {}", words::shell_word(&first.branch)),
+        None => format!("git merge {}", messages::shell_word(&first.branch)),
     }
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::context::Context;
-use super::words;
+use super::messages;
 use git_latch::hooks::{Hooks, State};
 use git_latch::latch::Latch;
 use git_latch::os::paths::path_to_bytes;
@@ -33,7 +33,7 @@ pub(super) fn of(context: &Context, latch: &Latch, hooks: &Hooks) -> Result<Vec<
     let here = context.here(latch.repo());
     let shown = |path: &Path| match latch.repo().root().map(|root| path.strip_prefix(root)) {
         Ok(Ok(inside)) => here.path(&path_to_bytes(inside)),
-        _ => words::shell_word(&path.to_string_lossy()),
+        _ => messages::shell_word(&path.to_string_lossy()),
     };
     let mut problems: Vec<Problem> = states
         .iter()

@@ -10,7 +10,7 @@ use git_latch::rules::time::Clock as _;
 
 use super::context::Context;
 use super::exit::{self, Failure};
-use super::{check, output, words};
+use super::{check, messages, output};
 
 /// Judges the push that standard input tells of; gives the exit code.
 pub(super) fn run(context: &Context, input: &[u8]) -> u8 {
@@ -37,7 +37,7 @@ fn judge(context: &Context, input: &[u8]) -> Result<u8> {
 fn tell(context: &Context, receiver: &Receiver, judged: &Judged) -> u8 {
     let mut exit = 0;
     if let Some(first) = judged.objections.first() {
-        let lines = words::first_lines(&judged.objections, |objection| {
+        let lines = messages::first_lines(&judged.objections, |objection| {
             let path = output::path(Here::root(), objection.path.as_bytes());
             format!("{path}: {}", objection.problem)
         });
@@ -67,10 +67,10 @@ fn tell(context: &Context, receiver: &Receiver, judged: &Judged) -> u8 {
         ));
         exit = exit.max(exit::of(first.code));
     }
-    for objection in judged.objections.iter().take(words::LISTED) {
+    for objection in judged.objections.iter().take(messages::LISTED) {
         last_line(objection.code, &objection.path);
     }
-    for violation in judged.violations.iter().take(words::LISTED) {
+    for violation in judged.violations.iter().take(messages::LISTED) {
         last_line(violation.code, &escaped(&violation.path));
     }
     exit
@@ -82,7 +82,7 @@ fn advice(receiver: &Receiver, objection: &Objection) -> Option<String> {
         (Code::Forbidden, Some(pusher)) if pusher.origin == Origin::Name => Some(format!(
             "the server knows you as `{}`: ask for a line in the policy's `[server.pushers]`, or set that id: git config latch.owner {}",
             pusher.name,
-            words::shell_word(&pusher.id)
+            messages::shell_word(&pusher.id)
         )),
         (Code::Forbidden, _) => {
             Some("the policy's `[force] who` says who may; ask one of them".into())

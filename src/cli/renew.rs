@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use super::context::Context;
 use super::exit::{self, Failure};
 use super::output::{GOOD, path, styled, until, wall};
-use super::{Answer, words};
-use git_latch::latch::Prolonged;
+use super::{Answer, messages};
+use git_latch::latch::RenewOutcome;
 use git_latch::rules::error::{Code, Result};
 use git_latch::rules::loss::Loss;
 use git_latch::rules::report::Viewpoint;
@@ -46,7 +46,7 @@ impl Arguments {
             let line = format!(
                 "{} {} {ends}",
                 styled(GOOD, "renewed"),
-                words::path_of(viewpoint.here, lock)
+                messages::path_of(viewpoint.here, lock)
             );
             context.output.done(line);
         }
@@ -60,7 +60,7 @@ impl Arguments {
     }
 }
 
-fn report(viewpoint: &Viewpoint<'_>, answer: &Prolonged, losses: &[Loss]) -> Value {
+fn report(viewpoint: &Viewpoint<'_>, answer: &RenewOutcome, losses: &[Loss]) -> Value {
     let renewed: Vec<_> = answer.renewed.iter().map(|l| viewpoint.lock(l)).collect();
     let lost: Vec<Value> = answer
         .lost
@@ -85,9 +85,9 @@ fn report(viewpoint: &Viewpoint<'_>, answer: &Prolonged, losses: &[Loss]) -> Val
     json!({"renewed": renewed, "lost": lost, "refused": refused})
 }
 
-fn failure(viewpoint: &Viewpoint<'_>, answer: &Prolonged, losses: &[Loss]) -> Option<Failure> {
+fn failure(viewpoint: &Viewpoint<'_>, answer: &RenewOutcome, losses: &[Loss]) -> Option<Failure> {
     let Some((first, _, _)) = answer.lost.first() else {
-        return words::refused(
+        return messages::refused(
             viewpoint,
             &answer.refused,
             |refusal, paths| match &refusal.holder {
@@ -96,16 +96,16 @@ fn failure(viewpoint: &Viewpoint<'_>, answer: &Prolonged, losses: &[Loss]) -> Op
             },
         );
     };
-    let lines = answer.lost.iter().take(words::LISTED);
+    let lines = answer.lost.iter().take(messages::LISTED);
     let lines: Vec<String> = lines
         .map(|(lost, lease, by)| {
             let known = losses.iter().find(|loss| loss.lease == *lease);
             match (known, by) {
-                (Some(loss), _) => words::loss(viewpoint, loss),
+                (Some(loss), _) => messages::loss(viewpoint, loss),
                 (None, Some(by)) => format!(
                     "{} is not yours any more; now it is locked by {}",
                     path(viewpoint.here, lost.as_str().as_bytes()),
-                    words::holder(viewpoint, by)
+                    messages::holder(viewpoint, by)
                 ),
                 (None, None) => format!(
                     "{} is not yours any more",

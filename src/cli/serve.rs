@@ -13,7 +13,7 @@ use git_latch::git::config::Config;
 use git_latch::latch::identity;
 use git_latch::rules::error::{Error, Result};
 use git_latch::rules::event::Author;
-use git_latch::server::auth::{Caller, Door, Network};
+use git_latch::server::auth::{Authenticator, Caller, Network};
 use git_latch::server::{self, Options, Source};
 
 #[derive(Debug, Args)]
@@ -92,7 +92,7 @@ impl Arguments {
             source: self.source(context)?,
             listen: self.listen,
             hosts,
-            door: self.door(context)?,
+            authenticator: self.authenticator(context)?,
             has_users: self.users.is_some(),
             lfs_upstream: self.lfs_upstream.as_deref().map(upstream).transpose()?,
             tls: self.tls_cert.clone().zip(self.tls_key.clone()),
@@ -142,7 +142,7 @@ impl Arguments {
     }
 
     /// Who is let in: the users of a file, or whoever reaches this machine's own address, as the one who starts it.
-    fn door(&self, context: &Context) -> Result<Door> {
+    fn authenticator(&self, context: &Context) -> Result<Authenticator> {
         if let Some(users) = &self.users {
             if !context.directory.join(users).exists() {
                 return Err(Error::BadUsage {
@@ -159,11 +159,15 @@ impl Arguments {
                     hint: Some("such as X-Forwarded-User".into()),
                 })
             });
-            return Door::guarded(users.clone(), self.trust_proxy.clone(), header.transpose()?);
+            return Authenticator::guarded(
+                users.clone(),
+                self.trust_proxy.clone(),
+                header.transpose()?,
+            );
         }
         let config = Config::read(&Git::new(&context.directory, false))?;
         let owner = identity::owner(&context.environment, &config, None)?;
-        Ok(Door::open(Caller::admin(owner.id, owner.name)))
+        Ok(Authenticator::open(Caller::admin(owner.id, owner.name)))
     }
 }
 

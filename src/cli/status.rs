@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::context::{Cached, Context};
 use super::output::{ALERT, Cell, dim, path, styled, table};
-use super::{Answer, words};
+use super::{Answer, messages};
 use git_latch::latch::status::{Status, status};
 use git_latch::latch::{Latch, Part, Selection};
 use git_latch::rules::error::Result;
@@ -49,7 +49,7 @@ fn whole(context: &Context, latch: &Latch) -> Result<Answer> {
         if let Some(ahead) = entry.clock_difference(viewpoint.now, viewpoint.terms) {
             context.output.note(format!(
                 "the clock of {}'s holder is {} s ahead of this one",
-                words::path_of_entry(viewpoint.here, entry),
+                messages::path_of_entry(viewpoint.here, entry),
                 ahead.num_seconds()
             ));
         }
@@ -87,14 +87,14 @@ fn show(context: &Context, viewpoint: &Viewpoint<'_>, status: &Status) {
     let mine = status
         .mine
         .iter()
-        .map(|e| without_holder(words::row(viewpoint, e)));
+        .map(|e| without_holder(messages::row(viewpoint, e)));
     section(
         "Locked by you:",
         "use \"git latch unlock <path>...\" to give them back",
         rows(mine.collect()),
     );
     let blocking = status.blocking.iter().map(|(file, entry)| {
-        let mut row = words::row(viewpoint, entry);
+        let mut row = messages::row(viewpoint, entry);
         row[0] = Cell::path(viewpoint.here.path(file));
         row
     });
@@ -109,7 +109,7 @@ fn show(context: &Context, viewpoint: &Viewpoint<'_>, status: &Status) {
         "they may only be edited under your lock; use \"git latch lock <path>...\"",
         unlocked.map(|file| path(viewpoint.here, file)).collect(),
     );
-    let lost = status.lost.iter().map(|l| words::loss(viewpoint, l));
+    let lost = status.lost.iter().map(|l| messages::loss(viewpoint, l));
     section(
         &styled(ALERT, "Lost:"),
         "see what others did meanwhile, then use \"git latch lock <path>...\", or \"unlock\" to forget",
@@ -156,7 +156,7 @@ fn of_paths(context: &Context, latch: &Latch, selection: &Selection) -> Result<A
             rows.push(vec![Cell::path(named(here, part)), Cell::dim("not locked")]);
         }
         for entry in holders {
-            let mut row = words::row(&viewpoint, entry);
+            let mut row = messages::row(&viewpoint, entry);
             let from_above = part.covered(entry);
             if let Some(target) = from_above {
                 let over = format!(
@@ -181,7 +181,7 @@ fn of_paths(context: &Context, latch: &Latch, selection: &Selection) -> Result<A
     let lost = latch.explained(latch.losses(&context.clock)?);
     let lost: Vec<_> = lost.iter().filter(|l| is_named(&l.path)).collect();
     for loss in &lost {
-        context.output.note(words::loss(&viewpoint, loss));
+        context.output.note(messages::loss(&viewpoint, loss));
     }
     let lost: Vec<_> = lost.into_iter().map(|l| viewpoint.loss(l)).collect();
     Ok(Answer::done(

@@ -4,7 +4,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::context::Context;
-use super::{Answer, words};
+use super::{Answer, messages};
 use git_latch::latch::Whose;
 use git_latch::rules::error::Result;
 
@@ -24,7 +24,7 @@ impl Arguments {
                 Some(lock) => format!("the expired lock of {}", lock.owner),
                 None => "an unreadable lock that has expired".into(),
             };
-            let path = words::path_of_entry(viewpoint.here, entry);
+            let path = messages::path_of_entry(viewpoint.here, entry);
             context.output.done(format!("removed {whose} on {path}"));
         }
         if swept.is_empty() {

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::context::Context;
 use super::exit::Failure;
 use super::output::{GOOD, styled};
-use super::{Answer, words};
+use super::{Answer, messages};
 use git_latch::git::command::split_nul;
 use git_latch::git::repo::Repo;
 use git_latch::hooks::{Hooks, Outcome};
@@ -51,8 +51,8 @@ impl Arguments {
         let held = |entry: &Entry| {
             format!(
                 "{} is held by {}",
-                words::path_of_entry(viewpoint.here, entry),
-                words::holder(&viewpoint, entry)
+                messages::path_of_entry(viewpoint.here, entry),
+                messages::holder(&viewpoint, entry)
             )
         };
         let there: Vec<String> = view.live().map(held).collect();
@@ -77,7 +77,7 @@ impl Arguments {
         ));
         // What is shared stays where it is shared.
         if shared.is_none() && !there.is_empty() {
-            let lines = words::first_lines(&there, Clone::clone);
+            let lines = messages::first_lines(&there, Clone::clone);
             context.output.note(format!("locks went with it:\n{lines}"));
         }
         for script in found.lines_left() {

@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 use super::context::Context;
 use super::exit::Failure;
 use super::output::{GOOD, styled};
-use super::{Answer, words};
+use super::{Answer, messages};
 use git_latch::latch::{Unlocked, What};
 use git_latch::rules::error::{Code, Error, Result};
-use git_latch::rules::lease::{Insist, Refusal, Why};
+use git_latch::rules::lease::{Force, Refusal, Why};
 use git_latch::rules::report::Viewpoint;
 
 #[derive(Debug, Args)]
@@ -48,17 +48,20 @@ impl Arguments {
             None if self.all => What::Mine,
             None => What::Selected(&selection),
         };
-        let insist = if self.force { Insist::Yes } else { Insist::No };
+        let force = if self.force { Force::Yes } else { Force::No };
         let me = latch.me()?;
-        let answer = latch.unlock(what, insist, self.message.as_deref(), &context.clock)?;
+        let answer = latch.unlock(what, force, self.message.as_deref(), &context.clock)?;
         context.tell_news(&latch)?;
         let viewpoint = context.viewpoint(&latch, &me);
         for entry in &answer.unlocked {
-            let path = words::path_of_entry(viewpoint.here, entry);
+            let path = messages::path_of_entry(viewpoint.here, entry);
             let from = if me.holds(entry) {
                 String::new()
             } else {
-                format!(", which was locked by {}", words::holder(&viewpoint, entry))
+                format!(
+                    ", which was locked by {}",
+                    messages::holder(&viewpoint, entry)
+                )
             };
             context
                 .output
@@ -84,7 +87,7 @@ pub(super) fn report(viewpoint: &Viewpoint<'_>, answer: &Unlocked) -> Value {
 
 /// What was refused, and what to do about it.
 pub(super) fn failure(viewpoint: &Viewpoint<'_>, answer: &Unlocked) -> Option<Failure> {
-    words::refused(viewpoint, &answer.refused, |refusal, paths| {
+    messages::refused(viewpoint, &answer.refused, |refusal, paths| {
         hint(viewpoint, refusal, paths)
     })
 }

@@ -11,7 +11,7 @@ use super::Answer;
 use super::context::Context;
 use super::events::Told;
 use super::interrupt::Interrupt;
-use super::words;
+use super::messages;
 use git_latch::git::repo::Repo;
 use git_latch::latch::Latch;
 use git_latch::live::{Live, TICK};
@@ -108,7 +108,7 @@ impl Arguments {
 
 /// Says that it has begun.
 fn greet(context: &Context, live: &Live) {
-    let locks = words::locks(live.follower().live().count());
+    let locks = messages::locks(live.follower().live().count());
     let greeting = format!("watching {locks}; Ctrl-C ends it");
     context.output.progress(greeting);
     context.tell_unprotected(live.latch());

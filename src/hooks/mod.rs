@@ -125,7 +125,7 @@ impl Hooks {
     /// Whether a hook that judges does not run here, by what the configuration says; asks git for nothing, and so does
     /// not know everything: an answer of `false` is no proof.
     pub fn are_missing(repo: &Repo, config: &Config, home: &Home) -> Result<bool> {
-        let Some(directory) = place::at_a_glance(repo, config, home.home.as_deref()) else {
+        let Some(directory) = place::peek(repo, config, home.home.as_deref()) else {
             return Ok(false);
         };
         let way = match place::husky(&directory) {

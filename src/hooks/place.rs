@@ -26,7 +26,7 @@ pub(super) fn directory(repo: &Repo) -> Result<PathBuf> {
 }
 
 /// The same without asking git, where the configuration is known; `None` where only git knows.
-pub(super) fn at_a_glance(repo: &Repo, config: &Config, home: Option<&Path>) -> Option<PathBuf> {
+pub(super) fn peek(repo: &Repo, config: &Config, home: Option<&Path>) -> Option<PathBuf> {
     let Some(path) = config.get("core.hookspath") else {
         return Some(repo.common_dir().join("hooks"));
     };

@@ -1,10 +1,10 @@
 //! Taking paths: the targets become a request, the store decides and publishes, the working tree remembers.
 
 use super::Latch;
-use super::renew::{on_the_way, scope_of};
+use super::renew::{piggyback_renewals, scope_of};
 use crate::git::target::Target;
 use crate::rules::error::{Error, Result};
-use crate::rules::lease::{self, Acquired, Request, Several, Steal, Wanted};
+use crate::rules::lease::{self, Acquired, Batch, Request, Steal, Wanted};
 use crate::rules::lock::{LeaseId, check_reason};
 use crate::rules::time::{Clock, Ttl};
 use crate::store::Verdict;
@@ -19,9 +19,9 @@ pub struct LockOptions {
     /// Whether others' locks may be replaced.
     pub steal: Steal,
     /// What becomes of several paths of which some are not free.
-    pub several: Several,
+    pub batch: Batch,
     /// What else ends the lease.
-    pub bound: Bound,
+    pub lifetime: Lifetime,
 }
 
 impl Default for LockOptions {
@@ -30,19 +30,19 @@ impl Default for LockOptions {
             reason: None,
             ttl: None,
             steal: Steal::No,
-            several: Several::Together,
-            bound: Bound::ToNothing,
+            batch: Batch::Atomic,
+            lifetime: Lifetime::UntilReleased,
         }
     }
 }
 
 /// Whether a lease ends with a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Bound {
+pub enum Lifetime {
     /// It ends by time, or when it is given back.
-    ToNothing,
+    UntilReleased,
     /// It ends with this process at the latest.
-    ToThisProcess,
+    ThisProcess,
 }
 
 impl Latch {
@@ -74,19 +74,19 @@ impl Latch {
             me: &me,
             reason: options.reason.clone(),
             ttl: options.ttl.unwrap_or(self.terms().ttl),
-            process: match options.bound {
-                Bound::ToNothing => None,
-                Bound::ToThisProcess => Some(crate::os::process::current()),
+            process: match options.lifetime {
+                Lifetime::UntilReleased => None,
+                Lifetime::ThisProcess => Some(crate::os::process::current()),
             },
             steal: options.steal.clone(),
-            several: options.several,
+            batch: options.batch,
             force: &self.policy.force,
         };
         let due = self.due(&me, now)?;
         let scope = scope_of(targets.iter().map(Target::claim), &due);
         let (_, (acquired, renewed)) = self.transact(&me, &scope, clock, |view| {
             let (mut changes, acquired) = lease::acquire(view, &request)?;
-            let renewed = on_the_way(view, &me, &due, &mut changes);
+            let renewed = piggyback_renewals(view, &me, &due, &mut changes);
             let verdict = Verdict::no_if(!acquired.refused.is_empty());
             Ok((changes, verdict, (acquired, renewed)))
         })?;

@@ -10,21 +10,21 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::git::target::Target;
-use crate::latch::{Bound, Latch, LockOptions};
+use crate::latch::{Latch, Lifetime, LockOptions};
 use crate::os::paths::place_path;
 use crate::os::watch::{Nudge, Waker};
 use crate::rules::error::Result;
 use crate::rules::lease::{self, Acquired, Outcome, Refusal, Renewal, Taken, Why};
 use crate::rules::lock::Lock;
 use crate::rules::path::RepoPath;
-use crate::rules::time::{Clock, Length, Ttl};
+use crate::rules::time::{Clock, DurationSpec, Ttl};
 use crate::rules::view::{Entry, Me};
 use crate::store::Scope;
 
 /// The life of a lease bound to a process, where none is asked for.
-pub const TTL: Ttl = Ttl::For(Length::from_secs(180));
+pub const TTL: Ttl = Ttl::For(DurationSpec::from_secs(180));
 /// The same where locks are shared: every renewal is a push.
-pub const SHARED_TTL: Ttl = Ttl::For(Length::from_secs(30 * 60));
+pub const SHARED_TTL: Ttl = Ttl::For(DurationSpec::from_secs(30 * 60));
 /// The longest pause between two looks at the wall clock, which may jump while a timer stands still (standby).
 const LONGEST: Duration = Duration::from_secs(1);
 
@@ -119,7 +119,7 @@ pub fn bound(latch: &Latch, options: &LockOptions) -> LockOptions {
         TTL
     };
     LockOptions {
-        bound: Bound::ToThisProcess,
+        lifetime: Lifetime::ThisProcess,
         ttl: options.ttl.or(Some(usual.min(latch.terms().max_ttl))),
         ..options.clone()
     }

@@ -32,14 +32,14 @@ use std::path::Path;
 use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
 
-pub use acquire::{Bound, LockOptions};
+pub use acquire::{Lifetime, LockOptions};
 pub use bits::Met;
 pub use checkin::{Afterwards, CheckedIn, Checkin};
 pub use checkout::Against;
 pub use current::Current;
 pub use opening::Opening;
 pub use release::{Unlocked, What, Whose};
-pub use renew::Prolonged;
+pub use renew::RenewOutcome;
 pub use selection::{Part, Selection};
 pub use wait::Waiting;
 
@@ -56,7 +56,7 @@ use crate::rules::lock::{LeaseId, Lock};
 use crate::rules::loss::Loss;
 use crate::rules::path::{Claim, Kind, Place, RepoPath};
 use crate::rules::time::Clock;
-use crate::rules::view::{Terms, View};
+use crate::rules::view::{LeaseLimits, View};
 use crate::store::{LatchDir, LocalStore, LockStore, ReceivedStore, Scope, SharedStore};
 use opening::Seen;
 
@@ -172,7 +172,7 @@ impl Latch {
 
     /// What of the policy bears on the life of a lease.
     #[must_use]
-    pub fn terms(&self) -> &Terms {
+    pub fn terms(&self) -> &LeaseLimits {
         &self.policy.terms
     }
 
@@ -283,7 +283,7 @@ impl Latch {
         if held.is_empty() {
             return Ok(Vec::new());
         }
-        let view = match self.first.glance.get() {
+        let view = match self.first.peek.get() {
             Some((all, true)) if is_first && self.reads_locally() => all.clone(),
             _ => {
                 let claims = held

@@ -24,7 +24,7 @@ use crate::rules::view::{Entry, Standing, View};
 use crate::store::{LatchDir, LocalStore, LockStore as _, Scope};
 
 /// How many locks are looked at before those of the edited paths only are asked for.
-const GLANCE: usize = 16;
+const PEEKED: usize = 16;
 
 /// A repository that was found.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ pub struct Opening {
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     /// The first locks, and whether those were all.
-    pub(super) glance: OnceLock<(View, bool)>,
+    pub(super) peek: OnceLock<(View, bool)>,
     /// The leases taken in this working tree.
     pub(super) held: OnceLock<Vec<Held>>,
     /// Whether no file is `lockable`, and none need get its bit back.
@@ -95,7 +95,7 @@ impl Opening {
         if !self.is_told_by_locks()? {
             return Ok(false);
         }
-        let (view, is_complete) = self.glance(clock)?;
+        let (view, is_complete) = self.peek(clock)?;
         Ok(*is_complete && !self.may_have_lost(view)? && self.are_mine(&mut view.live())?)
     }
 
@@ -115,7 +115,7 @@ impl Opening {
         let Some(claims) = claims() else {
             return Ok(false);
         };
-        let (view, is_complete) = self.glance(clock)?;
+        let (view, is_complete) = self.peek(clock)?;
         let wider;
         let view = if *is_complete {
             view
@@ -148,12 +148,12 @@ impl Opening {
     }
 
     /// The first locks, and whether those are all.
-    fn glance(&self, clock: &dyn Clock) -> Result<&(View, bool)> {
-        if let Some(seen) = self.seen.glance.get() {
+    fn peek(&self, clock: &dyn Clock) -> Result<&(View, bool)> {
+        if let Some(seen) = self.seen.peek.get() {
             return Ok(seen);
         }
-        let read = self.store()?.glance(GLANCE, clock)?;
-        Ok(self.seen.glance.get_or_init(|| read))
+        let read = self.store()?.peek(PEEKED, clock)?;
+        Ok(self.seen.peek.get_or_init(|| read))
     }
 
     /// The leases taken in this working tree.
@@ -245,10 +245,10 @@ impl Latch {
     ///
     /// # Errors
     /// What keeps the locks from being read.
-    pub fn glance(&self, clock: &dyn Clock) -> Result<(View, bool)> {
-        match self.first.glance.get() {
+    pub fn peek(&self, clock: &dyn Clock) -> Result<(View, bool)> {
+        match self.first.peek.get() {
             Some((view, is_complete)) if self.reads_locally() => Ok((view.clone(), *is_complete)),
-            _ => self.store().glance(GLANCE, clock),
+            _ => self.store().peek(PEEKED, clock),
         }
     }
 }

@@ -14,10 +14,10 @@ use crate::git::repo::Repo;
 use crate::os::files;
 use crate::os::mode::Sharing;
 use crate::rules::error::{Error, Result};
-use crate::rules::lease::Force;
+use crate::rules::lease::ForcePolicy;
 use crate::rules::pattern::Patterns;
-use crate::rules::time::{Length, Ttl};
-use crate::rules::view::Terms;
+use crate::rules::time::{DurationSpec, Ttl};
+use crate::rules::view::LeaseLimits;
 use crate::store::LatchDir;
 
 /// The policy's name at the top of the working tree.
@@ -48,7 +48,7 @@ pub enum Reaction {
 #[derive(Clone, Debug)]
 pub struct Policy {
     /// What bears on the life of a lease.
-    pub terms: Terms,
+    pub terms: LeaseLimits,
     /// The remote that locks are shared through, if they are.
     pub share_remote: Option<String>,
     /// The ref that holds the shared locks.
@@ -64,7 +64,7 @@ pub struct Policy {
     /// Files that may only be edited under one's own lock.
     pub require: Patterns,
     /// Who may use force.
-    pub force: Force,
+    pub force: ForcePolicy,
     /// Files that the agent locks on their first edit.
     pub auto_lock: Patterns,
     /// The life of locks taken through the Git LFS interface.
@@ -215,7 +215,7 @@ struct File {
 struct Lease {
     ttl: Option<Ttl>,
     max_ttl: Option<Ttl>,
-    clock_skew: Option<Length>,
+    clock_skew: Option<DurationSpec>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -292,7 +292,7 @@ impl File {
             lfs_ttl: self
                 .lfs
                 .ttl
-                .unwrap_or(Ttl::For(Length::from_secs(7 * 86_400))),
+                .unwrap_or(Ttl::For(DurationSpec::from_secs(7 * 86_400))),
             trusted: self.server.trusted,
             pushers: self.server.pushers,
             source: None,
@@ -328,8 +328,8 @@ fn check_ref(name: Option<String>) -> Result<String, Problem> {
 }
 
 impl Lease {
-    fn check(self) -> Result<Terms, Problem> {
-        let max_ttl = self.max_ttl.unwrap_or(Terms::DEFAULT.max_ttl);
+    fn check(self) -> Result<LeaseLimits, Problem> {
+        let max_ttl = self.max_ttl.unwrap_or(LeaseLimits::DEFAULT.max_ttl);
         let ttl = match self.ttl {
             Some(ttl) if ttl > max_ttl => {
                 return Err((
@@ -338,26 +338,26 @@ impl Lease {
                 ));
             }
             Some(ttl) => ttl,
-            None => Terms::DEFAULT.ttl.min(max_ttl),
+            None => LeaseLimits::DEFAULT.ttl.min(max_ttl),
         };
-        Ok(Terms {
+        Ok(LeaseLimits {
             ttl,
             max_ttl,
-            clock_skew: self.clock_skew.unwrap_or(Terms::DEFAULT.clock_skew),
+            clock_skew: self.clock_skew.unwrap_or(LeaseLimits::DEFAULT.clock_skew),
         })
     }
 }
 
 impl ForceSection {
-    fn check(self) -> Result<Force, Problem> {
+    fn check(self) -> Result<ForcePolicy, Problem> {
         match self.who {
-            None => Ok(Force::Anyone),
-            Some(Who::Word(word)) if word == "anyone" => Ok(Force::Anyone),
+            None => Ok(ForcePolicy::Anyone),
+            Some(Who::Word(word)) if word == "anyone" => Ok(ForcePolicy::Anyone),
             Some(Who::Word(word)) => Err((
                 "who",
                 format!("`{word}` is neither \"anyone\" nor a list of owner ids"),
             )),
-            Some(Who::Ids(ids)) => Ok(Force::Only(ids)),
+            Some(Who::Ids(ids)) => Ok(ForcePolicy::Only(ids)),
         }
     }
 }

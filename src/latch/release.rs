@@ -4,11 +4,11 @@ use std::collections::{HashMap, HashSet};
 
 use super::Latch;
 use super::done::Work;
-use super::renew::{on_the_way, scope_of};
+use super::renew::{piggyback_renewals, scope_of};
 use super::selection::{Among, Selection};
 use crate::rules::error::{Code, Error, Result};
 use crate::rules::lease::{
-    self, Acquired, Change, Insist, Outcome, Refusal, Release, Released, Renewal, Why,
+    self, Acquired, Change, Force, Outcome, Refusal, Release, Released, Renewal, Why,
 };
 use crate::rules::lock::{Lock, check_reason};
 use crate::rules::path::{Claim, Key, Kind, RepoPath};
@@ -19,7 +19,7 @@ use crate::store::{self, Scope, Verdict, workspaces};
 /// What to give back.
 #[derive(Clone, Copy, Debug)]
 pub enum What<'a> {
-    /// My locks on and below these paths; with [`Insist::Yes`] everybody's.
+    /// My locks on and below these paths; with [`Force::Yes`] everybody's.
     Selected(&'a Selection),
     /// The locks on exactly these paths.
     Paths(&'a [RepoPath]),
@@ -31,7 +31,7 @@ pub enum What<'a> {
 
 /// What is known of where my commits are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Known {
+pub(super) enum PushState {
     /// What was fetched.
     AsFetched,
     /// The remote that shares the locks has just taken the branch that is checked out.
@@ -82,32 +82,32 @@ impl Latch {
     pub fn unlock(
         &self,
         what: What<'_>,
-        insist: Insist,
+        force: Force,
         reason: Option<&str>,
         clock: &dyn Clock,
     ) -> Result<Unlocked> {
         check_reason(reason.unwrap_or_default())
             .map_err(|problem| Error::bad_usage(problem, "say it in a sentence"))?;
         let reason = reason.filter(|reason| !reason.trim().is_empty());
-        self.give_back(what, insist, reason, Known::AsFetched, clock)
+        self.give_back(what, force, reason, PushState::AsFetched, clock)
     }
 
     pub(super) fn give_back(
         &self,
         what: What<'_>,
-        insist: Insist,
+        force: Force,
         reason: Option<&str>,
-        known: Known,
+        known: PushState,
         clock: &dyn Clock,
     ) -> Result<Unlocked> {
         let me = self.me()?;
         self.turn_sharing_on(&me, clock)?;
-        let (paths, before) = self.meant(what, insist, &me, clock)?;
+        let (paths, before) = self.meant(what, force, &me, clock)?;
         let mut answer = Unlocked::default();
         let mut going = Vec::new();
-        let unfinished = match insist {
-            Insist::Yes => HashMap::new(),
-            Insist::No => self.unfinished(&paths, &before, &me, known)?,
+        let unfinished = match force {
+            Force::Yes => HashMap::new(),
+            Force::No => self.unfinished(&paths, &before, &me, known)?,
         };
         for path in paths {
             match unfinished.get(&path.key()) {
@@ -126,13 +126,13 @@ impl Latch {
         let due = self.due(&me, clock.now())?;
         let scope = scope_of(going.iter().map(|p| Claim::new(p, Kind::File)), &due);
         let (_, (released, renewed)) = self.transact(&me, &scope, clock, |view| {
-            let (changes, released) = self.release_all(view, &me, &going, insist);
+            let (changes, released) = self.release_all(view, &me, &going, force);
             if reason.is_none() {
                 wants_reason(&me, &released)?;
             }
             let saying = |change: Change| change.saying(reason);
             let mut changes: Vec<Change> = changes.into_iter().map(saying).collect();
-            let renewed = on_the_way(view, &me, &due, &mut changes);
+            let renewed = piggyback_renewals(view, &me, &due, &mut changes);
             let all_free = released.iter().all(|r| matches!(r, Released::Free(_)));
             Ok((changes, Verdict::no_if(!all_free), (released, renewed)))
         })?;
@@ -147,13 +147,13 @@ impl Latch {
         view: &View,
         me: &Me,
         paths: &[RepoPath],
-        insist: Insist,
+        force: Force,
     ) -> (Vec<Change>, Vec<Released>) {
         let mut changes = Vec::new();
         let mut released = Vec::new();
         for path in paths {
             let what = Release::Path(path);
-            let (steps, came_to) = lease::release(view, me, &what, insist, &self.policy.force);
+            let (steps, came_to) = lease::release(view, me, &what, force, &self.policy.force);
             changes.extend(steps);
             released.push(came_to);
         }
@@ -199,7 +199,7 @@ impl Latch {
             for renewal in &leases {
                 let lease = Release::Lease(renewal.lease.as_str());
                 let (steps, came_to) =
-                    lease::release(view, &me, &lease, Insist::No, &self.policy.force);
+                    lease::release(view, &me, &lease, Force::No, &self.policy.force);
                 changes.extend(steps);
                 released.push(came_to);
             }
@@ -213,7 +213,7 @@ impl Latch {
     fn meant(
         &self,
         what: What<'_>,
-        insist: Insist,
+        force: Force,
         me: &Me,
         clock: &dyn Clock,
     ) -> Result<(Vec<RepoPath>, View)> {
@@ -227,9 +227,9 @@ impl Latch {
         let view = self.store().view(&scope, clock)?;
         let paths = match what {
             What::Selected(selection) => {
-                let among = match insist {
-                    Insist::No => Among::Mine,
-                    Insist::Yes => Among::All,
+                let among = match force {
+                    Force::No => Among::Mine,
+                    Force::Yes => Among::All,
                 };
                 selection.locked(&view, me, &self.held.read()?, among)?
             }
@@ -267,7 +267,7 @@ impl Latch {
         paths: &[RepoPath],
         view: &View,
         me: &Me,
-        known: Known,
+        known: PushState,
     ) -> Result<HashMap<Key, (Entry, Why)>> {
         let keys: HashSet<Key> = paths.iter().map(RepoPath::key).collect();
         let mine: Vec<&Entry> = view
@@ -278,8 +278,8 @@ impl Latch {
             return Ok(HashMap::new());
         }
         let work = match known {
-            Known::AsFetched => self.work_left()?,
-            Known::Landed => Work::uncommitted(&self.repo)?,
+            PushState::AsFetched => self.work_left()?,
+            PushState::Landed => Work::uncommitted(&self.repo)?,
         };
         Ok(mine
             .into_iter()
@@ -373,7 +373,7 @@ impl Latch {
             for lock in locks.iter().filter(is_there) {
                 let lease = Release::Lease(lock.lease.as_str());
                 let (changes, came_to) =
-                    lease::release(view, me, &lease, Insist::No, &self.policy.force);
+                    lease::release(view, me, &lease, Force::No, &self.policy.force);
                 steps.extend(changes);
                 if matches!(came_to, Released::Free(_)) {
                     free.push((lock.path.clone(), lock.kind));
@@ -405,7 +405,7 @@ impl Latch {
                 let lease = Release::Lease(renewal.lease.as_str());
                 // They are bound to this very process: "in progress" is us.
                 let (changes, came_to) =
-                    lease::release(view, me, &lease, Insist::Yes, &self.policy.force);
+                    lease::release(view, me, &lease, Force::Yes, &self.policy.force);
                 steps.extend(changes);
                 if !matches!(came_to, Released::Free(_)) {
                     let by = lease::rival(view, &me.owner, &renewal.claim).cloned();

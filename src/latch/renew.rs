@@ -16,7 +16,7 @@ use crate::store::{Scope, Verdict};
 
 /// What renewing came to.
 #[derive(Clone, Debug, Default)]
-pub struct Prolonged {
+pub struct RenewOutcome {
     /// They live on.
     pub renewed: Vec<Lock>,
     /// They were mine and are not any more: path, lease, and who has the path now.
@@ -26,7 +26,7 @@ pub struct Prolonged {
 }
 
 /// Adds renewals to a change that is made anyway: of those that live, and that the change does not touch.
-pub(super) fn on_the_way(
+pub(super) fn piggyback_renewals(
     view: &View,
     me: &Me,
     due: &[Renewal],
@@ -68,7 +68,7 @@ impl Latch {
         selection: Option<&Selection>,
         ttl: Option<Ttl>,
         clock: &dyn Clock,
-    ) -> Result<Prolonged> {
+    ) -> Result<RenewOutcome> {
         // Without one each keeps its own.
         if ttl.is_some() {
             self.check_ttl(ttl)?;
@@ -82,7 +82,7 @@ impl Latch {
             None => (self.leases_of_mine(&view, &me)?, Vec::new()),
         };
         let renewed = self.renew_leases(&leases, &me, ttl, clock)?;
-        Ok(Prolonged { refused, ..renewed })
+        Ok(RenewOutcome { refused, ..renewed })
     }
 
     /// Gives these leases a new heartbeat.
@@ -92,9 +92,9 @@ impl Latch {
         me: &Me,
         ttl: Option<Ttl>,
         clock: &dyn Clock,
-    ) -> Result<Prolonged> {
+    ) -> Result<RenewOutcome> {
         if leases.is_empty() {
-            return Ok(Prolonged::default());
+            return Ok(RenewOutcome::default());
         }
         let renewals: Vec<Renewal> = leases.iter().map(|(_, r)| r.clone()).collect();
         let scope = Scope::Claims(renewals.iter().map(|r| r.claim.clone()).collect());
@@ -108,7 +108,7 @@ impl Latch {
             let of = leases.iter().find(|(_, renewal)| renewal == lost);
             of.map(|(path, _)| path.clone()).expect("it was asked for")
         };
-        Ok(Prolonged {
+        Ok(RenewOutcome {
             lost: renewed
                 .lost
                 .into_iter()

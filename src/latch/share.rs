@@ -9,12 +9,12 @@ use crate::latch::policy::Policy;
 use crate::os::mode::Sharing;
 use crate::rules::error::{Error, Result};
 use crate::rules::lease::{self, Change};
-use crate::rules::time::{Clock, Length, Ttl};
+use crate::rules::time::{Clock, DurationSpec, Ttl};
 use crate::rules::view::{Entry, Me};
 use crate::store::{self, LockStore as _, Scope, SharedStore, Synced, Verdict};
 
 /// The shortest life of a shared lock.
-const SHORTEST: Ttl = Ttl::For(Length::from_secs(600));
+const SHORTEST: Ttl = Ttl::For(DurationSpec::from_secs(600));
 
 /// The shared store, where there is one: the repository's own configuration decides once it has been written, so that a
 /// branch with another policy does not split the locks in two.

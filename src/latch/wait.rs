@@ -10,7 +10,7 @@ use crate::git::target::Target;
 use crate::os::paths::place_path;
 use crate::os::watch::Nudge;
 use crate::rules::error::{Code, Result};
-use crate::rules::lease::{Acquired, Refusal, Several};
+use crate::rules::lease::{Acquired, Batch, Refusal};
 use crate::rules::time::Clock;
 use crate::rules::view::Entry;
 
@@ -56,7 +56,7 @@ impl Latch {
     ) -> Result<Acquired> {
         let end = Instant::now().checked_add(waiting.limit);
         let together = LockOptions {
-            several: Several::Together,
+            batch: Batch::Atomic,
             ..options.clone()
         };
         let mut told: Vec<String> = Vec::new();
@@ -75,9 +75,9 @@ impl Latch {
                 return Ok(acquired);
             }
             if is_over(end) || (waiting.is_cancelled)() {
-                return match options.several {
-                    Several::Together => Ok(acquired),
-                    Several::Partial => self.lock(targets, options, clock),
+                return match options.batch {
+                    Batch::Atomic => Ok(acquired),
+                    Batch::Partial => self.lock(targets, options, clock),
                 };
             }
             let whom: Vec<String> = acquired.refused.iter().map(lease_of).collect();

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 
-use super::known::{Item, Known};
+use super::known::{Item, KnownLocks};
 use super::mirror::{self, Mirror};
 use super::tip::Tip;
 use crate::latch::Latch;
@@ -30,7 +30,7 @@ const TRIES: u32 = 5;
 #[derive(Debug)]
 pub struct Follower {
     source: Source,
-    known: Known,
+    known: KnownLocks,
     seq: u64,
     begun: DateTime<Utc>,
     polling: Option<String>,
@@ -62,7 +62,7 @@ impl Follower {
         // First the watches, then the reading: what changes in between is read twice.
         let mut follower = Follower {
             source: Source::of(latch)?,
-            known: Known::default(),
+            known: KnownLocks::default(),
             seq: 0,
             begun: clock.now(),
             polling: None,

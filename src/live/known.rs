@@ -9,7 +9,7 @@ use crate::rules::view::{Content, Entry, Standing, View};
 
 /// The locks as they were read last.
 #[derive(Debug, Default)]
-pub(super) struct Known {
+pub(super) struct KnownLocks {
     items: BTreeMap<Place, Item>,
     /// When the locks that count are over by time.
     ends: BTreeSet<(DateTime<Utc>, Place)>,
@@ -27,7 +27,7 @@ pub(super) struct Item {
     pub(super) is_over: bool,
 }
 
-impl Known {
+impl KnownLocks {
     /// Everything, what is over too.
     pub(super) fn items(&self) -> impl Iterator<Item = &Item> {
         self.items.values()

@@ -12,7 +12,7 @@ use crate::rules::loss::Loss;
 use crate::rules::path::Kind;
 use crate::rules::spelling::Here;
 use crate::rules::time::rfc3339;
-use crate::rules::view::{Content, Entry, Me, Terms};
+use crate::rules::view::{Content, Entry, LeaseLimits, Me};
 
 /// What a report is made from: who asks, where, when, under which terms.
 #[derive(Clone, Copy, Debug)]
@@ -22,7 +22,7 @@ pub struct Viewpoint<'a> {
     /// The moment.
     pub now: DateTime<Utc>,
     /// What of the policy bears on expiry.
-    pub terms: &'a Terms,
+    pub terms: &'a LeaseLimits,
     /// Where they stand: what people are shown is called from there. Reports do not depend on it.
     pub here: &'a Here,
     /// The working trees they can tell by their workspaces. Reports do not depend on it either.

@@ -36,15 +36,15 @@ pub fn rfc3339(moment: DateTime<Utc>) -> String {
 /// A length of time in policies and on the command line: a whole number and `s`, `m`, `h` or `d`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Length {
+pub struct DurationSpec {
     seconds: u32,
 }
 
-impl Length {
+impl DurationSpec {
     /// A length of that many seconds. About 136 years are the most there can be.
     #[must_use]
     pub const fn from_secs(seconds: u32) -> Self {
-        Length { seconds }
+        DurationSpec { seconds }
     }
 
     /// The length in seconds.
@@ -60,7 +60,7 @@ impl Length {
     }
 }
 
-impl FromStr for Length {
+impl FromStr for DurationSpec {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -77,11 +77,13 @@ impl FromStr for Length {
         }
         let count = digits.parse::<u64>().ok();
         let seconds = count.and_then(|count| count.checked_mul(factor));
-        seconds.and_then(Length::of).ok_or_else(|| too_long(text))
+        seconds
+            .and_then(DurationSpec::of)
+            .ok_or_else(|| too_long(text))
     }
 }
 
-impl Length {
+impl DurationSpec {
     /// A length as a person types it: besides the form of policies also several units, the larger first, and weeks
     /// (`1h30m`, `2w`).
     ///
@@ -113,13 +115,13 @@ impl Length {
         if text.is_empty() {
             return Err(form());
         }
-        Length::of(seconds).ok_or_else(|| too_long(text))
+        DurationSpec::of(seconds).ok_or_else(|| too_long(text))
     }
 
     /// So many seconds, unless that is over a hundred years.
     fn of(seconds: u64) -> Option<Self> {
         let seconds = u32::try_from(seconds).ok()?;
-        (seconds <= 36_500 * 86_400).then_some(Length { seconds })
+        (seconds <= 36_500 * 86_400).then_some(DurationSpec { seconds })
     }
 }
 
@@ -139,7 +141,7 @@ fn too_long(text: &str) -> String {
     format!("`{text}` is too long: 100 years (36500d) is the most")
 }
 
-impl fmt::Display for Length {
+impl fmt::Display for DurationSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // "24h" stays "24h": a day is what people call a lease that ends tomorrow, not "1d".
         match self.seconds {
@@ -152,7 +154,7 @@ impl fmt::Display for Length {
     }
 }
 
-impl TryFrom<String> for Length {
+impl TryFrom<String> for DurationSpec {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
@@ -160,8 +162,8 @@ impl TryFrom<String> for Length {
     }
 }
 
-impl From<Length> for String {
-    fn from(length: Length) -> String {
+impl From<DurationSpec> for String {
+    fn from(length: DurationSpec) -> String {
         length.to_string()
     }
 }
@@ -171,7 +173,7 @@ impl From<Length> for String {
 #[serde(try_from = "String", into = "String")]
 pub enum Ttl {
     /// That long, one second at least.
-    For(Length),
+    For(DurationSpec),
     /// It does not expire by time.
     Never,
 }
@@ -197,15 +199,15 @@ impl Ttl {
 }
 
 impl Ttl {
-    /// A life as a person types it: see [`Length::typed`].
+    /// A life as a person types it: see [`DurationSpec::typed`].
     ///
     /// # Errors
     /// As there.
     pub fn typed(text: &str) -> Result<Self, String> {
-        Self::read(text, Length::typed)
+        Self::read(text, DurationSpec::typed)
     }
 
-    fn read(text: &str, length: fn(&str) -> Result<Length, String>) -> Result<Self, String> {
+    fn read(text: &str, length: fn(&str) -> Result<DurationSpec, String>) -> Result<Self, String> {
         if text == "never" {
             return Ok(Ttl::Never);
         }
@@ -257,14 +259,14 @@ mod tests {
     #[test]
     fn lengths_read_back_as_they_are_written() {
         for text in ["0s", "1s", "90s", "3m", "24h", "14d", "36500d"] {
-            assert_eq!(text.parse::<Length>().unwrap().to_string(), text);
+            assert_eq!(text.parse::<DurationSpec>().unwrap().to_string(), text);
         }
-        assert_eq!("1d".parse::<Length>().unwrap().to_string(), "24h");
+        assert_eq!("1d".parse::<DurationSpec>().unwrap().to_string(), "24h");
     }
 
     #[test]
     fn people_type_weeks_and_several_units() {
-        let typed = |text: &str| Length::typed(text).map(Length::as_secs);
+        let typed = |text: &str| DurationSpec::typed(text).map(DurationSpec::as_secs);
         assert_eq!(typed("2w"), Ok(14 * 86_400));
         assert_eq!(typed("1h30m"), Ok(5400));
         assert_eq!(typed("1w2d3h4m5s"), Ok(788_645));
@@ -286,10 +288,10 @@ mod tests {
             "５m",
             "9999999w",
         ] {
-            assert!(Length::typed(text).is_err(), "{text}");
+            assert!(DurationSpec::typed(text).is_err(), "{text}");
             assert!(Ttl::typed(text).is_err(), "{text}");
         }
-        assert!("1h30m".parse::<Length>().is_err() && "2w".parse::<Length>().is_err());
+        assert!("1h30m".parse::<DurationSpec>().is_err() && "2w".parse::<DurationSpec>().is_err());
     }
 
     #[test]
@@ -315,7 +317,7 @@ mod tests {
             "é",
             "５m",
         ] {
-            assert!(text.parse::<Length>().is_err(), "{text}");
+            assert!(text.parse::<DurationSpec>().is_err(), "{text}");
         }
     }
 

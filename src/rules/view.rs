@@ -10,25 +10,25 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::rules::lock::{Liveness, Lock, Owner, grace};
 use crate::rules::path::{Claim, Key, Kind, Place};
-use crate::rules::time::{Length, Ttl};
+use crate::rules::time::{DurationSpec, Ttl};
 
 /// What of the policy bears on the life of a lease.
 #[derive(Clone, Copy, Debug)]
-pub struct Terms {
+pub struct LeaseLimits {
     /// The life of a lease where none is asked for; unreadable locks live that long too.
     pub ttl: Ttl,
     /// The longest life that may be asked for.
     pub max_ttl: Ttl,
     /// How far the clocks of two machines may differ.
-    pub clock_skew: Length,
+    pub clock_skew: DurationSpec,
 }
 
-impl Terms {
+impl LeaseLimits {
     /// What holds where the policy says nothing.
-    pub const DEFAULT: Terms = Terms {
-        ttl: Ttl::For(Length::from_secs(24 * 3600)),
-        max_ttl: Ttl::For(Length::from_secs(14 * 24 * 3600)),
-        clock_skew: Length::from_secs(60),
+    pub const DEFAULT: LeaseLimits = LeaseLimits {
+        ttl: Ttl::For(DurationSpec::from_secs(24 * 3600)),
+        max_ttl: Ttl::For(DurationSpec::from_secs(14 * 24 * 3600)),
+        clock_skew: DurationSpec::from_secs(60),
     };
 }
 
@@ -158,19 +158,19 @@ impl Entry {
 
     /// When it ends by time, for its owner; `None` for never.
     #[must_use]
-    pub fn ends_at(&self, now: DateTime<Utc>, terms: &Terms) -> Option<DateTime<Utc>> {
+    pub fn ends_at(&self, now: DateTime<Utc>, terms: &LeaseLimits) -> Option<DateTime<Utc>> {
         self.ttl(terms).end_from(self.last_sign(now))
     }
 
     /// When it is over for everybody, by time; `None` for never.
     #[must_use]
-    pub fn over_at(&self, now: DateTime<Utc>, terms: &Terms) -> Option<DateTime<Utc>> {
+    pub fn over_at(&self, now: DateTime<Utc>, terms: &LeaseLimits) -> Option<DateTime<Utc>> {
         Some(self.ends_at(now, terms)? + grace(self.ttl(terms), terms.clock_skew))
     }
 
     /// How far its heartbeat lies in the future, where that is more than clocks may differ.
     #[must_use]
-    pub fn clock_difference(&self, now: DateTime<Utc>, terms: &Terms) -> Option<TimeDelta> {
+    pub fn clock_difference(&self, now: DateTime<Utc>, terms: &LeaseLimits) -> Option<TimeDelta> {
         let ahead = self.lock()?.heartbeat_at - now;
         (ahead > terms.clock_skew.as_delta()).then_some(ahead)
     }
@@ -187,7 +187,7 @@ impl Entry {
     }
 
     /// How long it lives after its last sign of life.
-    fn ttl(&self, terms: &Terms) -> Ttl {
+    fn ttl(&self, terms: &LeaseLimits) -> Ttl {
         self.lock().map_or(terms.ttl, |lock| lock.ttl)
     }
 }
@@ -202,14 +202,14 @@ pub struct View {
     /// The moment by the store's own clock, where it has one and was asked: the second witness of a takeover.
     pub store_now: Option<DateTime<Utc>>,
     /// What of the policy bears on expiry.
-    pub terms: Terms,
+    pub terms: LeaseLimits,
     entries: BTreeMap<Key, Vec<Entry>>,
 }
 
 impl View {
     /// A view of these entries.
     #[must_use]
-    pub fn new(seq: u64, now: DateTime<Utc>, terms: Terms, entries: Vec<Entry>) -> Self {
+    pub fn new(seq: u64, now: DateTime<Utc>, terms: LeaseLimits, entries: Vec<Entry>) -> Self {
         let mut by_key: BTreeMap<Key, Vec<Entry>> = BTreeMap::new();
         for entry in entries {
             by_key

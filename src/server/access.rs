@@ -27,9 +27,9 @@ enum Word {
 
 /// Who asks, once that is known: put into a request by whoever logs it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Asker(Arc<OnceLock<String>>);
+pub(super) struct Principal(Arc<OnceLock<String>>);
 
-impl Asker {
+impl Principal {
     pub(super) fn is(&self, name: &str) {
         // A request has one.
         let _ = self.0.set(name.to_owned());

@@ -10,8 +10,8 @@ use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use tokio::sync::{Semaphore, watch};
 
-use super::access::Asker;
-use super::auth::{Caller, Denied, Door};
+use super::access::Principal;
+use super::auth::{Authenticator, Caller, Denied};
 use super::metrics::Metrics;
 use super::problem::Problem;
 use super::repos::{Hosted, Repos};
@@ -23,8 +23,8 @@ use crate::rules::lock::{Lock, Owner};
 use crate::rules::report::{NoTrees, Viewpoint};
 use crate::rules::spelling::Here;
 use crate::rules::time::Clock as _;
-use crate::rules::view::{Entry, Me, Terms};
-use crate::server::engine::{Served, me};
+use crate::rules::view::{Entry, LeaseLimits, Me};
+use crate::server::engine::{RepoService, me};
 
 /// How many locks one person may have in one repository, where nothing else is said.
 pub const LOCKS_EACH: usize = 10_000;
@@ -42,7 +42,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct App {
     pub(crate) repos: Repos,
-    pub(crate) door: Door,
+    pub(crate) authenticator: Authenticator,
     pub(crate) metrics: Metrics,
     /// Names by which the server is reached, besides addresses.
     pub(crate) hosts: safety::Hosts,
@@ -59,7 +59,7 @@ pub(crate) type Shared = Arc<App>;
 
 /// Somebody who asks something of a repository, and may.
 #[derive(Debug)]
-pub(crate) struct Visit {
+pub(crate) struct RequestContext {
     pub(crate) app: Shared,
     pub(crate) caller: Caller,
     pub(crate) role: Role,
@@ -69,7 +69,7 @@ pub(crate) struct Visit {
 }
 
 /// How somebody sees locks at this moment.
-pub(crate) fn viewpoint<'a>(me: &'a Me, terms: &'a Terms) -> Viewpoint<'a> {
+pub(crate) fn viewpoint<'a>(me: &'a Me, terms: &'a LeaseLimits) -> Viewpoint<'a> {
     let now = SystemClock.now();
     Viewpoint {
         me,
@@ -80,9 +80,9 @@ pub(crate) fn viewpoint<'a>(me: &'a Me, terms: &'a Terms) -> Viewpoint<'a> {
     }
 }
 
-impl Visit {
-    pub(crate) fn served(&self) -> &Served {
-        &self.repo.served
+impl RequestContext {
+    pub(crate) fn service(&self) -> &RepoService {
+        &self.repo.service
     }
 
     /// Refuses who may not do this.
@@ -101,7 +101,7 @@ impl Visit {
 
     /// Whether others' locks may be taken away by whoever asks: an admin, and the policy lets them.
     pub(crate) fn may_force(&self) -> bool {
-        self.role >= Role::Admin && self.served().policy().force.allows(&self.caller.id)
+        self.role >= Role::Admin && self.service().policy().force.allows(&self.caller.id)
     }
 
     /// Who asks, without a session: `host` is what people are shown as the place.
@@ -112,25 +112,25 @@ impl Visit {
     /// Reads something that costs the disk, or git: not too much of it at a time.
     pub(crate) async fn read<T: Send + 'static>(
         &self,
-        read: impl FnOnce(&Served) -> Result<T, Error> + Send + 'static,
+        read: impl FnOnce(&RepoService) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Problem> {
         let waiting = tokio::time::timeout(LONGEST_WAIT, self.app.reading.acquire()).await;
         let Ok(Ok(_turn)) = waiting else {
             let problem = Problem::of(Code::Busy, "too many read at the moment; try again");
             return Err(problem.retry_after(LONGEST_WAIT));
         };
-        let served = self.repo.served.clone();
-        let joined = tokio::task::spawn_blocking(move || read(&served)).await;
+        let service = self.repo.service.clone();
+        let joined = tokio::task::spawn_blocking(move || read(&service)).await;
         let done = joined.map_err(|_| Problem::of(Code::Io, "it could not be read"))?;
         Ok(done?)
     }
 
     /// Waits until what is in memory is not older than the ref is now.
     pub(crate) async fn catch_up(&self) {
-        if self.served().is_behind() {
-            let served = self.repo.served.clone();
+        if self.service().is_behind() {
+            let service = self.repo.service.clone();
             let following =
-                tokio::task::spawn_blocking(move || served.follow_if_possible(&SystemClock));
+                tokio::task::spawn_blocking(move || service.follow_if_possible(&SystemClock));
             // Where it cannot follow, there is what was known last, and its age.
             let _ = following.await;
         }
@@ -138,15 +138,15 @@ impl Visit {
 
     /// Looks at the ref once more, before a no is given on what may be old.
     pub(crate) async fn refresh(&self) -> Result<(), Problem> {
-        self.read(|served| served.refresh(&SystemClock)).await
+        self.read(|service| service.refresh(&SystemClock)).await
     }
 
     /// The live lock of a lease, as far as it can be read. Another server, or a push, may have made it a moment ago.
     pub(crate) async fn lock_of(&self, lease: &str) -> Result<Option<Lock>, Problem> {
-        let mut entry = self.served().lease(lease, SystemClock.now());
+        let mut entry = self.service().lease(lease, SystemClock.now());
         if entry.is_none() {
             self.refresh().await?;
-            entry = self.served().lease(lease, SystemClock.now());
+            entry = self.service().lease(lease, SystemClock.now());
         }
         Ok(entry.as_ref().and_then(Entry::lock).cloned())
     }
@@ -180,9 +180,12 @@ fn is_relayed(headers: &HeaderMap) -> bool {
 
 impl App {
     /// Who asks.
-    pub(crate) async fn admit(&self, parts: &Parts) -> Result<Caller, Problem> {
-        let admitted = self.door.admit(peer_of(parts), &parts.headers).await;
-        if let (Ok(caller), Some(asker)) = (&admitted, parts.extensions.get::<Asker>()) {
+    pub(crate) async fn authenticate(&self, parts: &Parts) -> Result<Caller, Problem> {
+        let admitted = self
+            .authenticator
+            .authenticate(peer_of(parts), &parts.headers)
+            .await;
+        if let (Ok(caller), Some(asker)) = (&admitted, parts.extensions.get::<Principal>()) {
             asker.is(&caller.id);
         }
         admitted.map_err(|denied| {
@@ -207,9 +210,12 @@ impl App {
     }
 
     /// Who asks something of a repository, if they may see it at all. Every change begins here.
-    pub(crate) async fn visit(self: &Arc<Self>, parts: &mut Parts) -> Result<Visit, Problem> {
+    pub(crate) async fn visit(
+        self: &Arc<Self>,
+        parts: &mut Parts,
+    ) -> Result<RequestContext, Problem> {
         safety::check_type(parts)?;
-        let caller = self.admit(parts).await?;
+        let caller = self.authenticate(parts).await?;
         let Path(RepoName { repo: name }) = Path::from_request_parts(parts, &())
             .await
             .map_err(|_| Problem::of(Code::NotARepository, "no repository is called that"))?;
@@ -223,12 +229,12 @@ impl App {
             return Err(Problem::of(Code::Forbidden, detail));
         };
         let repo = self.repos.find(name).await?;
-        if repo.served.is_away() {
+        if repo.service.is_away() {
             let shown = crate::rules::spelling::quoted(name.as_bytes());
             let detail = format!("the repository {shown} is away at the moment");
             return Err(Problem::of(Code::Unreachable, detail));
         }
-        Ok(Visit {
+        Ok(RequestContext {
             is_relayed: caller.is_proxied || is_relayed(&parts.headers),
             app: self.clone(),
             caller,
@@ -238,7 +244,7 @@ impl App {
     }
 }
 
-impl FromRequestParts<Shared> for Visit {
+impl FromRequestParts<Shared> for RequestContext {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &Shared) -> Result<Self, Problem> {

@@ -11,18 +11,18 @@ use crate::rules::report::{NoTrees, Viewpoint};
 use crate::rules::spelling::Here;
 use crate::rules::time::Clock as _;
 use crate::rules::view::Me;
-use crate::server::engine::{Told, me};
+use crate::server::engine::{Published, me};
 
 /// A change, ready to be written to any number of streams.
 #[derive(Debug)]
 pub(crate) struct Frames {
-    told: Arc<Told>,
+    told: Arc<Published>,
     /// Without any lock that is the reader's own: most readers'.
     of_others: OnceLock<Bytes>,
 }
 
 impl Frames {
-    pub(crate) fn of(told: &Arc<Told>) -> Self {
+    pub(crate) fn of(told: &Arc<Published>) -> Self {
         Frames {
             told: told.clone(),
             of_others: OnceLock::new(),
@@ -68,7 +68,7 @@ pub(crate) fn reset(seq: u64) -> Bytes {
     ))
 }
 
-fn written(told: &Told, events: &[Event], reader: &Me) -> Bytes {
+fn written(told: &Published, events: &[Event], reader: &Me) -> Bytes {
     let viewpoint = Viewpoint {
         me: reader,
         now: SystemClock.now(),

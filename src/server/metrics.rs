@@ -121,16 +121,16 @@ impl Metrics {
         let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         for hosted in repos.open() {
             let of = InRepo {
-                repo: hosted.served.name().to_owned(),
+                repo: hosted.service.name().to_owned(),
             };
-            let (locks, sessions, waiting) = hosted.served.counts();
+            let (locks, sessions, waiting) = hosted.service.counts();
             self.locks.get_or_create(&of).set(number(locks));
             self.sessions.get_or_create(&of).set(number(sessions));
             self.waiting.get_or_create(&of).set(number(waiting));
             self.listeners
                 .get_or_create(&of)
                 .set(number(hosted.listeners()));
-            let seq = i64::try_from(hosted.served.seq()).unwrap_or(i64::MAX);
+            let seq = i64::try_from(hosted.service.seq()).unwrap_or(i64::MAX);
             self.changes.get_or_create(&of).set(seq);
         }
         let mut text = String::new();

@@ -50,9 +50,9 @@ use utoipa_axum::router::OpenApiRouter;
 pub use app::LOCKS_EACH;
 pub use repos::Source;
 
-use access::{AccessLog, Asker};
+use access::{AccessLog, Principal};
 use app::{App, Shared};
-use auth::Door;
+use auth::Authenticator;
 use listen::Listen;
 use metrics::Metrics;
 use problem::Problem;
@@ -83,7 +83,7 @@ pub struct Options {
     /// Names by which clients reach the server.
     pub hosts: Vec<String>,
     /// Who is let in.
-    pub door: Door,
+    pub authenticator: Authenticator,
     /// Whether people are told apart: without, only this machine is listened to.
     pub has_users: bool,
     /// Where the contents of Git LFS lie; `{repo}` in it is the repository's name.
@@ -167,7 +167,7 @@ async fn serve(options: Options, ready: impl FnOnce(&str)) -> Result<()> {
     let (end, ending) = watch::channel(false);
     let app = Arc::new(App {
         repos: Repos::new(options.source, options.server)?,
-        door: options.door,
+        authenticator: options.authenticator,
         metrics: Metrics::new(),
         hosts: options.hosts.into(),
         lfs_upstream: options.lfs_upstream,
@@ -204,11 +204,11 @@ fn heed(caught: std::io::Result<()>) {
     }
 }
 
-/// The document of the API behind a door, as JSON.
+/// The document of the API behind an authenticator, as JSON.
 #[must_use]
-pub fn document(door: &Door) -> serde_json::Value {
+pub fn document(authenticator: &Authenticator) -> serde_json::Value {
     let (_, mut document) = described().split_for_parts();
-    if !door.is_open() {
+    if !authenticator.is_open() {
         let ways = ["basic", "bearer"];
         document.security = Some(
             ways.map(|way| SecurityRequirement::new(way, [""; 0]))
@@ -310,7 +310,7 @@ async fn observe(
     next: Next,
 ) -> Response {
     let began = Instant::now();
-    let asker = Asker::default();
+    let asker = Principal::default();
     request.extensions_mut().insert(asker.clone());
     let method = request.method().clone();
     let told = log.as_ref().map(|_| {
@@ -318,7 +318,7 @@ async fn observe(
             .extensions()
             .get::<axum::extract::ConnectInfo<SocketAddr>>();
         let client = peer.map(|peer| {
-            app.door
+            app.authenticator
                 .client_of(peer.0.ip(), request.headers())
                 .to_string()
         });

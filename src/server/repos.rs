@@ -14,7 +14,7 @@ use crate::os::clock::SystemClock;
 use crate::rules::error::{Code, Error, Result};
 use crate::rules::event::Author;
 use crate::rules::time::Clock as _;
-use crate::server::engine::{Ask, Served, Tell, Turn};
+use crate::server::engine::{Command, Publish, RepoService, Turn};
 
 /// How many changes a reader of events may be behind.
 const BEHIND: usize = 1_024;
@@ -46,7 +46,7 @@ pub enum Source {
 /// A repository, and who listens to it.
 #[derive(Debug)]
 pub(crate) struct Hosted {
-    pub(crate) served: Arc<Served>,
+    pub(crate) service: Arc<RepoService>,
     events: broadcast::Sender<Arc<Frames>>,
     answers: Mutex<Answers>,
 }
@@ -70,13 +70,16 @@ impl Hosted {
     }
 
     /// Has a change made, and waits for it.
-    pub(crate) async fn change<T: Send + 'static>(&self, ask: Ask<T>) -> Result<(u64, T), Problem> {
+    pub(crate) async fn change<T: Send + 'static>(
+        &self,
+        ask: Command<T>,
+    ) -> Result<(u64, T), Problem> {
         let (sender, answer) = oneshot::channel();
         let turn = self
-            .served
+            .service
             .submit(ask, move |result| drop(sender.send(result)));
         if turn == Turn::Mine {
-            self.served.start(&SystemClock);
+            self.service.start(&SystemClock);
         }
         match answer.await {
             Ok(result) => result.map_err(|error| Problem::from(&*error)),
@@ -90,7 +93,7 @@ impl Hosted {
     /// The answer to a question: an equal one's, if nothing has changed since, or what `make` makes.
     pub(crate) fn answer(&self, question: String, make: impl FnOnce() -> Bytes) -> Bytes {
         let now = SystemClock.now();
-        let (state, until) = self.served.state_at(now);
+        let (state, until) = self.service.state_at(now);
         let mut answers = self.answers.lock();
         if answers.state != state || answers.kept.len() >= ANSWERS {
             answers.state = state;
@@ -274,8 +277,8 @@ impl Repos {
         names.sort();
         let open = self.open();
         let count = |name: &String| {
-            let found = open.iter().find(|hosted| hosted.served.name() == name);
-            found.map(|hosted| hosted.served.counts().0)
+            let found = open.iter().find(|hosted| hosted.service.name() == name);
+            found.map(|hosted| hosted.service.counts().0)
         };
         names
             .into_iter()
@@ -361,23 +364,23 @@ async fn open(name: String, source: Source, server: Author) -> Result<Arc<Hosted
     let shown = name.clone();
     let sender = events.clone();
     let opening = tokio::task::spawn_blocking(move || {
-        let tell: Tell = Box::new(move |told| drop(sender.send(Arc::new(Frames::of(told)))));
+        let tell: Publish = Box::new(move |told| drop(sender.send(Arc::new(Frames::of(told)))));
         match &source {
             Source::Remote { url, cache } => {
-                Served::open_remote(&name, url, cache, server, &SystemClock, tell)
+                RepoService::open_remote(&name, url, cache, server, &SystemClock, tell)
             }
             Source::Repo(path) | Source::Root(path) => {
-                Served::open(&name, path, server, &SystemClock, tell)
+                RepoService::open(&name, path, server, &SystemClock, tell)
             }
         }
     });
     let joined = opening.await.map_err(std::io::Error::other);
     let hosted = Arc::new(Hosted {
-        served: Arc::new(joined.map_err(Error::io("open", &shown))??),
+        service: Arc::new(joined.map_err(Error::io("open", &shown))??),
         events,
         answers: Mutex::default(),
     });
-    let tending = hosted.served.keep_tending(&SystemClock);
+    let tending = hosted.service.keep_tending(&SystemClock);
     tending.map_err(Error::io("start a thread for", &shown))?;
     Ok(hosted)
 }

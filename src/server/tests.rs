@@ -9,14 +9,14 @@ use crate::rules::lock::{LeaseId, Liveness, Lock, Owner, Process};
 use crate::rules::loss::{Cause, Loss};
 use crate::rules::path::{Kind, RepoPath};
 use crate::rules::report::Viewpoint;
-use crate::rules::time::{Length, Ttl};
-use crate::rules::view::{Content, Entry, Me, Terms};
+use crate::rules::time::{DurationSpec, Ttl};
+use crate::rules::view::{Content, Entry, LeaseLimits, Me};
 use chrono::{DateTime, Utc};
 
-const TERMS: Terms = Terms {
-    ttl: Ttl::For(Length::from_secs(3600)),
+const TERMS: LeaseLimits = LeaseLimits {
+    ttl: Ttl::For(DurationSpec::from_secs(3600)),
     max_ttl: Ttl::Never,
-    clock_skew: Length::from_secs(60),
+    clock_skew: DurationSpec::from_secs(60),
 };
 
 fn now() -> DateTime<Utc> {
@@ -76,8 +76,8 @@ fn unreadable() -> Entry {
     })
 }
 
-fn open() -> Door {
-    Door::open(auth::Caller::admin("ada@x", "Ada"))
+fn open() -> Authenticator {
+    Authenticator::open(auth::Caller::admin("ada@x", "Ada"))
 }
 
 /// The properties of a schema, and those that are always there.
@@ -265,7 +265,8 @@ fn only_a_guarded_server_asks_who_one_is() {
     assert_eq!(document(&open()).get("security"), None);
     let users = tempfile::NamedTempFile::new().unwrap();
     let header = "x-forwarded-user".parse().unwrap();
-    let guarded = Door::guarded(users.path().to_owned(), Vec::new(), Some(header)).unwrap();
+    let guarded =
+        Authenticator::guarded(users.path().to_owned(), Vec::new(), Some(header)).unwrap();
     assert_eq!(
         document(&guarded)["security"],
         json!([{"basic": []}, {"bearer": []}])

@@ -11,7 +11,7 @@ use axum::{Json, Router};
 use serde::Deserialize;
 
 use super::api;
-use super::app::{Shared, Visit};
+use super::app::{RequestContext, Shared};
 use super::page::{self, Filter, FolderItem, HistoryPage, Person, RepositoryPage, Viewer};
 use super::problem::Problem;
 use crate::os::clock::SystemClock;
@@ -64,15 +64,15 @@ pub(super) fn escaped(text: &str) -> String {
 }
 
 /// A problem, as a page.
-struct Shown(Problem);
+struct HtmlProblem(Problem);
 
-impl From<Problem> for Shown {
+impl From<Problem> for HtmlProblem {
     fn from(problem: Problem) -> Self {
-        Shown(problem)
+        HtmlProblem(problem)
     }
 }
 
-impl IntoResponse for Shown {
+impl IntoResponse for HtmlProblem {
     fn into_response(self) -> Response {
         let status = self.0.status;
         let title = status.canonical_reason().unwrap_or("Error");
@@ -89,13 +89,13 @@ impl IntoResponse for Shown {
 }
 
 /// Somebody who looks with a browser.
-struct Looking(Visit);
+struct HtmlRequest(RequestContext);
 
-impl FromRequestParts<Shared> for Looking {
-    type Rejection = Shown;
+impl FromRequestParts<Shared> for HtmlRequest {
+    type Rejection = HtmlProblem;
 
-    async fn from_request_parts(parts: &mut Parts, app: &Shared) -> Result<Self, Shown> {
-        Ok(Looking(app.visit(parts).await?))
+    async fn from_request_parts(parts: &mut Parts, app: &Shared) -> Result<Self, HtmlProblem> {
+        Ok(HtmlRequest(app.visit(parts).await?))
     }
 }
 
@@ -106,14 +106,17 @@ pub(super) async fn nothing(headers: HeaderMap) -> Response {
         .get(header::ACCEPT)
         .and_then(|accept| accept.to_str().ok());
     if accept.is_some_and(|accept| accept.contains("text/html")) {
-        return Shown(problem).into_response();
+        return HtmlProblem(problem).into_response();
     }
     problem.into_response()
 }
 
-async fn repositories(State(app): State<Shared>, request: Request) -> Result<Html<String>, Shown> {
+async fn repositories(
+    State(app): State<Shared>,
+    request: Request,
+) -> Result<Html<String>, HtmlProblem> {
     let (parts, _) = request.into_parts();
-    let caller = app.admit(&parts).await?;
+    let caller = app.authenticate(&parts).await?;
     let listing = app.clone();
     let names = tokio::task::spawn_blocking(move || listing.repos.names()).await;
     let mut names = names.unwrap_or_default();
@@ -133,7 +136,7 @@ async fn ready(State(app): State<Shared>) -> Response {
     }
     let mut wrong = Vec::new();
     // In few words: anybody may ask. The log has the rest.
-    if app.door.users().await.is_err() {
+    if app.authenticator.users().await.is_err() {
         wrong.push("the users cannot be read".to_owned());
     }
     for name in app.repos.broken() {
@@ -143,10 +146,10 @@ async fn ready(State(app): State<Shared>) -> Response {
     }
     let now = SystemClock.now();
     for hosted in app.repos.open() {
-        let name = hosted.served.name();
-        let failing = hosted.served.failing();
+        let name = hosted.service.name();
+        let failing = hosted.service.failing();
         wrong.extend(failing.iter().map(|what| format!("{name}: cannot {what}")));
-        if now - hosted.served.as_of() > chrono::TimeDelta::seconds(60) {
+        if now - hosted.service.as_of() > chrono::TimeDelta::seconds(60) {
             wrong.push(format!("{name}: what is known is over a minute old"));
         }
     }
@@ -159,18 +162,18 @@ async fn ready(State(app): State<Shared>) -> Response {
 
 async fn metrics(State(app): State<Shared>, request: Request) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
-    app.admit(&parts).await?;
+    app.authenticate(&parts).await?;
     let text = app.metrics.text(&app.repos);
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
 }
 
 async fn document(State(app): State<Shared>) -> Json<serde_json::Value> {
-    Json(super::document(&app.door))
+    Json(super::document(&app.authenticator))
 }
 
 async fn api_page(State(app): State<Shared>) -> Html<String> {
-    Html(page::api(&super::document(&app.door)))
+    Html(page::api(&super::document(&app.authenticator)))
 }
 
 /// What of a repository to look at.
@@ -184,14 +187,14 @@ struct View {
 }
 
 async fn repository(
-    Looking(visit): Looking,
+    HtmlRequest(visit): HtmlRequest,
     Query(view): Query<View>,
-) -> Result<Html<String>, Shown> {
+) -> Result<Html<String>, HtmlProblem> {
     let under = directory(view.under.as_deref())?;
     let below = under.clone();
-    let tracked = visit.read(move |served| served.names_in(&below)).await?;
+    let tracked = visit.read(move |service| service.names_in(&below)).await?;
     visit.catch_up().await;
-    let (served, now) = (visit.served(), SystemClock.now());
+    let (service, now) = (visit.service(), SystemClock.now());
     let is_mine = view
         .mine
         .as_deref()
@@ -204,19 +207,19 @@ async fn repository(
         limit: Some(ROWS),
         ..engine::Query::default()
     };
-    let listed = served.list(&query, now);
-    let found = served.below(&under.key(), now);
+    let listed = service.list(&query, now);
+    let found = service.below(&under.key(), now);
     let folder = folder(&under, &tracked, &found);
     let entries: Vec<&Entry> = listed.entries.iter().collect();
     let next = listed.next.as_ref().map(api::cursor_of);
     let page = RepositoryPage {
-        repo: served.name(),
+        repo: service.name(),
         viewer: &viewer(&visit),
         locks: &entries,
-        terms: &served.terms(),
+        terms: &service.terms(),
         now,
-        seq: served.seq(),
-        total: served.count(&query, now),
+        seq: service.seq(),
+        total: service.count(&query, now),
         filter: Filter {
             search: &view.q,
             mine: is_mine,
@@ -229,7 +232,7 @@ async fn repository(
     Ok(Html(page::repository(&page)))
 }
 
-fn viewer(visit: &Visit) -> Viewer<'_> {
+fn viewer(visit: &RequestContext) -> Viewer<'_> {
     Viewer {
         id: &visit.caller.id,
         shown: &visit.caller.shown,
@@ -309,17 +312,17 @@ struct Past {
 }
 
 async fn history(
-    Looking(visit): Looking,
+    HtmlRequest(visit): HtmlRequest,
     Path(_): Path<String>,
     Query(past): Query<Past>,
-) -> Result<Html<String>, Shown> {
+) -> Result<Html<String>, HtmlProblem> {
     let named = past.path.filter(|path| !path.is_empty());
     let path = named.as_deref().map(api::path).transpose()?;
     let shown = path.as_ref().map(RepoPath::to_string);
     let found = api::history::page(&visit, path, past.cursor.as_deref(), EVENTS).await?;
     let next = api::history::cursor_of(&found);
     Ok(Html(page::history(&HistoryPage {
-        repo: visit.served().name(),
+        repo: visit.service().name(),
         viewer: &viewer(&visit),
         path: shown.as_deref(),
         events: &found.events,

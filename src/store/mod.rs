@@ -98,7 +98,7 @@ pub trait LockStore: std::fmt::Debug + Sync {
     /// Reads until `limit` locks are found or there are no more; says whether that was all.
     ///
     /// This is what a hook asks to learn cheaply that nobody else holds anything.
-    fn glance(&self, limit: usize, clock: &dyn Clock) -> Result<(View, bool)>;
+    fn peek(&self, limit: usize, clock: &dyn Clock) -> Result<(View, bool)>;
 
     /// Runs `decide` on a current view and applies its changes, all or none, durably before it returns. Gives the
     /// number of the change, or of the last one where nothing was to change.

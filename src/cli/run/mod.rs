@@ -12,7 +12,7 @@ use self::child::{Child, Signals};
 use super::context::Context;
 use super::exit::{self, Failure};
 use super::output::path;
-use super::{Answer, lock, words};
+use super::{Answer, lock, messages};
 use git_latch::latch::keep::{self, LostLease};
 use git_latch::latch::{Latch, LockOptions};
 use git_latch::rules::error::{Code, Result};
@@ -21,7 +21,7 @@ use git_latch::rules::lease::{Acquired, Steal};
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     #[command(flatten)]
-    taking: lock::Taking,
+    taking: lock::LockArguments,
     /// What to do when a lease is lost while the command runs
     #[arg(long, value_name = "ACTION", default_value = "warn")]
     on_lost: OnLost,
@@ -165,7 +165,7 @@ fn tell_loss(context: &Context, latch: &Latch, lost: &LostLease) {
     let name = path(context.here(latch.repo()), lost.path.as_str().as_bytes());
     let by = match (&lost.by, latch.reader()) {
         (Some(entry), Ok(me)) => {
-            let holder = words::holder(&context.viewpoint(latch, &me), entry);
+            let holder = messages::holder(&context.viewpoint(latch, &me), entry);
             format!("taken over by {holder}")
         }
         _ => "removed".into(),

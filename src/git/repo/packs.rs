@@ -115,7 +115,7 @@ impl PackDirectory {
     }
 
     /// Lets git do with a pack what it does with all others: a ref leads to it now, or never will.
-    pub(crate) fn let_go(&self, name: &str) -> Result<()> {
+    pub(crate) fn unkeep(&self, name: &str) -> Result<()> {
         remove(&self.part(name, "keep"))
     }
 

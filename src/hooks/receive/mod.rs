@@ -34,7 +34,7 @@ use crate::rules::path::{Key, Kind, Place};
 use crate::rules::time::Clock;
 use crate::rules::view::{Entry, Me, View};
 use crate::store::Scope;
-use crate::store::shared::tree::{self, Known};
+use crate::store::shared::tree::{self, SeenBefore};
 use crate::store::shared::{self, limits};
 
 use above::directories;
@@ -237,7 +237,7 @@ impl Receiver {
         let claims = steps.iter().filter_map(|step| step.new.as_ref());
         let scope = Scope::Claims(claims.map(|entry| entry.claim.clone()).collect());
         let when = (self.policy.terms, rules.now);
-        let after = tree::view(&self.objects, Some(&new), &scope, Known::Nothing, when)?;
+        let after = tree::view(&self.objects, Some(&new), &scope, SeenBefore::Nothing, when)?;
         let mut objections = rules.on_steps(&steps, &after);
         if objections.is_empty() {
             objections.extend(rules.on_signature(&new));
@@ -265,7 +265,7 @@ impl Receiver {
             return Ok(others);
         }
         let changed: HashSet<&Place> = steps.iter().map(|step| &step.place).collect();
-        for entry in tree::entries(&self.objects, &new.tree, &Scope::All, Known::Nothing)? {
+        for entry in tree::entries(&self.objects, &new.tree, &Scope::All, SeenBefore::Nothing)? {
             if !changed.contains(&entry.place) {
                 others.extend(lease(Some(&entry)));
             }
@@ -282,7 +282,7 @@ impl Receiver {
                 oid,
                 kind,
             });
-            node.map(|node| tree::entry(&self.objects, node, Known::Nothing))
+            node.map(|node| tree::entry(&self.objects, node, SeenBefore::Nothing))
                 .transpose()
         };
         Ok(Step {
@@ -355,7 +355,13 @@ impl Receiver {
         let above: BTreeSet<&[u8]> = paths.clone().flat_map(directories).collect();
         let scope = Scope::Claims(judge::claims_of(paths.chain(above)));
         let when = (self.policy.terms, clock.now());
-        tree::view(&self.objects, tip.as_ref(), &scope, Known::Nothing, when)
+        tree::view(
+            &self.objects,
+            tip.as_ref(),
+            &scope,
+            SeenBefore::Nothing,
+            when,
+        )
     }
 
     /// Whether they may push what others have locked.

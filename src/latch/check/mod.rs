@@ -159,7 +159,7 @@ struct Judgement<'a> {
 
 impl<'a> Judgement<'a> {
     fn begin(latch: &'a Latch, who: Answerable, clock: &dyn Clock) -> Result<Self> {
-        let (view, is_complete) = latch.glance(clock)?;
+        let (view, is_complete) = latch.peek(clock)?;
         Ok(Judgement {
             me: latch.reader()?,
             rule: Rule::of(latch)?,

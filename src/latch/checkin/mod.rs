@@ -11,13 +11,13 @@ mod push;
 use std::collections::HashSet;
 
 use super::Latch;
-use super::release::{Known, Unlocked};
+use super::release::{PushState, Unlocked};
 use super::selection::{Part, Selection};
 use super::{What, done};
 use crate::git::edits::{self, Changed, State};
 use crate::latch::held::Held;
 use crate::rules::error::{Error, Result};
-use crate::rules::lease::{Insist, Released};
+use crate::rules::lease::{Force, Released};
 use crate::rules::path::{Claim, Kind, RepoPath};
 use crate::rules::time::Clock;
 use crate::rules::view::{Entry, Me, Standing, View};
@@ -85,7 +85,7 @@ impl Latch {
         let view = self.view(&checkin.selection.scope(), clock)?;
         let plan = self.plan(checkin.selection, &view, &me)?;
         let mut answer = CheckedIn::default();
-        let (_, released) = self.release_all(&view, &me, &plan.locks, Insist::No);
+        let (_, released) = self.release_all(&view, &me, &plan.locks, Force::No);
         if released.iter().any(|r| !matches!(r, Released::Free(_))) {
             self.tell_refused(plan.locks, released, &me, &mut answer.locks)?;
             return Ok(answer);
@@ -94,7 +94,7 @@ impl Latch {
         answer.left_out = plan.left_out;
         answer.commit = self.commit(&plan.files, &plan.unknown, checkin.message)?;
         answer.new = plan.unknown;
-        let mut known = Known::AsFetched;
+        let mut known = PushState::AsFetched;
         if let Some(branch) = branch
             && (answer.commit.is_some() || self.is_to_push(&plan.locks)?)
         {
@@ -105,7 +105,7 @@ impl Latch {
         if checkin.afterwards == Afterwards::Unlock && !plan.locks.is_empty() {
             // A change of its own: what others do to the locks meanwhile does not make the push start over.
             let locks = What::Paths(&plan.locks);
-            answer.locks = self.give_back(locks, Insist::No, None, known, clock)?;
+            answer.locks = self.give_back(locks, Force::No, None, known, clock)?;
         }
         Ok(answer)
     }

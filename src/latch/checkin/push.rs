@@ -1,7 +1,7 @@
 //! The push of a checkin: the user's own `git push`, whose configuration, hooks and remote decide what goes where.
 
 use super::super::Latch;
-use super::super::release::Known;
+use super::super::release::PushState;
 use crate::rules::error::{By, Error, Result};
 use crate::store::shared;
 
@@ -18,7 +18,7 @@ pub(super) struct Pushed {
     pub(super) remote: String,
     pub(super) branch: String,
     /// Whether the remote that shares the locks is known to have the branch, whatever was fetched.
-    pub(super) known: Known,
+    pub(super) known: PushState,
 }
 
 /// What the remote says about a branch that git does not say to be pushed.
@@ -65,9 +65,9 @@ impl Latch {
             return Ok(Pushed {
                 branch: short(to),
                 known: if landed {
-                    Known::Landed
+                    PushState::Landed
                 } else {
-                    Known::AsFetched
+                    PushState::AsFetched
                 },
                 remote,
             });

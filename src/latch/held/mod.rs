@@ -76,7 +76,7 @@ impl Held {
         }
     }
 
-    /// Whether I took it, here. Several owners may work in one tree: two agents, say.
+    /// Whether I took it, here. Batch owners may work in one tree: two agents, say.
     #[must_use]
     pub fn is_of(&self, me: &Me) -> bool {
         is_same_id(&self.owner, &me.owner.id)
@@ -114,23 +114,23 @@ impl HeldFile {
 
     /// The same of leases that were just read.
     pub(crate) fn losses_among(&self, held: &[Held], view: &View, me: &Me) -> Vec<Loss> {
-        let judged: Vec<(&Held, Fate)> = held.iter().map(|h| (h, fate(h, view, me))).collect();
+        let judged: Vec<(&Held, LeaseFate)> = held.iter().map(|h| (h, fate(h, view, me))).collect();
         let changed = judged.iter().any(|(h, fate)| match fate {
-            Fate::NotAsked | Fate::NotYet => false,
-            Fate::Lives => !h.confirmed || h.lost_at.is_some(),
-            Fate::Never => true,
-            Fate::Lost(loss) => loss.is_news || view.now - loss.at > REMEMBERED,
+            LeaseFate::NotAsked | LeaseFate::NotYet => false,
+            LeaseFate::Lives => !h.confirmed || h.lost_at.is_some(),
+            LeaseFate::Never => true,
+            LeaseFate::Lost(loss) => loss.is_news || view.now - loss.at > REMEMBERED,
         });
         if changed {
             let now = rfc3339(view.now);
-            let fates: std::collections::HashMap<LeaseId, &Fate> =
+            let fates: std::collections::HashMap<LeaseId, &LeaseFate> =
                 judged.iter().map(|(h, f)| (h.lease.clone(), f)).collect();
             let updated = self.update(file::Patience::Short, |held| {
                 held.retain_mut(|h| match fates.get(&h.lease) {
                     // Confirmed since it was judged: its command was at work, not killed.
-                    Some(Fate::Never) => h.can_be_lost(),
-                    Some(Fate::Lost(loss)) if view.now - loss.at > REMEMBERED => false,
-                    Some(Fate::Lost(loss)) => {
+                    Some(LeaseFate::Never) => h.can_be_lost(),
+                    Some(LeaseFate::Lost(loss)) if view.now - loss.at > REMEMBERED => false,
+                    Some(LeaseFate::Lost(loss)) => {
                         h.lost_at.get_or_insert_with(|| match loss.cause {
                             Cause::Removed => now.clone(),
                             Cause::Expired | Cause::Stolen => rfc3339(loss.at),
@@ -138,13 +138,13 @@ impl HeldFile {
                         h.cause.get_or_insert(loss.cause);
                         true
                     }
-                    Some(Fate::Lives) => {
+                    Some(LeaseFate::Lives) => {
                         h.confirmed = true;
                         h.lost_at = None;
                         h.cause = None;
                         true
                     }
-                    Some(Fate::NotAsked | Fate::NotYet) | None => true,
+                    Some(LeaseFate::NotAsked | LeaseFate::NotYet) | None => true,
                 });
             });
             // In a repository that cannot be written to, the same news is told again.
@@ -156,7 +156,9 @@ impl HeldFile {
             .into_iter()
             .filter_map(|(_, fate)| match fate {
                 // Whoever was away for longer hears of it once.
-                Fate::Lost(loss) if loss.is_news || view.now - loss.at <= REMEMBERED => Some(*loss),
+                LeaseFate::Lost(loss) if loss.is_news || view.now - loss.at <= REMEMBERED => {
+                    Some(*loss)
+                }
                 _ => None,
             })
             .collect()
@@ -164,7 +166,7 @@ impl HeldFile {
 }
 
 /// What became of a lease.
-enum Fate {
+enum LeaseFate {
     /// It is another's who works in this tree, and theirs to ask about.
     NotAsked,
     /// It is there.
@@ -177,25 +179,25 @@ enum Fate {
     Lost(Box<Loss>),
 }
 
-fn fate(held: &Held, view: &View, me: &Me) -> Fate {
+fn fate(held: &Held, view: &View, me: &Me) -> LeaseFate {
     let Some(claim) = held.claim() else {
-        return Fate::Never;
+        return LeaseFate::Never;
     };
     if !held.is_of(me) {
-        return Fate::NotAsked;
+        return LeaseFate::NotAsked;
     }
     let own = view
         .covering(&claim.key)
         .find(|e| e.lock().is_some_and(|l| l.lease == held.lease));
     if own.is_some_and(|e| view.standing(e) == Standing::Live) {
-        return Fate::Lives;
+        return LeaseFate::Lives;
     }
     if !held.can_be_lost() && own.is_none() {
         let is_under_way = !held.giving_back && view.now - held.lease.chosen_at() < UNDER_WAY;
         return if is_under_way {
-            Fate::NotYet
+            LeaseFate::NotYet
         } else {
-            Fate::Never
+            LeaseFate::Never
         };
     }
     // Taken over by oneself, in no workspace, as over HTTP: it is not lost.
@@ -206,7 +208,7 @@ fn fate(held: &Held, view: &View, me: &Me) -> Fate {
             && view.standing(e) == Standing::Live
     };
     if own.is_none() && view.covering(&claim.key).any(|e| is_mine_everywhere(&e)) {
-        return Fate::Never;
+        return LeaseFate::Never;
     }
     let by = rival(view, &me.owner, &claim).cloned();
     let parse = |text: &String| {
@@ -243,7 +245,7 @@ fn fate(held: &Held, view: &View, me: &Me) -> Fate {
         is_news: held.lost_at.is_none(),
         ended: None,
     };
-    Fate::Lost(Box::new(loss))
+    LeaseFate::Lost(Box::new(loss))
 }
 
 #[cfg(test)]

@@ -1,13 +1,13 @@
 use super::*;
 use crate::os::mode::Sharing;
 use crate::rules::lock::{Liveness, Owner};
-use crate::rules::time::{Length, Ttl};
-use crate::rules::view::{self, Terms};
+use crate::rules::time::{DurationSpec, Ttl};
+use crate::rules::view::{self, LeaseLimits};
 
-const TERMS: Terms = Terms {
-    ttl: Ttl::For(Length::from_secs(86_400)),
-    max_ttl: Ttl::For(Length::from_secs(86_400)),
-    clock_skew: Length::from_secs(60),
+const TERMS: LeaseLimits = LeaseLimits {
+    ttl: Ttl::For(DurationSpec::from_secs(86_400)),
+    max_ttl: Ttl::For(DurationSpec::from_secs(86_400)),
+    clock_skew: DurationSpec::from_secs(60),
 };
 
 fn at(seconds: i64) -> DateTime<Utc> {
@@ -36,7 +36,7 @@ fn lock(id: &str, path: &str, taken: i64) -> Lock {
         reason: None,
         acquired_at: at(taken),
         heartbeat_at: at(taken),
-        ttl: Ttl::For(Length::from_secs(1000)),
+        ttl: Ttl::For(DurationSpec::from_secs(1000)),
         owner: me(id).owner,
         process: None,
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Agent, Deed, Done, Notice, SWEEP};
+use super::{Action, Agent, Done, Notice, SWEEP};
 use crate::git::edits::{is_combining, is_git_at_work};
 use crate::git::target::Target;
 use crate::latch::{Latch, LockOptions};
@@ -23,7 +23,7 @@ const REASON: &str = "first edit";
 
 /// What is known of locks on first edits.
 #[derive(Debug)]
-pub(super) struct Firsts {
+pub(super) struct AutoLocks {
     list: FirstEdits,
     /// What was on the list when it was looked at last.
     noted: Branches,
@@ -33,10 +33,10 @@ pub(super) struct Firsts {
     pub(super) give_back_at: Instant,
 }
 
-impl Firsts {
+impl AutoLocks {
     pub(super) fn of(latch: &Latch, now: Instant) -> Result<Self> {
         let list = FirstEdits::of(latch);
-        Ok(Firsts {
+        Ok(AutoLocks {
             noted: list.read()?,
             list,
             locking: BTreeMap::new(),
@@ -55,12 +55,12 @@ impl Firsts {
 impl Agent {
     pub(super) fn lock_first_edits(&mut self, paths: Vec<RepoPath>, notices: &mut Vec<Notice>) {
         if !self.does() {
-            self.say(paths.into_iter().map(Deed::Lock), notices);
+            self.say(paths.into_iter().map(Action::Lock), notices);
             return;
         }
         let paths: Vec<RepoPath> = paths
             .into_iter()
-            .filter(|path| self.firsts.locking.insert(path.clone(), None).is_none())
+            .filter(|path| self.auto_locks.locking.insert(path.clone(), None).is_none())
             .collect();
         if paths.is_empty() {
             return;
@@ -82,20 +82,20 @@ impl Agent {
         let (acquired, noted) = match result {
             Ok(answer) => answer,
             Err(error) => {
-                self.firsts.seen(paths.iter());
+                self.auto_locks.seen(paths.iter());
                 return self.note_failure(what, Err(error), notices);
             }
         };
         self.note_failure(what, Ok(()), notices);
-        self.firsts.noted = noted;
+        self.auto_locks.noted = noted;
         // What was acquired is under way until it is seen; what was mine already is seen.
-        self.firsts.seen(paths.iter());
+        self.auto_locks.seen(paths.iter());
         for taken in &acquired.locked {
             let path = taken.lock.path.clone();
-            self.firsts.locking.insert(path, Some(taken.lock.seq));
+            self.auto_locks.locking.insert(path, Some(taken.lock.seq));
         }
         for refusal in acquired.refused {
-            self.firsts.locking.remove(&refusal.path);
+            self.auto_locks.locking.remove(&refusal.path);
             let path = refusal.path.to_string();
             if let Some(holder) = refusal.holder.filter(|entry| self.is_foreign(entry)) {
                 self.tell_edited(path.as_bytes(), holder, notices);
@@ -106,12 +106,15 @@ impl Agent {
 
     /// Gives back what was locked on the first edit, where the work is out.
     pub(super) fn give_back_finished(&mut self, now: Instant) {
-        if self.firsts.noted.is_empty() || self.busy.giving_back || now < self.firsts.give_back_at {
+        if self.auto_locks.noted.is_empty()
+            || self.busy.giving_back
+            || now < self.auto_locks.give_back_at
+        {
             return;
         }
-        self.firsts.give_back_at = now + SWEEP;
+        self.auto_locks.give_back_at = now + SWEEP;
         let with_branch = |lock: &Lock| {
-            let branch = self.firsts.noted.get(&lock.path)?;
+            let branch = self.auto_locks.noted.get(&lock.path)?;
             is_automatic(lock).then(|| (lock.clone(), branch.clone()))
         };
         let locks: Vec<(Lock, String)> = self.mine().filter_map(with_branch).collect();
@@ -134,13 +137,13 @@ impl Agent {
     pub(super) fn strike_first_edits(&mut self) {
         let seq = self.live.follower().seq();
         let is_unseen = |at: &Option<u64>| at.is_none_or(|at| at > seq);
-        self.firsts.locking.retain(|_, at| is_unseen(at));
+        self.auto_locks.locking.retain(|_, at| is_unseen(at));
         let mine = mine(self.live.follower().live(), &self.me);
         let mine: HashSet<&RepoPath> = mine.map(|lock| &lock.path).collect();
-        let locking = &self.firsts.locking;
+        let locking = &self.auto_locks.locking;
         let is_over = |path: &RepoPath| !mine.contains(path) && !locking.contains_key(path);
         let over: HashSet<RepoPath> = self
-            .firsts
+            .auto_locks
             .noted
             .keys()
             .filter(|path| is_over(path))
@@ -150,7 +153,7 @@ impl Agent {
             return;
         }
         self.busy.striking = true;
-        let list = self.firsts.list.clone();
+        let list = self.auto_locks.list.clone();
         self.store.give(move || {
             let struck = list.strike(|path| over.contains(path));
             Done::Struck(struck.and_then(|()| list.read()))
@@ -159,7 +162,7 @@ impl Agent {
 
     pub(super) fn hear_list(&mut self, result: Result<Branches>, notices: &mut Vec<Notice>) {
         self.busy.striking = false;
-        let heard = result.map(|noted| self.firsts.noted = noted);
+        let heard = result.map(|noted| self.auto_locks.noted = noted);
         self.note_failure("noting the locks of first edits", heard, notices);
     }
 }
@@ -179,7 +182,7 @@ pub(super) fn branch(latch: &Latch) -> Result<String> {
 fn lock(latch: &Latch, paths: &[RepoPath], clock: &dyn Clock) -> Result<(Acquired, Branches)> {
     let options = LockOptions {
         reason: Some(REASON.into()),
-        several: crate::rules::lease::Several::Partial,
+        batch: crate::rules::lease::Batch::Partial,
         ..LockOptions::default()
     };
     let list = FirstEdits::of(latch);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Agent, Deed, Done, Notice, pace};
+use super::{Action, Agent, Done, Notice, pace};
 use crate::git::edits::is_git_at_work;
 use crate::latch::{Latch, Whose};
 use crate::rules::error::Result;
@@ -44,7 +44,7 @@ impl Agent {
             return;
         }
         if !self.does() {
-            self.say(std::iter::once(Deed::Sweep(remains)), notices);
+            self.say(std::iter::once(Action::Sweep(remains)), notices);
             return;
         }
         self.busy.sweeping = true;

@@ -197,7 +197,7 @@ impl Agent {
             .parent()
             .is_some_and(|parent| self.edits.git.contains(parent));
         if is_git {
-            self.firsts.give_back_at = self.firsts.give_back_at.min(now + SETTLING);
+            self.auto_locks.give_back_at = self.auto_locks.give_back_at.min(now + SETTLING);
             if path == self.edits.index {
                 self.edits.settle_at = Some(now + SETTLING);
                 self.edits.are_folders_outdated = true;
@@ -234,7 +234,7 @@ impl Agent {
             self.edits.bursts.touch(bytes, now);
         } else if holder.is_some() {
             // Put back what it was, perhaps.
-            self.firsts.give_back_at = self.firsts.give_back_at.min(now + SETTLING);
+            self.auto_locks.give_back_at = self.auto_locks.give_back_at.min(now + SETTLING);
         }
     }
 
@@ -283,7 +283,7 @@ impl Agent {
         self.edits.ask(Asked::ForLocks, paths);
     }
 
-    pub(super) fn hear_saved(
+    pub(super) fn on_saved(
         &mut self,
         asked: Asked,
         paths: Vec<Vec<u8>>,

@@ -11,11 +11,11 @@ mod bursts;
 mod chores;
 mod edits;
 mod folders;
-mod hearing;
 mod instance;
 mod leases;
 mod notice;
 mod pace;
+mod reactions;
 mod tending;
 mod work;
 
@@ -25,9 +25,9 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
-pub use self::notice::{Deed, Notice};
+pub use self::notice::{Action, Notice};
 
-use self::auto::Firsts;
+use self::auto::AutoLocks;
 use self::edits::Edits;
 use self::instance::Instance;
 use self::pace::Pace;
@@ -37,7 +37,7 @@ use crate::git::command::Cancel;
 use crate::git::edits::Saved;
 use crate::git::repo::Repo;
 use crate::latch::identity::Environment;
-use crate::latch::{Latch, Prolonged};
+use crate::latch::{Latch, RenewOutcome};
 use crate::live::first_edits::Branches;
 use crate::live::{Live, TICK};
 use crate::os::fault;
@@ -71,7 +71,7 @@ fn sweep_pause() -> Duration {
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Whether to do anything, or only to say what would be done.
-    pub deeds: Deeds,
+    pub actions: Actions,
     /// Whether to ask the system for events.
     pub means: Means,
     /// How often to fetch shared locks.
@@ -80,7 +80,7 @@ pub struct Options {
 
 /// Whether something is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Deeds {
+pub enum Actions {
     /// Yes.
     Done,
     /// No, only said.
@@ -91,7 +91,7 @@ pub enum Deeds {
 enum Done {
     Synced(Result<Option<Synced>>),
     Judged(Result<(Vec<Lock>, Vec<Lock>)>),
-    Renewed(Vec<Lock>, Result<Prolonged>),
+    Renewed(Vec<Lock>, Result<RenewOutcome>),
     Swept(Result<()>),
     Losses(Result<Vec<Loss>>),
     Settled(Result<()>),
@@ -116,7 +116,7 @@ pub struct Agent {
     results: Receiver<Outcome<Done>>,
     leases: Leases,
     edits: Edits,
-    firsts: Firsts,
+    auto_locks: AutoLocks,
     sync: Pace,
     sweep: Pace,
     busy: Busy,
@@ -188,7 +188,7 @@ impl Agent {
             results,
             leases: Leases::new(seed, now),
             edits: Edits::new(now),
-            firsts: Firsts::of(&latch, now)?,
+            auto_locks: AutoLocks::of(&latch, now)?,
             cancel,
             sync: Pace::new(options.sync, seed, now),
             sweep: Pace::new(sweep_pause(), seed, now),
@@ -247,10 +247,10 @@ impl Agent {
         let now = Instant::now();
         let (mut first, mut notices) = (Vec::new(), Vec::new());
         let noted = self.note_round(&round, now, &mut first);
-        self.hear_events(&round, now);
+        self.on_events(&round, now);
         while let Ok(outcome) = self.results.try_recv() {
             match outcome {
-                Ok(done) => self.hear(done, now, &mut notices),
+                Ok(done) => self.on_done(done, now, &mut notices),
                 Err(panic) => std::panic::resume_unwind(panic),
             }
         }
@@ -307,7 +307,7 @@ impl Agent {
 
     /// Whether anything is done, and not only said.
     fn does(&self) -> bool {
-        self.options.deeds == Deeds::Done
+        self.options.actions == Actions::Done
     }
 
     /// Whoever removes the directory with our guard lets another agent begin: then this one is again, or gives way.

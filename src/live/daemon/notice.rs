@@ -37,12 +37,12 @@ pub enum Notice {
     /// The system does not tell of changes of the locks, for that reason; or it does again.
     Polling(Option<String>),
     /// What would be done.
-    Would(Deed),
+    Would(Action),
 }
 
 /// Something that would be done.
 #[derive(Debug)]
-pub enum Deed {
+pub enum Action {
     /// A lease would be renewed.
     Renew(Box<Lock>),
     /// A file would be locked on its first edit.
@@ -53,14 +53,14 @@ pub enum Deed {
     Sweep(usize),
 }
 
-impl Deed {
+impl Action {
     /// What tells it from others.
     pub(super) fn name(&self) -> String {
         match self {
-            Deed::Renew(lock) => format!("renew {}", lock.lease),
-            Deed::Lock(path) => format!("lock {path}"),
-            Deed::Unlock(path) => format!("unlock {path}"),
-            Deed::Sweep(count) => format!("sweep {count}"),
+            Action::Renew(lock) => format!("renew {}", lock.lease),
+            Action::Lock(path) => format!("lock {path}"),
+            Action::Unlock(path) => format!("unlock {path}"),
+            Action::Sweep(count) => format!("sweep {count}"),
         }
     }
 }

@@ -8,8 +8,8 @@ use chrono::{DateTime, Utc};
 
 use super::leases::{due_at, is_ending, is_nearly_due, pause_after, worked_on};
 use super::pace::{LONGEST, Pace};
-use super::{Agent, Deed, Done, Notice, SETTLING};
-use crate::latch::Prolonged;
+use super::{Action, Agent, Done, Notice, SETTLING};
+use crate::latch::RenewOutcome;
 use crate::live::TICK;
 use crate::rules::error::Result;
 use crate::rules::lease::Renewal;
@@ -238,8 +238,8 @@ impl Agent {
             return;
         }
         if !self.does() {
-            let deeds = kept.into_iter().map(|lock| Deed::Renew(Box::new(lock)));
-            self.say(deeds, notices);
+            let actions = kept.into_iter().map(|lock| Action::Renew(Box::new(lock)));
+            self.say(actions, notices);
             return;
         }
         if !self.busy.renewing {
@@ -250,7 +250,7 @@ impl Agent {
     pub(super) fn hear_renewed(
         &mut self,
         locks: Vec<Lock>,
-        result: Result<Prolonged>,
+        result: Result<RenewOutcome>,
         now: Instant,
         notices: &mut Vec<Notice>,
     ) {

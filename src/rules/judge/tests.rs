@@ -3,8 +3,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::*;
 use crate::rules::lock::{LeaseId, Liveness, Lock, Owner};
 use crate::rules::path::RepoPath;
-use crate::rules::time::Length;
-use crate::rules::view::{Content, Terms};
+use crate::rules::time::DurationSpec;
+use crate::rules::view::{Content, LeaseLimits};
 
 const HERE: &str = "aaaaaaaaaaaaaaaa";
 const ELSEWHERE: &str = "bbbbbbbbbbbbbbbb";
@@ -60,10 +60,10 @@ fn lock(path: &str, id: &str, workspace: &str) -> Entry {
 }
 
 fn view_after(minutes: i64, entries: Vec<Entry>) -> View {
-    let terms = Terms {
+    let terms = LeaseLimits {
         ttl: "1h".parse().unwrap(),
         max_ttl: "14d".parse().unwrap(),
-        clock_skew: Length::from_secs(60),
+        clock_skew: DurationSpec::from_secs(60),
     };
     View::new(1, noon() + TimeDelta::minutes(minutes), terms, entries)
 }

@@ -8,7 +8,7 @@ mod renew;
 
 use std::collections::BTreeSet;
 
-pub use release::{Insist, Release, Released, release, sweep};
+pub use release::{Force, Release, Released, release, sweep};
 pub use renew::{Renewal, Renewed, renew, rival};
 
 use renew::renewed;
@@ -95,29 +95,29 @@ pub enum Steal {
 
 /// What becomes of several paths of which some are not free.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Several {
+pub enum Batch {
     /// All or nothing.
-    Together,
+    Atomic,
     /// Take what is free.
     Partial,
 }
 
 /// Who may use force, by the policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Force {
+pub enum ForcePolicy {
     /// Everybody.
     Anyone,
     /// These owner ids and their agents.
     Only(Vec<String>),
 }
 
-impl Force {
+impl ForcePolicy {
     /// Whether the owner of this id may use force.
     #[must_use]
     pub fn allows(&self, owner: &str) -> bool {
         match self {
-            Force::Anyone => true,
-            Force::Only(ids) => ids
+            ForcePolicy::Anyone => true,
+            ForcePolicy::Only(ids) => ids
                 .iter()
                 .any(|id| crate::rules::lock::is_or_below(owner, id)),
         }
@@ -151,9 +151,9 @@ pub struct Request<'a> {
     /// Whether others' locks may be replaced.
     pub steal: Steal,
     /// What becomes of several paths of which some are not free.
-    pub several: Several,
+    pub batch: Batch,
     /// Who may replace others' locks.
-    pub force: &'a Force,
+    pub force: &'a ForcePolicy,
 }
 
 /// How a path came to be held.
@@ -252,7 +252,7 @@ pub fn acquire(view: &View, request: &Request<'_>) -> Result<(Vec<Change>, Acqui
             Err(refusal) => answer.refused.push(*refusal),
         }
     }
-    if !answer.refused.is_empty() && request.several == Several::Together {
+    if !answer.refused.is_empty() && request.batch == Batch::Atomic {
         answer.locked.clear();
         return Ok((Vec::new(), answer));
     }

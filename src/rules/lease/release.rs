@@ -1,6 +1,6 @@
 //! Giving back, by hand and by time.
 
-use super::{Change, Force};
+use super::{Change, ForcePolicy};
 use crate::rules::path::RepoPath;
 use crate::rules::view::{Entry, Me, Standing, View};
 
@@ -15,7 +15,7 @@ pub enum Release<'a> {
 
 /// Whether others' locks, and locks in the hands of a living process, may be removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Insist {
+pub enum Force {
     /// No.
     No,
     /// Yes (`--force`).
@@ -37,14 +37,14 @@ pub enum Released {
     Forbidden(Entry),
 }
 
-/// Gives one lock back. A late owner never removes a successor's lock: only what is mine, or what `insist` says.
+/// Gives one lock back. A late owner never removes a successor's lock: only what is mine, or what `force` says.
 #[must_use]
 pub fn release(
     view: &View,
     me: &Me,
     what: &Release<'_>,
-    insist: Insist,
-    force: &Force,
+    force: Force,
+    policy: &ForcePolicy,
 ) -> (Vec<Change>, Released) {
     let (found, covering) = find(view, me, what);
     let Some(entry) = found.filter(|e| view.standing(e) != Standing::Expired || me.has(e)) else {
@@ -60,7 +60,7 @@ pub fn release(
     if me.has(entry) {
         let standing = view.standing(entry);
         let counts = standing != Standing::Expired;
-        if counts && me.is_in_progress(entry) && insist == Insist::No {
+        if counts && me.is_in_progress(entry) && force == Force::No {
             return (Vec::new(), Released::InProgress(entry.clone()));
         }
         return match standing {
@@ -71,12 +71,12 @@ pub fn release(
     let is_mine_elsewhere = entry
         .lock()
         .is_some_and(|lock| me.owner.is_person_of(&lock.owner));
-    match insist {
-        Insist::No => (Vec::new(), Released::NotMine(Some(entry.clone()))),
-        Insist::Yes if is_mine_elsewhere || force.allows(&me.owner.id) => {
+    match force {
+        Force::No => (Vec::new(), Released::NotMine(Some(entry.clone()))),
+        Force::Yes if is_mine_elsewhere || policy.allows(&me.owner.id) => {
             (removal(true), Released::Free(entry.clone()))
         }
-        Insist::Yes => (Vec::new(), Released::Forbidden(entry.clone())),
+        Force::Yes => (Vec::new(), Released::Forbidden(entry.clone())),
     }
 }
 

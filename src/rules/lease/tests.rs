@@ -3,21 +3,21 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::rules::lock::{Liveness, Owner, Process};
-use crate::rules::time::Length;
-use crate::rules::view::{Content, Terms};
+use crate::rules::time::DurationSpec;
+use crate::rules::view::{Content, LeaseLimits};
 
 fn at(seconds: i64) -> DateTime<Utc> {
     DateTime::from_timestamp(1_800_000_000 + seconds, 0).unwrap()
 }
 
-const TERMS: Terms = Terms {
-    ttl: Ttl::For(Length::from_secs(86_400)),
-    max_ttl: Ttl::For(Length::from_secs(14 * 86_400)),
-    clock_skew: Length::from_secs(60),
+const TERMS: LeaseLimits = LeaseLimits {
+    ttl: Ttl::For(DurationSpec::from_secs(86_400)),
+    max_ttl: Ttl::For(DurationSpec::from_secs(14 * 86_400)),
+    clock_skew: DurationSpec::from_secs(60),
 };
 
 fn ttl(seconds: u32) -> Ttl {
-    Ttl::For(Length::from_secs(seconds))
+    Ttl::For(DurationSpec::from_secs(seconds))
 }
 
 /// `id@workspace`.
@@ -108,8 +108,8 @@ fn request<'a>(me: &'a Me, paths: &[&str], steal: Steal) -> Request<'a> {
         ttl: ttl(1000),
         process: None,
         steal,
-        several: Several::Together,
-        force: &Force::Anyone,
+        batch: Batch::Atomic,
+        force: &ForcePolicy::Anyone,
     }
 }
 
@@ -270,20 +270,20 @@ fn a_process_of_mine_that_nobody_can_see_is_in_progress_until_its_grace_is_over(
         assert_eq!(plain(&view(now, &entries), "ada", "a"), expected, "{now}");
     }
     let path = RepoPath::new("a").unwrap();
-    let came_to = |now, insist| {
+    let came_to = |now, force| {
         let what = Release::Path(&path);
         release(
             &view(now, &entries),
             &me("ada"),
             &what,
-            insist,
-            &Force::Anyone,
+            force,
+            &ForcePolicy::Anyone,
         )
         .1
     };
-    assert!(matches!(came_to(1059, Insist::No), Released::InProgress(_)));
-    assert!(matches!(came_to(10, Insist::Yes), Released::Free(_)));
-    assert!(matches!(came_to(1060, Insist::No), Released::Lost(_)));
+    assert!(matches!(came_to(1059, Force::No), Released::InProgress(_)));
+    assert!(matches!(came_to(10, Force::Yes), Released::Free(_)));
+    assert!(matches!(came_to(1060, Force::No), Released::Lost(_)));
     // What is bound to nothing is mine, whatever the store says of processes.
     let unbound = [entry(lock("ada", "a"), Liveness::Unknown)];
     assert_eq!(plain(&view(10, &unbound), "ada", "a"), "renewed");
@@ -296,7 +296,7 @@ fn the_same_person_elsewhere_is_another_holder_whom_she_may_replace_without_a_wo
     assert_eq!(plain(&view, "ada@here", "a"), "held");
     for path in ["a", "b"] {
         let request = Request {
-            force: &Force::Only(Vec::new()),
+            force: &ForcePolicy::Only(Vec::new()),
             ..request(&ada, &[path], Steal::Yes)
         };
         let (_, answer) = acquire(&view, &request).unwrap();
@@ -323,7 +323,8 @@ fn whoever_is_below_me_holds_by_themselves_and_what_they_hold_is_mine_to_renew_a
     assert_eq!(outcome(&view, "ada", "a", Steal::Yes), "stolen");
     let give_back = |who: &str, lock: &Entry| {
         let release = Release::Path(&lock.lock().unwrap().path);
-        let (changes, _) = super::release(&view, &me(who), &release, Insist::No, &Force::Anyone);
+        let (changes, _) =
+            super::release(&view, &me(who), &release, Force::No, &ForcePolicy::Anyone);
         changes.len()
     };
     let extend = |who: &str, lock: &Entry| {
@@ -361,7 +362,7 @@ fn the_case_of_an_id_makes_no_other_holder() {
     assert_eq!(plain(&at_10, "JO\u{308}RG", "j"), "renewed");
     // Over for its owner, however it is spelled.
     assert_eq!(plain(&view(1000, &entries), "ada", "a"), "acquired");
-    assert!(Force::Only(vec!["ADA".into()]).allows("ada/agent"));
+    assert!(ForcePolicy::Only(vec!["ADA".into()]).allows("ada/agent"));
 }
 
 #[test]
@@ -393,7 +394,7 @@ fn stealing_from_another_person_wants_a_reason_and_the_policys_leave() {
     assert_eq!(error.code(), Code::BadUsage);
     assert_eq!(outcome(&view, "bob", "a", Steal::Yes), "stolen");
     assert_eq!(outcome(&view, "bob", "u", Steal::Yes), "held");
-    let only = Force::Only(vec!["carol".into()]);
+    let only = ForcePolicy::Only(vec!["carol".into()]);
     let request = Request {
         reason: Some("due".into()),
         force: &only,
@@ -441,7 +442,7 @@ fn several_are_all_or_nothing_or_what_is_free() {
     assert!(changes.is_empty() && answer.locked.is_empty());
     assert_eq!(answer.refused.len(), 1);
     let partial = Request {
-        several: Several::Partial,
+        batch: Batch::Partial,
         ..together
     };
     let (changes, answer) = acquire(&view, &partial).unwrap();
@@ -536,37 +537,42 @@ fn a_renewal_is_lost_when_expired_gone_anothers_or_in_conflict() {
 
 #[test]
 fn a_release_frees_what_is_mine_and_never_a_successors() {
-    let free = |entries: &[Entry], who: &str, what: &Release<'_>, insist| {
-        let (changes, came_to) =
-            release(&view(10, entries), &me(who), what, insist, &Force::Anyone);
+    let free = |entries: &[Entry], who: &str, what: &Release<'_>, force| {
+        let (changes, came_to) = release(
+            &view(10, entries),
+            &me(who),
+            what,
+            force,
+            &ForcePolicy::Anyone,
+        );
         (changes.len(), matches!(came_to, Released::Free(_)))
     };
     let path = RepoPath::new("a").unwrap();
     let entries = [held("ada", "a")];
     assert_eq!(
-        free(&entries, "ada", &Release::Path(&path), Insist::No),
+        free(&entries, "ada", &Release::Path(&path), Force::No),
         (1, true)
     );
     assert_eq!(
-        free(&entries, "bob", &Release::Path(&path), Insist::No),
+        free(&entries, "bob", &Release::Path(&path), Force::No),
         (0, false)
     );
     assert_eq!(
-        free(&entries, "bob", &Release::Path(&path), Insist::Yes),
+        free(&entries, "bob", &Release::Path(&path), Force::Yes),
         (1, true)
     );
     let late = lock("ada", "a").lease.to_string();
     assert_eq!(
-        free(&entries, "ada", &Release::Lease(&late), Insist::Yes),
+        free(&entries, "ada", &Release::Lease(&late), Force::Yes),
         (0, false)
     );
     let unreadable = [unreadable("a", 0)];
     assert_eq!(
-        free(&unreadable, "bob", &Release::Path(&path), Insist::No),
+        free(&unreadable, "bob", &Release::Path(&path), Force::No),
         (0, false)
     );
     assert_eq!(
-        free(&unreadable, "bob", &Release::Path(&path), Insist::Yes),
+        free(&unreadable, "bob", &Release::Path(&path), Force::Yes),
         (1, true)
     );
 }
@@ -580,8 +586,8 @@ fn a_late_release_says_lost_and_an_own_process_in_progress() {
             &view(second, &[entry]),
             &me("ada"),
             &what,
-            Insist::No,
-            &Force::Anyone,
+            Force::No,
+            &ForcePolicy::Anyone,
         )
         .1
     };
@@ -665,14 +671,14 @@ fn take(step: &Step, view: &View) -> Vec<Change> {
             acquire(view, &request).unwrap().0
         }
         Step::Unlock(who, path, forced) => {
-            let insist = if forced { Insist::Yes } else { Insist::No };
+            let force = if forced { Force::Yes } else { Force::No };
             let (path, _) = target(PATHS[path]);
             release(
                 view,
                 &me(PEOPLE[who]),
                 &Release::Path(&path),
-                insist,
-                &Force::Anyone,
+                force,
+                &ForcePolicy::Anyone,
             )
             .0
         }

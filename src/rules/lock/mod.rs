@@ -15,7 +15,7 @@ pub(crate) use owner::show_person;
 pub use owner::{Owner, id_key, is_or_below, is_same_id};
 
 use crate::rules::path::{Claim, Kind, RepoPath};
-use crate::rules::time::{Length, Ttl, rfc3339};
+use crate::rules::time::{DurationSpec, Ttl, rfc3339};
 
 /// The largest lock file, in bytes.
 pub const MAX_BYTES: usize = 16 * 1024;
@@ -146,7 +146,7 @@ impl Lock {
 
     /// How long others still honour it after that: the larger of `skew` and a hundredth of the ttl.
     #[must_use]
-    pub fn grace(&self, skew: Length) -> TimeDelta {
+    pub fn grace(&self, skew: DurationSpec) -> TimeDelta {
         grace(self.ttl, skew)
     }
 
@@ -220,7 +220,7 @@ impl Lock {
 
 /// How long others honour a lease past its end: the larger of `skew` and a hundredth of `ttl`.
 #[must_use]
-pub fn grace(ttl: Ttl, skew: Length) -> TimeDelta {
+pub fn grace(ttl: Ttl, skew: DurationSpec) -> TimeDelta {
     let hundredth = TimeDelta::milliseconds(
         ttl.as_secs()
             .map_or(0, |s| i64::try_from(s * 10).unwrap_or(i64::MAX)),
@@ -404,14 +404,14 @@ pidns = 4026531836
 
     #[test]
     fn grace_is_the_larger_of_skew_and_a_hundredth() {
-        let minute = Length::from_secs(60);
+        let minute = DurationSpec::from_secs(60);
         assert_eq!(grace("1h".parse().unwrap(), minute), TimeDelta::seconds(60));
         assert_eq!(
             grace("10d".parse().unwrap(), minute),
             TimeDelta::seconds(8640)
         );
         assert_eq!(
-            grace("1s".parse().unwrap(), Length::from_secs(0)),
+            grace("1s".parse().unwrap(), DurationSpec::from_secs(0)),
             TimeDelta::milliseconds(10)
         );
         assert_eq!(grace(Ttl::Never, minute), TimeDelta::seconds(60));

@@ -20,13 +20,13 @@ use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
 use tokio_stream::wrappers::{BroadcastStream, WatchStream};
 use utoipa::IntoParams;
 
-use super::super::app::Visit;
+use super::super::app::RequestContext;
 use super::super::frames::{Frames, reset};
 use super::super::problem::Problem;
 use super::refusals::{ParameterRefusals, Refusals};
 use super::{Asked, schema};
 use crate::rules::view::Me;
-use crate::server::engine::{Served, Told};
+use crate::server::engine::{Published, RepoService};
 
 /// How often a silent stream says that it lives.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -58,13 +58,13 @@ pub(crate) struct Which {
     )
 )]
 pub(crate) async fn stream(
-    visit: Visit,
+    visit: RequestContext,
     headers: HeaderMap,
     Asked(which): Asked<Which>,
 ) -> Result<Response, Problem> {
     let mut reader = visit.me("");
     if let Some(id) = &which.session {
-        if visit.served().session(id, &visit.caller.id).is_none() {
+        if visit.service().session(id, &visit.caller.id).is_none() {
             return Err(super::sessions::no_session(id));
         }
         reader.owner.workspace = Some(id.clone());
@@ -80,7 +80,7 @@ pub(crate) async fn stream(
         (told, waiting, format!("{RETRY}\n"))
     } else {
         // Whoever is cut off before the first event has a number to come back with as well.
-        let seq = visit.served().seq();
+        let seq = visit.service().seq();
         (seq, VecDeque::new(), format!("{RETRY}id: {seq}\n\n"))
     };
     waiting.push_front(Waiting::Bytes(Bytes::from(first)));
@@ -109,37 +109,37 @@ pub(crate) async fn stream(
 enum Waiting {
     Bytes(Bytes),
     /// Made into bytes when it is its turn: a reader who does not read costs no memory.
-    Told(Arc<Told>),
+    Published(Arc<Published>),
 }
 
 /// What was missed since an id, and the number up to which that is everything.
-async fn missed(visit: &Visit, last: u64) -> Result<(u64, VecDeque<Waiting>), Problem> {
-    let seq = visit.served().seq();
+async fn missed(visit: &RequestContext, last: u64) -> Result<(u64, VecDeque<Waiting>), Problem> {
+    let seq = visit.service().seq();
     let again = || (seq, VecDeque::from([Waiting::Bytes(reset(seq))]));
     if last > seq {
         // Of a history that is not this one any more: what comes may have smaller numbers.
         return Ok(again());
     }
-    let since = visit.read(move |served| served.since(last)).await?;
+    let since = visit.read(move |service| service.since(last)).await?;
     Ok(since.map_or_else(again, |all| {
         let told = all.last().map_or(last, |told| told.seq);
-        (told, all.into_iter().map(Waiting::Told).collect())
+        (told, all.into_iter().map(Waiting::Published).collect())
     }))
 }
 
 /// A stream that keeps a session alive.
 struct Joined {
-    served: Arc<Served>,
+    service: Arc<RepoService>,
     session: String,
 }
 
 impl Joined {
-    fn new(visit: &Visit, session: &str) -> Option<Self> {
+    fn new(visit: &RequestContext, session: &str) -> Option<Self> {
         visit
-            .served()
+            .service()
             .join(session, &visit.caller.id)
             .then(|| Joined {
-                served: visit.repo.served.clone(),
+                service: visit.repo.service.clone(),
                 session: session.to_owned(),
             })
     }
@@ -147,7 +147,7 @@ impl Joined {
 
 impl Drop for Joined {
     fn drop(&mut self) {
-        self.served.leave(&self.session);
+        self.service.leave(&self.session);
     }
 }
 
@@ -173,7 +173,7 @@ impl Stream for Events {
         }
         match events.waiting.pop_front() {
             Some(Waiting::Bytes(bytes)) => return events.say(bytes),
-            Some(Waiting::Told(told)) => {
+            Some(Waiting::Published(told)) => {
                 let bytes = Frames::of(&told).bytes(&events.reader);
                 return events.say(bytes);
             }

@@ -6,13 +6,13 @@ use serde::Deserialize;
 use serde_json::json;
 use utoipa::IntoParams;
 
-use super::super::app::{Visit, viewpoint};
+use super::super::app::{RequestContext, viewpoint};
 use super::super::problem::Problem;
 use super::refusals::{ParameterRefusals, Refusals};
 use super::{Asked, begun, limit, path, schema};
 use crate::rules::error::Result;
 use crate::rules::path::RepoPath;
-use crate::server::engine::{Page, Served};
+use crate::server::engine::{Page, RepoService};
 
 const USUAL: usize = 100;
 const MOST: usize = 1_000;
@@ -47,11 +47,14 @@ pub(crate) struct Which {
         Refusals,
     )
 )]
-pub(crate) async fn list(visit: Visit, Asked(which): Asked<Which>) -> Result<Response, Problem> {
+pub(crate) async fn list(
+    visit: RequestContext,
+    Asked(which): Asked<Which>,
+) -> Result<Response, Problem> {
     let limit = limit(which.limit, USUAL, MOST)?;
     let path = which.path.as_deref().map(path).transpose()?;
     let page = page(&visit, path, begun(which.cursor.as_deref()), limit).await?;
-    let (me, terms) = (visit.me(""), visit.served().terms());
+    let (me, terms) = (visit.me(""), visit.service().terms());
     let viewpoint = viewpoint(&me, &terms);
     let events: Vec<_> = page
         .events
@@ -74,13 +77,13 @@ pub(crate) fn cursor_of(page: &Page) -> Option<String> {
 
 /// A page of the history.
 pub(crate) async fn page(
-    visit: &Visit,
+    visit: &RequestContext,
     path: Option<RepoPath>,
     cursor: Option<&str>,
     limit: usize,
 ) -> Result<Page, Problem> {
     let from = cursor.map(parse).transpose()?;
-    let read = move |served: &Served| served.history(path.as_ref(), from.as_ref(), limit);
+    let read = move |service: &RepoService| service.history(path.as_ref(), from.as_ref(), limit);
     visit.read(read).await
 }
 

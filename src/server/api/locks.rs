@@ -9,28 +9,28 @@ use serde::Deserialize;
 use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 
-use super::super::app::{PATHS, Visit, viewpoint};
+use super::super::app::{PATHS, RequestContext, viewpoint};
 use super::super::problem::Problem;
 use super::super::users::Role;
 use super::read::no_lease;
 use super::refusals::{BodyRefusals, HeldRefusals, ParameterRefusals, Refusals};
-use super::{Asked, Body, Named, schema, target, words};
+use super::{Asked, Body, Named, messages, schema, target};
 use crate::os::clock::SystemClock;
 use crate::rules::error::{Code, Error};
 use crate::rules::lease::{
-    Acquired, Insist, Outcome, Refusal, Released, Renewal, Several, Steal, Wanted,
+    Acquired, Batch, Force, Outcome, Refusal, Released, Renewal, Steal, Wanted,
 };
 use crate::rules::lock::{LeaseId, Lock, check_reason, is_or_below, is_same_id};
 use crate::rules::path::{Claim, Kind};
 use crate::rules::report::Viewpoint;
-use crate::rules::time::{Clock as _, Length, Ttl};
-use crate::rules::view::{Entry, Me, Terms};
-use crate::server::engine::{Ask, Taking, is_session, me};
+use crate::rules::time::{Clock as _, DurationSpec, Ttl};
+use crate::rules::view::{Entry, LeaseLimits, Me};
+use crate::server::engine::{AcquireRequest, Command, is_session, me};
 
 /// What people are shown as the place of whoever locks over HTTP without a session.
 const PLACE: &str = "web";
 /// The life of a session's lease, where nothing is said: only the server's own death is covered by it.
-const SESSION_TTL: Ttl = Ttl::For(Length::from_secs(15 * 60));
+const SESSION_TTL: Ttl = Ttl::For(DurationSpec::from_secs(15 * 60));
 
 /// Which paths to take, and how.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -79,7 +79,7 @@ pub(crate) struct How {
 }
 
 /// A length of time as clients give it.
-fn ttl_of(text: Option<&str>, terms: &Terms) -> Result<Option<Ttl>, Problem> {
+fn ttl_of(text: Option<&str>, terms: &LeaseLimits) -> Result<Option<Ttl>, Problem> {
     let Some(text) = text else {
         return Ok(None);
     };
@@ -134,13 +134,13 @@ fn wanted(paths: &[String]) -> Result<Vec<Wanted>, Problem> {
     Ok(all)
 }
 
-impl Visit {
+impl RequestContext {
     /// Whose locks these will be: the person's, or a session's.
     fn holder(&self, session: Option<&str>) -> Result<Me, Problem> {
         let Some(id) = session else {
             return Ok(self.me(PLACE));
         };
-        let owner = self.served().session(id, &self.caller.id);
+        let owner = self.service().session(id, &self.caller.id);
         let owner = owner.ok_or_else(|| super::sessions::no_session(id))?;
         Ok(me(owner))
     }
@@ -157,12 +157,12 @@ impl Visit {
 
     /// The same paths; what is a directory in the served branch is meant with all that is below it, also without a `/`.
     pub(crate) async fn as_tracked(&self, mut wanted: Vec<Wanted>) -> Result<Vec<Wanted>, Problem> {
-        let served = self.repo.served.clone();
+        let service = self.repo.service.clone();
         let looking = tokio::task::spawn_blocking(move || {
             for wanted in &mut wanted {
                 let whole = Claim::new(&wanted.path, Kind::Directory);
                 let may_be = wanted.kind == Kind::File && whole.place().is_some();
-                if may_be && served.is_directory(&wanted.path)? {
+                if may_be && service.is_directory(&wanted.path)? {
                     wanted.kind = Kind::Directory;
                 }
             }
@@ -186,11 +186,11 @@ impl Visit {
     /// Refuses more locks than one person may have. What they have already is not one more.
     pub(crate) fn check_count(&self, wanted: &[Wanted]) -> Result<(), Problem> {
         let (most, person) = (self.app.locks_each, &self.caller.id);
-        if self.served().count_of(person) + wanted.len() <= most {
+        if self.service().count_of(person) + wanted.len() <= most {
             return Ok(());
         }
         // Near the limit it is worth the while to count in earnest.
-        let held = self.served().keys_of(person, SystemClock.now());
+        let held = self.service().keys_of(person, SystemClock.now());
         let has = held.len();
         let coming = wanted
             .iter()
@@ -225,11 +225,11 @@ impl Visit {
     )
 )]
 pub(crate) async fn lock(
-    visit: Visit,
+    visit: RequestContext,
     Body(request): Body<LockRequest>,
 ) -> Result<Response, Problem> {
     visit.require(Role::Editor)?;
-    let terms = visit.served().terms();
+    let terms = visit.service().terms();
     let me = visit.holder(request.session.as_deref())?;
     let usual = if request.session.is_some() {
         SESSION_TTL
@@ -238,18 +238,18 @@ pub(crate) async fn lock(
     };
     let wanted = visit.as_tracked(wanted(&request.paths)?).await?;
     visit.check_count(&wanted)?;
-    let taking = Taking {
+    let taking = AcquireRequest {
         wanted,
         reason: checked_reason(request.reason)?,
         ttl: ttl_of(request.ttl.as_deref(), &terms)?.unwrap_or(usual.min(terms.max_ttl)),
         steal: if request.steal { Steal::Yes } else { Steal::No },
-        several: if request.partial {
-            Several::Partial
+        batch: if request.partial {
+            Batch::Partial
         } else {
-            Several::Together
+            Batch::Atomic
         },
     };
-    let ask = Ask::lock(me.clone(), taking, visit.may_force());
+    let ask = Command::lock(me.clone(), taking, visit.may_force());
     let (_, acquired) = visit.repo.change(ask).await?;
     let viewpoint = viewpoint(&me, &terms);
     tell_stolen(&visit, &acquired);
@@ -265,13 +265,13 @@ pub(crate) async fn lock(
     answer(&acquired, &viewpoint).map_err(|problem| problem.with_hint(hint))
 }
 
-fn tell_stolen(visit: &Visit, acquired: &Acquired) {
+fn tell_stolen(visit: &RequestContext, acquired: &Acquired) {
     for taken in acquired
         .locked
         .iter()
         .filter(|t| t.outcome == Outcome::Stolen)
     {
-        let (repo, by) = (visit.served().name(), &visit.caller.id);
+        let (repo, by) = (visit.service().name(), &visit.caller.id);
         let displaced: Vec<String> = taken.displaced.iter().map(Entry::shown_path).collect();
         tracing::info!(repo, path = %taken.lock.path, by, ?displaced, "stolen");
     }
@@ -290,7 +290,7 @@ fn answer(acquired: &Acquired, viewpoint: &Viewpoint<'_>) -> Result<Response, Pr
         } else {
             Code::Held
         };
-        let problem = Problem::of(code, words::refused(acquired, viewpoint));
+        let problem = Problem::of(code, messages::refused(acquired, viewpoint));
         return Err(problem.with("refused", refused));
     }
     let is_news = acquired
@@ -321,20 +321,20 @@ fn answer(acquired: &Acquired, viewpoint: &Viewpoint<'_>) -> Result<Response, Pr
     )
 )]
 pub(crate) async fn renew(
-    visit: Visit,
+    visit: RequestContext,
     Named(lease): Named,
     Body(request): Body<RenewRequest>,
 ) -> Result<Response, Problem> {
     visit.require(Role::Editor)?;
-    let terms = visit.served().terms();
+    let terms = visit.service().terms();
     let lock = visit.lock_of(&lease).await?;
     let lock = lock.ok_or_else(|| no_lease(&lease))?;
     let me = visit.as_holder_of(&lock);
     if !me.owns(&lock) {
-        return Err(Problem::of(Code::Forbidden, words::held_by(&lock)));
+        return Err(Problem::of(Code::Forbidden, messages::held_by(&lock)));
     }
     let ttl = ttl_of(request.ttl.as_deref(), &terms)?;
-    let ask = Ask::renew(me.clone(), vec![Renewal::of(&lock)], ttl);
+    let ask = Command::renew(me.clone(), vec![Renewal::of(&lock)], ttl);
     let (_, renewed) = visit.repo.change(ask).await?;
     let lock = renewed.renewed.first().ok_or_else(|| no_lease(&lease))?;
     let viewpoint = viewpoint(&me, &terms);
@@ -356,44 +356,44 @@ pub(crate) async fn renew(
     )
 )]
 pub(crate) async fn unlock(
-    visit: Visit,
+    visit: RequestContext,
     Named(lease): Named,
     Asked(how): Asked<How>,
 ) -> Result<Response, Problem> {
     visit.require(Role::Editor)?;
-    let terms = visit.served().terms();
+    let terms = visit.service().terms();
     let lock = visit.lock_of(&lease).await?;
     let lock = lock.ok_or_else(|| no_lease(&lease))?;
     let me = visit.as_holder_of(&lock);
-    let insist = if how.force == Some(true) {
-        Insist::Yes
+    let force = if how.force == Some(true) {
+        Force::Yes
     } else {
-        Insist::No
+        Force::No
     };
     let reason = checked_reason(how.reason)?;
-    let entry = visit.release(&lock, &me, insist, reason).await?;
+    let entry = visit.release(&lock, &me, force, reason).await?;
     let viewpoint = viewpoint(&me, &terms);
     Ok(Json(viewpoint.entry(&entry)).into_response())
 }
 
-impl Visit {
+impl RequestContext {
     /// Gives a lock back, also another's where that is insisted on; gives what it was.
     pub(crate) async fn release(
         &self,
         lock: &Lock,
         me: &Me,
-        insist: Insist,
+        force: Force,
         reason: Option<String>,
     ) -> Result<Entry, Problem> {
         let is_others = !is_or_below(&lock.owner.id, &self.caller.id);
-        if is_others && insist == Insist::Yes && reason.is_none() {
-            let detail = format!("{}; taking it away needs a reason", words::held_by(lock));
+        if is_others && force == Force::Yes && reason.is_none() {
+            let detail = format!("{}; taking it away needs a reason", messages::held_by(lock));
             return Err(Problem::bad_usage(detail).with_hint("say it: `reason=WHY`"));
         }
-        let ask = Ask::release(
+        let ask = Command::release(
             me.clone(),
             Renewal::of(lock),
-            insist,
+            force,
             self.may_force(),
             reason,
         );
@@ -401,20 +401,20 @@ impl Visit {
         match released {
             Released::Free(entry) => {
                 if is_others {
-                    let (repo, by) = (self.served().name(), &self.caller.id);
+                    let (repo, by) = (self.service().name(), &self.caller.id);
                     tracing::info!(repo, path = %lock.path, by, "unlocked by force");
                 }
                 Ok(entry)
             }
             Released::Lost(_) | Released::NotMine(None) => Err(no_lease(lock.lease.as_str())),
-            Released::InProgress(_) => Err(Problem::of(Code::Held, words::held_by(lock))),
+            Released::InProgress(_) => Err(Problem::of(Code::Held, messages::held_by(lock))),
             Released::NotMine(Some(_)) | Released::Forbidden(_) => {
                 let hint = if is_others {
                     self.how_to_force()
                 } else {
                     "it is yours in another working tree: give it back there, or ask for `force`"
                 };
-                Err(Problem::of(Code::Forbidden, words::held_by(lock)).with_hint(hint))
+                Err(Problem::of(Code::Forbidden, messages::held_by(lock)).with_hint(hint))
             }
         }
     }

@@ -3,11 +3,11 @@
 pub(crate) mod events;
 pub(crate) mod history;
 pub(crate) mod locks;
+pub(crate) mod messages;
 pub(crate) mod read;
 mod refusals;
 pub(crate) mod schema;
 pub(crate) mod sessions;
-pub(crate) mod words;
 
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;

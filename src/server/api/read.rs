@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::json;
 use utoipa::IntoParams;
 
-use super::super::app::{Visit, viewpoint};
+use super::super::app::{RequestContext, viewpoint};
 use super::super::problem::Problem;
 use super::refusals::{ParameterRefusals, Refusals};
 use super::schema;
@@ -94,14 +94,14 @@ impl Which {
     )
 )]
 pub(crate) async fn list(
-    visit: Visit,
+    visit: RequestContext,
     headers: HeaderMap,
     Asked(which): Asked<Which>,
 ) -> Result<Response, Problem> {
     let query = which.query(&visit.caller.id)?;
     visit.catch_up().await;
-    let served = visit.served();
-    let (seq, end) = served.tag_at(SystemClock.now());
+    let service = visit.service();
+    let (seq, end) = service.tag_at(SystemClock.now());
     let end = end.map_or(0, |end| end.timestamp_millis());
     let tag = format!("W/\"{seq}-{end}\"");
     let is_known = |known: &str| known.split(',').any(|known| known.trim() == tag);
@@ -114,9 +114,9 @@ pub(crate) async fn list(
     let question = format!("{}\n{which:?}", visit.caller.id);
     let bytes = visit.repo.answer(question, || {
         let now = SystemClock.now();
-        let (seq, _) = served.tag_at(now);
-        let listed = served.list(&query, now);
-        let (me, terms) = (visit.me(""), served.terms());
+        let (seq, _) = service.tag_at(now);
+        let listed = service.list(&query, now);
+        let (me, terms) = (visit.me(""), service.terms());
         let viewpoint = Viewpoint {
             me: &me,
             now,
@@ -129,7 +129,7 @@ pub(crate) async fn list(
             .iter()
             .map(|entry| viewpoint.entry(entry))
             .collect();
-        let mut body = json!({"locks": [], "seq": seq, "as_of": rfc3339(served.as_of())});
+        let mut body = json!({"locks": [], "seq": seq, "as_of": rfc3339(service.as_of())});
         body["locks"] = json!(locks);
         if let Some(next) = &listed.next {
             body["next_cursor"] = json!(cursor_of(next));
@@ -154,13 +154,13 @@ pub(crate) async fn list(
         Refusals,
     )
 )]
-pub(crate) async fn one(visit: Visit, Named(lease): Named) -> Result<Response, Problem> {
+pub(crate) async fn one(visit: RequestContext, Named(lease): Named) -> Result<Response, Problem> {
     visit.catch_up().await;
     let entry = visit
-        .served()
+        .service()
         .lease(&lease, SystemClock.now())
         .ok_or_else(|| no_lease(&lease))?;
-    let (me, terms) = (visit.me(""), visit.served().terms());
+    let (me, terms) = (visit.me(""), visit.service().terms());
     let viewpoint = viewpoint(&me, &terms);
     Ok(axum::Json(viewpoint.entry(&entry)).into_response())
 }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::json;
 use utoipa::ToSchema;
 
-use super::super::app::{SESSIONS_EACH, Visit, viewpoint};
+use super::super::app::{RequestContext, SESSIONS_EACH, viewpoint};
 use super::super::problem::Problem;
 use super::super::users::Role;
 use super::refusals::{BodyRefusals, HeldRefusals, Refusals};
@@ -15,7 +15,7 @@ use super::{Body, Named, schema};
 use crate::os::clock::SystemClock;
 use crate::rules::error::Code;
 use crate::rules::time::Clock as _;
-use crate::server::engine::{self, Ask, me};
+use crate::server::engine::{self, Command, me};
 
 /// The longest label, in characters.
 const LABEL: usize = 64;
@@ -60,7 +60,7 @@ pub(crate) fn no_session(id: &str) -> Problem {
     )
 )]
 pub(crate) async fn begin(
-    visit: Visit,
+    visit: RequestContext,
     Body(request): Body<SessionRequest>,
 ) -> Result<Response, Problem> {
     visit.require(Role::Editor)?;
@@ -72,7 +72,7 @@ pub(crate) async fn begin(
     }
     let label = label.trim();
     let owner = visit.owner(if label.is_empty() { "session" } else { label });
-    let session = visit.served().begin_session(owner, SESSIONS_EACH);
+    let session = visit.service().begin_session(owner, SESSIONS_EACH);
     let session = session.ok_or_else(|| {
         let detail = format!("{} has {SESSIONS_EACH} sessions already", visit.caller.id);
         Problem::new(StatusCode::TOO_MANY_REQUESTS, Code::Refused, detail)
@@ -94,13 +94,13 @@ pub(crate) async fn begin(
     )
 )]
 pub(crate) async fn heartbeat(
-    visit: Visit,
+    visit: RequestContext,
     Named(id): Named,
     Body(Nothing {}): Body<Nothing>,
 ) -> Result<Response, Problem> {
-    let terms = visit.served().terms();
+    let terms = visit.service().terms();
     let heard = visit
-        .served()
+        .service()
         .hear(&id, &visit.caller.id, SystemClock.now());
     let heard = heard.ok_or_else(|| no_session(&id))?;
     let mut owner = visit.owner("");
@@ -126,9 +126,9 @@ pub(crate) async fn heartbeat(
         Refusals,
     )
 )]
-pub(crate) async fn end(visit: Visit, Named(id): Named) -> Result<Response, Problem> {
-    let terms = visit.served().terms();
-    let ended = visit.served().leases_of(&id, &visit.caller.id);
+pub(crate) async fn end(visit: RequestContext, Named(id): Named) -> Result<Response, Problem> {
+    let terms = visit.service().terms();
+    let ended = visit.service().leases_of(&id, &visit.caller.id);
     let (me, leases) = ended.ok_or_else(|| no_session(&id))?;
     let released = if leases.is_empty() {
         Vec::new()
@@ -136,11 +136,11 @@ pub(crate) async fn end(visit: Visit, Named(id): Named) -> Result<Response, Prob
         // It ends when its locks are free: where they cannot be given back now, it can be asked again.
         visit
             .repo
-            .change(Ask::release_all(me.clone(), leases, None))
+            .change(Command::release_all(me.clone(), leases, None))
             .await?
             .1
     };
-    visit.served().end_session(&id, &visit.caller.id);
+    visit.service().end_session(&id, &visit.caller.id);
     let viewpoint = viewpoint(&me, &terms);
     let released: Vec<_> = released
         .iter()

@@ -1,6 +1,6 @@
 //! Who asks, and whether they are let in.
 //!
-//! A [`Door`] is open (a loopback server without users: whoever reaches it is one person) or guarded by a file of users.
+//! A [`Authenticator`] is open (a loopback server without users: whoever reaches it is one person) or guarded by a file of users.
 //! Then a request shows a name and a password, a token (as a bearer, or in the password's place), or comes from a proxy
 //! that has asked already and names the user in a header.
 //!
@@ -61,7 +61,7 @@ pub enum Denied {
 
 /// Where everybody has to pass.
 #[derive(Debug)]
-pub struct Door(Kind);
+pub struct Authenticator(Kind);
 
 #[derive(Debug)]
 enum Kind {
@@ -69,11 +69,11 @@ enum Kind {
     Guarded(Arc<Guarded>),
 }
 
-impl Door {
+impl Authenticator {
     /// No users: everybody who reaches the port is this person.
     #[must_use]
     pub fn open(caller: Caller) -> Self {
-        Door(Kind::Open(Box::new(caller)))
+        Authenticator(Kind::Open(Box::new(caller)))
     }
 
     /// The users of a file. Requests that come from `proxies` may name the user in `header`, if there is one; from
@@ -95,7 +95,7 @@ impl Door {
         proxies: Vec<Network>,
         header: Option<HeaderName>,
     ) -> Result<Self> {
-        Ok(Door(Kind::Guarded(Arc::new(Guarded {
+        Ok(Authenticator(Kind::Guarded(Arc::new(Guarded {
             users: Arc::new(Current::open(file, every)?),
             proxies,
             header,
@@ -127,10 +127,10 @@ impl Door {
     ///
     /// # Errors
     /// Why nobody is let in.
-    pub async fn admit(&self, peer: IpAddr, headers: &HeaderMap) -> Result<Caller, Denied> {
+    pub async fn authenticate(&self, peer: IpAddr, headers: &HeaderMap) -> Result<Caller, Denied> {
         match &self.0 {
             Kind::Open(caller) => Ok(caller.as_ref().clone()),
-            Kind::Guarded(guarded) => guarded.admit(peer, headers).await,
+            Kind::Guarded(guarded) => guarded.authenticate(peer, headers).await,
         }
     }
 
@@ -145,7 +145,7 @@ impl Door {
     }
 }
 
-/// A door with users, and what is known of those who tried.
+/// An authenticator with users, and what is known of those who tried.
 #[derive(Debug)]
 struct Guarded {
     users: Arc<Current>,
@@ -180,7 +180,11 @@ impl Login {
 }
 
 impl Guarded {
-    async fn admit(self: &Arc<Self>, peer: IpAddr, headers: &HeaderMap) -> Result<Caller, Denied> {
+    async fn authenticate(
+        self: &Arc<Self>,
+        peer: IpAddr,
+        headers: &HeaderMap,
+    ) -> Result<Caller, Denied> {
         let users = self.users.users().await.map_err(Denied::Unavailable)?;
         let is_proxied = self.is_proxy(peer);
         let header = self.header.as_ref().filter(|_| is_proxied);

@@ -8,10 +8,10 @@ use super::*;
 
 const PASSWORD: &str = "correct horse";
 
-/// A file with `ada` (a password, a token), `bob` (nothing that lets him in), and the door it guards.
+/// A file with `ada` (a password, a token), `bob` (nothing that lets him in), and the authenticator it guards.
 struct House {
     home: tempfile::TempDir,
-    door: Door,
+    authenticator: Authenticator,
     token: String,
 }
 
@@ -38,8 +38,13 @@ impl House {
         users.write(&file).unwrap();
         let proxies = vec!["10.0.0.0/8".parse().unwrap()];
         let header = HeaderName::from_static("x-forwarded-user");
-        let door = Door::looking_every(Duration::ZERO, file, proxies, Some(header)).unwrap();
-        House { home, door, token }
+        let authenticator =
+            Authenticator::looking_every(Duration::ZERO, file, proxies, Some(header)).unwrap();
+        House {
+            home,
+            authenticator,
+            token,
+        }
     }
 
     /// Changes the file.
@@ -59,8 +64,8 @@ impl House {
         let headers = headers
             .iter()
             .map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()));
-        self.door
-            .admit(peer.parse().unwrap(), &headers.collect())
+        self.authenticator
+            .authenticate(peer.parse().unwrap(), &headers.collect())
             .await
     }
 }
@@ -157,8 +162,8 @@ async fn the_header_of_a_trusted_proxy_counts_and_nobody_elses() {
     }
     assert!(is_wrong(
         &house
-            .door
-            .admit("10.1.2.3".parse().unwrap(), &headers)
+            .authenticator
+            .authenticate("10.1.2.3".parse().unwrap(), &headers)
             .await
     ));
     let outside = house.ask("192.0.2.1", &[("x-forwarded-user", "bob")]).await;
@@ -316,14 +321,14 @@ async fn without_the_file_nobody_is_let_in() {
 
 #[tokio::test]
 async fn an_open_door_lets_everybody_in_as_the_one_person() {
-    let door = Door::open(Caller::admin("ada@example.com", "Ada"));
+    let authenticator = Authenticator::open(Caller::admin("ada@example.com", "Ada"));
     let mut headers = HeaderMap::new();
     headers.insert(AUTHORIZATION, HeaderValue::from_static("Bearer x"));
     headers.insert("x-forwarded-for", HeaderValue::from_static("192.0.2.1"));
     let peer = "::ffff:127.0.0.1".parse().unwrap();
-    let caller = door.admit(peer, &headers).await.unwrap();
+    let caller = authenticator.authenticate(peer, &headers).await.unwrap();
     assert_eq!(caller.id, "ada@example.com");
     assert_eq!(caller.role_in("any"), Some(Role::Admin));
     let client: IpAddr = "127.0.0.1".parse().unwrap();
-    assert_eq!(door.client_of(peer, &headers), client);
+    assert_eq!(authenticator.client_of(peer, &headers), client);
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use crate::rules::error::Result;
 use crate::rules::event::Author;
 use crate::rules::lease::{
-    self, Acquired, Change, Force, Insist, Release, Released, Renewal, Renewed, Request, Several,
-    Steal, Wanted,
+    self, Acquired, Batch, Change, Force, ForcePolicy, Release, Released, Renewal, Renewed,
+    Request, Steal, Wanted,
 };
 use crate::rules::path::Claim;
 use crate::rules::time::Ttl;
@@ -17,15 +17,15 @@ use crate::store::Verdict;
 pub(super) type Decide<T> = dyn FnMut(&View) -> Result<(Vec<Change>, Verdict, T)> + Send;
 
 /// A request for a change.
-pub struct Ask<T> {
+pub struct Command<T> {
     pub(super) claims: Vec<Claim>,
     pub(super) by: Author,
     pub(super) decide: Box<Decide<T>>,
 }
 
-impl<T> std::fmt::Debug for Ask<T> {
+impl<T> std::fmt::Debug for Command<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Ask")
+        f.debug_struct("Command")
             .field("claims", &self.claims)
             .field("by", &self.by)
             .finish_non_exhaustive()
@@ -34,7 +34,7 @@ impl<T> std::fmt::Debug for Ask<T> {
 
 /// How to take paths.
 #[derive(Clone, Debug)]
-pub struct Taking {
+pub struct AcquireRequest {
     /// The paths, no key twice, each with the lease that it gets if it is acquired.
     pub wanted: Vec<Wanted>,
     /// Why.
@@ -44,25 +44,25 @@ pub struct Taking {
     /// Whether others' locks may be replaced.
     pub steal: Steal,
     /// What becomes of several paths of which some are not free.
-    pub several: Several,
+    pub batch: Batch,
 }
 
 /// Who may do what to others' locks.
-fn force_of(is_allowed: bool) -> Force {
+fn policy_of(is_allowed: bool) -> ForcePolicy {
     if is_allowed {
-        Force::Anyone
+        ForcePolicy::Anyone
     } else {
-        Force::Only(Vec::new())
+        ForcePolicy::Only(Vec::new())
     }
 }
 
-impl Ask<Acquired> {
+impl Command<Acquired> {
     /// Takes paths; `may_force` is whether others' locks may be replaced at all.
     #[must_use]
-    pub fn lock(me: Me, taking: Taking, may_force: bool) -> Self {
+    pub fn lock(me: Me, taking: AcquireRequest, may_force: bool) -> Self {
         let claim = |wanted: &Wanted| Claim::new(&wanted.path, wanted.kind);
-        let force = force_of(may_force);
-        Ask {
+        let force = policy_of(may_force);
+        Command {
             claims: taking.wanted.iter().map(claim).collect(),
             by: Author::from(&me.owner),
             decide: Box::new(move |view| {
@@ -73,7 +73,7 @@ impl Ask<Acquired> {
                     ttl: taking.ttl,
                     process: None,
                     steal: taking.steal.clone(),
-                    several: taking.several,
+                    batch: taking.batch,
                     force: &force,
                 };
                 let (changes, acquired) = lease::acquire(view, &request)?;
@@ -84,23 +84,23 @@ impl Ask<Acquired> {
     }
 }
 
-impl Ask<Released> {
+impl Command<Released> {
     /// Gives a lease back. A reason goes into the record.
     #[must_use]
     pub fn release(
         me: Me,
         renewal: Renewal,
-        insist: Insist,
+        force: Force,
         may_force: bool,
         reason: Option<String>,
     ) -> Self {
-        let force = force_of(may_force);
-        Ask {
+        let policy = policy_of(may_force);
+        Command {
             claims: vec![renewal.claim],
             by: Author::from(&me.owner),
             decide: Box::new(move |view| {
                 let what = Release::Lease(renewal.lease.as_str());
-                let (changes, released) = lease::release(view, &me, &what, insist, &force);
+                let (changes, released) = lease::release(view, &me, &what, force, &policy);
                 let verdict = Verdict::no_if(changes.is_empty());
                 let saying = |change: Change| change.saying(reason.as_deref());
                 let changes = changes.into_iter().map(saying).collect();
@@ -110,11 +110,11 @@ impl Ask<Released> {
     }
 }
 
-impl Ask<Renewed> {
+impl Command<Renewed> {
     /// Gives leases a new heartbeat.
     #[must_use]
     pub fn renew(me: Me, leases: Vec<Renewal>, ttl: Option<Ttl>) -> Self {
-        Ask {
+        Command {
             claims: leases.iter().map(|renewal| renewal.claim.clone()).collect(),
             by: Author::from(&me.owner),
             decide: Box::new(move |view| {
@@ -126,19 +126,19 @@ impl Ask<Renewed> {
     }
 }
 
-impl Ask<Vec<Entry>> {
+impl Command<Vec<Entry>> {
     /// Gives back what is still mine of these leases; `by` is who does it, if that is not me.
     #[must_use]
     pub fn release_all(me: Me, leases: Vec<Renewal>, by: Option<Author>) -> Self {
-        Ask {
+        Command {
             claims: leases.iter().map(|renewal| renewal.claim.clone()).collect(),
             by: by.unwrap_or_else(|| Author::from(&me.owner)),
             decide: Box::new(move |view| {
                 let (mut changes, mut gone) = (Vec::new(), Vec::new());
                 for renewal in &leases {
                     let what = Release::Lease(renewal.lease.as_str());
-                    let force = force_of(false);
-                    let (steps, released) = lease::release(view, &me, &what, Insist::No, &force);
+                    let force = policy_of(false);
+                    let (steps, released) = lease::release(view, &me, &what, Force::No, &force);
                     changes.extend(steps);
                     if let Released::Free(entry) = released {
                         gone.push(entry);
@@ -152,7 +152,7 @@ impl Ask<Vec<Entry>> {
     /// Removes what is over of these claims.
     #[must_use]
     pub fn sweep(by: Author, claims: BTreeSet<Claim>) -> Self {
-        Ask {
+        Command {
             claims: claims.iter().cloned().collect(),
             by,
             decide: Box::new(move |view| {

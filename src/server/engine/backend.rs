@@ -22,7 +22,7 @@ use crate::rules::lock::Owner;
 use crate::rules::path::{Claim, Key, Kind, Place, RepoPath};
 use crate::rules::time::Clock;
 use crate::rules::view::Entry;
-use crate::store::shared::tree::{self, Known};
+use crate::store::shared::tree::{self, SeenBefore};
 use crate::store::shared::{Doubts, Pooled};
 use crate::store::{HostedStore, LatchDir, LockStore, Scope, SharedStore};
 
@@ -229,9 +229,9 @@ impl Backend {
     }
 
     /// Looks after the disk.
-    pub(super) fn look_after(&self, clock: &dyn Clock) -> Result<()> {
+    pub(super) fn maintain(&self, clock: &dyn Clock) -> Result<()> {
         match &self.locks {
-            Locks::Here(store) => store.look_after(clock),
+            Locks::Here(store) => store.maintain(clock),
             Locks::There(_) => Ok(()),
         }
     }
@@ -332,7 +332,7 @@ impl Backend {
         };
         let tree = tip.map_or("", |tip| &tip.tree);
         let places = std::iter::once(place.clone()).collect();
-        let known = Known::Since(&|_| Some(now));
+        let known = SeenBefore::Since(&|_| Some(now));
         let entries = tree::entries(objects, tree, &Scope::Places(places), known)?;
         Ok(Some((place, entries.into_iter().next())))
     }
@@ -455,7 +455,7 @@ fn read(
     for Differing { path, new, .. } in differing {
         let place = Place::from_bytes(path.clone());
         let node = new.map(|(oid, kind)| Node { path, oid, kind });
-        let entry = node.map(|node| tree::entry(objects, node, Known::Since(&|_| Some(now))));
+        let entry = node.map(|node| tree::entry(objects, node, SeenBefore::Since(&|_| Some(now))));
         news.push((place, entry.transpose()?));
     }
     Ok(news)

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::group::{self, Job};
-use super::{Ask, STACK, Served, TEND, Turn};
+use super::{Command, RepoService, STACK, TEND, Turn};
 use crate::rules::error::{Error, Result};
 use crate::rules::time::Clock;
 
-impl Served {
+impl RepoService {
     /// Asks for a change. `done` is called once, from whatever thread makes it.
     pub fn submit<T: Send + 'static>(
         &self,
-        ask: Ask<T>,
+        ask: Command<T>,
         done: impl FnOnce(Result<(u64, T), Arc<Error>>) + Send + 'static,
     ) -> Turn {
         let answer = Arc::new(Mutex::new(None));
@@ -49,9 +49,9 @@ impl Served {
 
     /// Has the changes that wait made by a thread of its own.
     pub(crate) fn start(self: &Arc<Self>, clock: &'static dyn Clock) {
-        let served = self.clone();
+        let service = self.clone();
         let thread = std::thread::Builder::new().stack_size(STACK);
-        if let Err(error) = thread.spawn(move || served.drain(clock)) {
+        if let Err(error) = thread.spawn(move || service.drain(clock)) {
             // Out of threads: then the one who asks does it.
             tracing::warn!(%error, "no thread for a change");
             self.drain(clock);
@@ -63,12 +63,12 @@ impl Served {
     /// # Errors
     /// Where the system has no thread for it.
     pub fn keep_tending(self: &Arc<Self>, clock: &'static dyn Clock) -> std::io::Result<()> {
-        let served = Arc::downgrade(self);
+        let service = Arc::downgrade(self);
         let thread = std::thread::Builder::new().stack_size(STACK);
         let tending = move || {
-            while let Some(served) = served.upgrade() {
-                served.tend(clock);
-                drop(served);
+            while let Some(service) = service.upgrade() {
+                service.tend(clock);
+                drop(service);
                 std::thread::sleep(TEND);
             }
         };
@@ -90,7 +90,7 @@ impl Served {
     /// Whatever keeps the store from changing; nothing is changed then.
     pub fn ask<T: Send + 'static>(
         self: &Arc<Self>,
-        ask: Ask<T>,
+        ask: Command<T>,
         clock: &'static dyn Clock,
     ) -> Result<(u64, T), Arc<Error>> {
         self.ask_all(vec![ask], clock).remove(0)
@@ -99,7 +99,7 @@ impl Served {
     /// Asks for changes and waits for them: they are one, where that can be.
     pub(crate) fn ask_all<T: Send + 'static>(
         self: &Arc<Self>,
-        asks: Vec<Ask<T>>,
+        asks: Vec<Command<T>>,
         clock: &'static dyn Clock,
     ) -> Vec<Result<(u64, T), Arc<Error>>> {
         let mut is_mine = false;

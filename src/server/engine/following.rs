@@ -5,15 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::history::{self, Page};
-use super::{RECENT, REPLAYED, Served, Told};
+use super::{Published, RECENT, REPLAYED, RepoService};
 use crate::git::repo::{Objects, Revision};
 use crate::rules::error::Result;
 use crate::rules::event::Event;
 use crate::rules::path::{Claim, Kind, RepoPath};
 use crate::rules::time::Clock;
-use crate::rules::view::{Entry, Terms};
+use crate::rules::view::{Entry, LeaseLimits};
 
-impl Served {
+impl RepoService {
     /// Whether the ref was moved and what is in memory has not followed yet: costs no more than looking at a file.
     #[must_use]
     pub fn is_behind(&self) -> bool {
@@ -86,7 +86,7 @@ impl Served {
                 let there = table.all().filter_map(Entry::lock);
                 self.sessions.reconcile(there, now);
             });
-            vec![Told {
+            vec![Published {
                 seq,
                 after,
                 events: None,
@@ -101,10 +101,10 @@ impl Served {
     }
 
     /// Keeps a change for those who were away for a moment, as far as there is room.
-    fn remember(&self, told: &Arc<Told>) {
+    fn remember(&self, told: &Arc<Published>) {
         let mut recent = self.recent.lock();
         recent.push_back(told.clone());
-        let size = |told: &Arc<Told>| 1 + told.events.as_ref().map_or(0, Vec::len);
+        let size = |told: &Arc<Published>| 1 + told.events.as_ref().map_or(0, Vec::len);
         let mut sum: usize = recent.iter().map(size).sum();
         while sum > RECENT && recent.len() > 1 {
             sum -= recent.pop_front().as_ref().map_or(0, size);
@@ -112,9 +112,9 @@ impl Served {
     }
 
     /// Events, oldest first, as the changes that they were.
-    fn parts(&self, mut after: u64, events: Vec<Event>) -> Vec<Told> {
+    fn parts(&self, mut after: u64, events: Vec<Event>) -> Vec<Published> {
         let terms = self.terms();
-        let mut parts: Vec<Told> = Vec::new();
+        let mut parts: Vec<Published> = Vec::new();
         for event in events {
             match parts.last_mut() {
                 Some(told) if told.seq == event.seq => {
@@ -122,7 +122,7 @@ impl Served {
                 }
                 _ => {
                     let seq = event.seq;
-                    parts.push(Told {
+                    parts.push(Published {
                         seq,
                         after,
                         events: Some(vec![event]),
@@ -139,8 +139,8 @@ impl Served {
     ///
     /// # Errors
     /// Where the history cannot be read.
-    pub fn since(&self, seq: u64) -> Result<Option<Vec<Arc<Told>>>> {
-        let recent: Vec<Arc<Told>> = self.recent.lock().iter().cloned().collect();
+    pub fn since(&self, seq: u64) -> Result<Option<Vec<Arc<Published>>>> {
+        let recent: Vec<Arc<Published>> = self.recent.lock().iter().cloned().collect();
         if recent.first().is_some_and(|told| told.after <= seq) {
             return Ok(Some(recent.into_iter().filter(|t| t.seq > seq).collect()));
         }
@@ -187,7 +187,7 @@ fn events_between(
     objects: &Objects,
     known: Option<&(String, String)>,
     tip: &Revision,
-    terms: &Terms,
+    terms: &LeaseLimits,
 ) -> Result<Option<Vec<Event>>> {
     let Some((commit, tree)) = known else {
         return history::all(objects, tip, REPLAYED, terms);

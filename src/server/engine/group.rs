@@ -33,7 +33,7 @@ pub(super) struct Job {
     pub(super) by: Author,
     /// The decision; run again where somebody was faster.
     pub(super) decide: Decide,
-    /// Told when it is done, or cannot be.
+    /// Published when it is done, or cannot be.
     pub(super) done: Done,
 }
 
@@ -115,7 +115,7 @@ impl Drop for AtWork<'_> {
 }
 
 /// What became of one request in the decision.
-enum Fate {
+enum RequestFate {
     Decided,
     /// Another request of the same change was first at one of its paths.
     Postponed,
@@ -143,13 +143,13 @@ pub(super) fn commit(
     let mut postponed = Vec::new();
     for (n, job) in jobs.into_iter().enumerate() {
         let fate = if n < fates.len() {
-            std::mem::replace(&mut fates[n], Fate::Decided)
+            std::mem::replace(&mut fates[n], RequestFate::Decided)
         } else {
-            Fate::Decided
+            RequestFate::Decided
         };
         match (fate, &result) {
-            (Fate::Postponed, Ok(_)) => postponed.push(job),
-            (Fate::Failed(error), _) => (job.done)(Err(Arc::new(error))),
+            (RequestFate::Postponed, Ok(_)) => postponed.push(job),
+            (RequestFate::Failed(error), _) => (job.done)(Err(Arc::new(error))),
             (_, result) => (job.done)(result.clone()),
         }
     }
@@ -157,7 +157,7 @@ pub(super) fn commit(
 }
 
 /// The decisions of all, each on what the ones before leave.
-fn decide(jobs: &mut [Job], view: &View) -> (Decision, Vec<Fate>) {
+fn decide(jobs: &mut [Job], view: &View) -> (Decision, Vec<RequestFate>) {
     let mut view = view.clone();
     let mut decision = Decision::new(Vec::new(), Verdict::Yes);
     let mut taken: BTreeSet<Place> = BTreeSet::new();
@@ -166,16 +166,16 @@ fn decide(jobs: &mut [Job], view: &View) -> (Decision, Vec<Fate>) {
         let (steps, verdict) = match (job.decide)(&view) {
             Ok(decided) => decided,
             Err(error) => {
-                fates.push(Fate::Failed(error));
+                fates.push(RequestFate::Failed(error));
                 continue;
             }
         };
         let places: Vec<Place> = steps.iter().filter_map(Change::place).collect();
         if places.iter().any(|place| taken.contains(place)) {
-            fates.push(Fate::Postponed);
+            fates.push(RequestFate::Postponed);
             continue;
         }
-        fates.push(Fate::Decided);
+        fates.push(RequestFate::Decided);
         if verdict == Verdict::No {
             decision.verdict = Verdict::No;
         }

@@ -6,8 +6,8 @@
 //! `table` is what is in memory, and `following` keeps it so; `changing` has changes made, by `group`; `visits` and
 //! `sessions` are for clients that may vanish; `tending` is what is done now and then; `ask` what can be asked for.
 //!
-//! - [`Served::submit`] has a change made, together with all others that wait; [`Served::drain`] is the work itself.
-//! - [`Served::tend`] is what has to be done now and then: follow the ref, end silent sessions, renew those that live,
+//! - [`RepoService::submit`] has a change made, together with all others that wait; [`RepoService::drain`] is the work itself.
+//! - [`RepoService::tend`] is what has to be done now and then: follow the ref, end silent sessions, renew those that live,
 //!   remove what has expired, look after the disk.
 
 mod ask;
@@ -30,7 +30,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use parking_lot::{Mutex, RwLock};
 
-pub use ask::{Ask, Taking};
+pub use ask::{AcquireRequest, Command};
 pub use group::Turn;
 pub use query::{Query, mentions};
 pub use sessions::{heartbeat, is_session};
@@ -50,7 +50,7 @@ use crate::rules::lock::Owner;
 use crate::rules::loss::Loss;
 use crate::rules::path::{Claim, Key, Kind, RepoPath};
 use crate::rules::time::Clock;
-use crate::rules::view::{Content, Entry, Me, Terms};
+use crate::rules::view::{Content, Entry, LeaseLimits, Me};
 use crate::store::shared::history;
 
 pub use history::Page;
@@ -66,7 +66,7 @@ const REPLAYED: usize = 2_000;
 
 /// One change of the locks, as it is told.
 #[derive(Debug)]
-pub struct Told {
+pub struct Published {
     /// Its number.
     pub seq: u64,
     /// The number of the change before.
@@ -74,14 +74,14 @@ pub struct Told {
     /// What it did; `None` where that is not known, and everything has to be looked at again.
     pub events: Option<Vec<Event>>,
     /// The terms that held then.
-    pub terms: Terms,
+    pub terms: LeaseLimits,
 }
 
 /// Whom changes are told, in their order.
-pub type Tell = Box<dyn Fn(&Arc<Told>) + Send + Sync>;
+pub type Publish = Box<dyn Fn(&Arc<Published>) + Send + Sync>;
 
 /// A repository that is served.
-pub struct Served {
+pub struct RepoService {
     name: String,
     backend: Backend,
     server: Author,
@@ -92,17 +92,17 @@ pub struct Served {
     /// What the ref's file looked like before it was followed last.
     seen: Mutex<Option<Stamp>>,
     confirmed_at: Mutex<DateTime<Utc>>,
-    recent: Mutex<VecDeque<Arc<Told>>>,
+    recent: Mutex<VecDeque<Arc<Published>>>,
     queue: Queue,
     sessions: Sessions,
     tending: tending::Tending,
     is_open: AtomicBool,
-    tell: Tell,
+    tell: Publish,
 }
 
-impl std::fmt::Debug for Served {
+impl std::fmt::Debug for RepoService {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Served")
+        f.debug_struct("RepoService")
             .field("name", &self.name)
             .finish_non_exhaustive()
     }
@@ -117,7 +117,7 @@ pub struct Heard {
     pub lost: Vec<Loss>,
 }
 
-impl Served {
+impl RepoService {
     /// Serves a bare repository; `server` is who makes changes that nobody asked for.
     ///
     /// # Errors
@@ -127,7 +127,7 @@ impl Served {
         directory: &Path,
         server: Author,
         clock: &dyn Clock,
-        tell: Tell,
+        tell: Publish,
     ) -> Result<Self> {
         let (backend, policy) = Backend::hosted(directory, &server)?;
         Self::new(name, (backend, policy), server, clock, tell)
@@ -143,7 +143,7 @@ impl Served {
         cache: &Path,
         server: Author,
         clock: &dyn Clock,
-        tell: Tell,
+        tell: Publish,
     ) -> Result<Self> {
         let (backend, policy) = Backend::remote(url, cache, &server, clock)?;
         Self::new(name, (backend, policy), server, clock, tell)
@@ -154,9 +154,9 @@ impl Served {
         (backend, policy): (Backend, Policy),
         server: Author,
         clock: &dyn Clock,
-        tell: Tell,
+        tell: Publish,
     ) -> Result<Self> {
-        let opened = Served {
+        let opened = RepoService {
             name: name.to_owned(),
             table: RwLock::new(Table::new(policy.terms)),
             rules: RwLock::new(Arc::new(policy)),
@@ -201,7 +201,7 @@ impl Served {
 
     /// What of the policy bears on expiry.
     #[must_use]
-    pub fn terms(&self) -> Terms {
+    pub fn terms(&self) -> LeaseLimits {
         self.policy().terms
     }
 

@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 use super::query::Query;
 use crate::rules::lock::{LeaseId, id_key, is_or_below, is_same_id};
 use crate::rules::path::{Claim, Key, Place};
-use crate::rules::view::{Entry, Standing, Terms, View};
+use crate::rules::view::{Entry, LeaseLimits, Standing, View};
 
 /// A part of the locks.
 #[derive(Clone, Debug)]
@@ -30,7 +30,7 @@ pub(super) struct Table {
     seq: u64,
     /// Larger after every change of what is in here.
     version: u64,
-    terms: Terms,
+    terms: LeaseLimits,
     entries: BTreeMap<Key, Vec<Entry>>,
     leases: HashMap<LeaseId, Key>,
     owners: HashMap<String, BTreeSet<Key>>,
@@ -39,7 +39,7 @@ pub(super) struct Table {
 }
 
 impl Table {
-    pub(super) fn new(terms: Terms) -> Self {
+    pub(super) fn new(terms: LeaseLimits) -> Self {
         Table {
             tip: None,
             seq: 0,
@@ -90,7 +90,7 @@ impl Table {
     }
 
     /// Judges by other terms from now on.
-    pub(super) fn set_terms(&mut self, terms: Terms) {
+    pub(super) fn set_terms(&mut self, terms: LeaseLimits) {
         self.terms = terms;
         self.version += 1;
         let ends = self.entries.values().flatten();
@@ -370,7 +370,7 @@ pub struct Below {
 }
 
 /// When an entry is over. One that came with a heartbeat in the future counts from when it came.
-fn over_at(entry: &Entry, terms: &Terms) -> Option<DateTime<Utc>> {
+fn over_at(entry: &Entry, terms: &LeaseLimits) -> Option<DateTime<Utc>> {
     let now = entry.stored_at.unwrap_or(DateTime::<Utc>::MAX_UTC);
     entry.over_at(now, terms)
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
 
-use super::{Ask, Served, me};
+use super::{Command, RepoService, me};
 use crate::os::fault;
 use crate::rules::error::{Error, Result};
 use crate::rules::lease::Renewal;
@@ -77,7 +77,7 @@ pub(super) fn is_due(lock: &Lock, now: DateTime<Utc>) -> bool {
     due.is_some_and(|due| now >= due)
 }
 
-impl Served {
+impl RepoService {
     /// Does what is due. Called a few times a second, by one thread at a time.
     pub fn tend(self: &Arc<Self>, clock: &'static dyn Clock) {
         let due = |pick: fn(&mut Done) -> &mut Option<Instant>, every| {
@@ -114,16 +114,16 @@ impl Served {
 
     /// In a thread of its own: looking what may be removed takes its time in a large repository, and sessions do not wait.
     fn look_after_the_disk(self: &Arc<Self>, clock: &'static dyn Clock) {
-        let served = self.clone();
+        let service = self.clone();
         let work = move || {
-            let Some(_alone) = served.tending.disk.try_lock() else {
+            let Some(_alone) = service.tending.disk.try_lock() else {
                 return;
             };
-            let result = served.backend.look_after(clock);
+            let result = service.backend.maintain(clock);
             if result.is_err() {
-                served.tending.done.lock().pause = Some(Instant::now() + PAUSE);
+                service.tending.done.lock().pause = Some(Instant::now() + PAUSE);
             }
-            served.step(DISK_STEP, result);
+            service.step(DISK_STEP, result);
         };
         let thread = std::thread::Builder::new().stack_size(super::STACK);
         self.step(
@@ -208,8 +208,8 @@ impl Served {
         // In the server's name: another server that has the session tells it what it lost.
         let server = self.server.clone();
         let asks = ended.iter().cloned();
-        let asks =
-            asks.map(|(owner, leases)| Ask::release_all(me(owner), leases, Some(server.clone())));
+        let asks = asks
+            .map(|(owner, leases)| Command::release_all(me(owner), leases, Some(server.clone())));
         let answers = self.ask_all(asks.collect(), clock);
         for ((owner, leases), answer) in ended.into_iter().zip(answers) {
             if let Err(error) = answer {
@@ -244,7 +244,7 @@ impl Served {
         for (owner, leases) in self.sessions.held() {
             let due: Vec<Renewal> = leases.into_iter().filter(is_due).collect();
             if !due.is_empty() {
-                asks.push(Ask::renew(me(owner), due, None));
+                asks.push(Command::renew(me(owner), due, None));
             }
         }
         for answer in self.ask_all(asks, clock) {
@@ -261,7 +261,7 @@ impl Served {
             return;
         }
         let over = over.into_iter().take(AT_ONCE).collect();
-        match self.ask(Ask::sweep(self.server.clone(), over), clock) {
+        match self.ask(Command::sweep(self.server.clone(), over), clock) {
             Ok((_, swept)) => {
                 for entry in &swept {
                     tracing::info!(repo = self.name(), path = entry.shown_path(), "expired");

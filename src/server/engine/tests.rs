@@ -3,16 +3,16 @@ use std::sync::mpsc::{Receiver, channel};
 use super::*;
 use crate::git::scratch::Scratch;
 use crate::os::clock::SystemClock;
-use crate::rules::lease::{Acquired, Insist, Released, Several, Steal, Wanted};
+use crate::rules::lease::{Acquired, Batch, Force, Released, Steal, Wanted};
 use crate::rules::lock::LeaseId;
 use crate::rules::time::Ttl;
 
 /// A bare repository, served; and what is told of it.
-fn served(scratch: &Scratch) -> (Arc<Served>, Receiver<Arc<Told>>) {
+fn service(scratch: &Scratch) -> (Arc<RepoService>, Receiver<Arc<Published>>) {
     let bare = scratch.with_origin();
     let (sender, told) = channel();
-    let tell: Tell = Box::new(move |told| drop(sender.send(told.clone())));
-    let opened = Served::open(
+    let tell: Publish = Box::new(move |told| drop(sender.send(told.clone())));
+    let opened = RepoService::open(
         "game",
         Path::new(&bare),
         Author::default(),
@@ -31,9 +31,9 @@ fn person(id: &str) -> Me {
     })
 }
 
-fn lock(id: &str, path: &str, steal: Steal) -> Ask<Acquired> {
+fn lock(id: &str, path: &str, steal: Steal) -> Command<Acquired> {
     let path = RepoPath::new(path).unwrap();
-    let taking = Taking {
+    let taking = AcquireRequest {
         wanted: vec![Wanted {
             path,
             kind: Kind::File,
@@ -42,31 +42,31 @@ fn lock(id: &str, path: &str, steal: Steal) -> Ask<Acquired> {
         reason: Some("because".into()),
         ttl: "1h".parse::<Ttl>().unwrap(),
         steal,
-        several: Several::Together,
+        batch: Batch::Atomic,
     };
-    Ask::lock(person(id), taking, true)
+    Command::lock(person(id), taking, true)
 }
 
 /// Asks without seeing to it; gives where the answer will be.
-fn submit<T: Send + 'static>(served: &Served, ask: Ask<T>) -> Receiver<(u64, T)> {
+fn submit<T: Send + 'static>(service: &RepoService, ask: Command<T>) -> Receiver<(u64, T)> {
     let (sender, answer) = channel();
-    let _ = served.submit(ask, move |result| drop(sender.send(result.unwrap())));
+    let _ = service.submit(ask, move |result| drop(sender.send(result.unwrap())));
     answer
 }
 
 #[test]
 fn those_who_wait_become_one_change() {
     let scratch = Scratch::new();
-    let (served, told) = served(&scratch);
+    let (service, told) = service(&scratch);
     let answers: Vec<_> = (0..10)
         .map(|n| {
             submit(
-                &served,
+                &service,
                 lock(&format!("p{n}@x"), &format!("a/{n}"), Steal::No),
             )
         })
         .collect();
-    served.drain(&SystemClock);
+    service.drain(&SystemClock);
     let seqs: BTreeSet<u64> = answers
         .iter()
         .map(|answer| answer.recv().unwrap().0)
@@ -86,10 +86,10 @@ fn those_who_wait_become_one_change() {
 #[test]
 fn the_later_holder_of_a_path_has_the_larger_number() {
     let scratch = Scratch::new();
-    let (served, _told) = served(&scratch);
-    let first = submit(&served, lock("ada@x", "hero", Steal::No));
-    let second = submit(&served, lock("bob@x", "Hero", Steal::Yes));
-    served.drain(&SystemClock);
+    let (service, _told) = service(&scratch);
+    let first = submit(&service, lock("ada@x", "hero", Steal::No));
+    let second = submit(&service, lock("bob@x", "Hero", Steal::Yes));
+    service.drain(&SystemClock);
     let (ada, _) = first.recv().unwrap();
     let (bob, stolen) = second.recv().unwrap();
     assert_eq!(stolen.locked[0].displaced.len(), 1);
@@ -100,11 +100,11 @@ fn the_later_holder_of_a_path_has_the_larger_number() {
 #[test]
 fn who_is_refused_in_a_change_does_not_spoil_it_for_the_others() {
     let scratch = Scratch::new();
-    let (served, _told) = served(&scratch);
-    let ada = submit(&served, lock("ada@x", "hero", Steal::No));
-    let bob = submit(&served, lock("bob@x", "hero", Steal::No));
-    let eve = submit(&served, lock("eve@x", "villain", Steal::No));
-    served.drain(&SystemClock);
+    let (service, _told) = service(&scratch);
+    let ada = submit(&service, lock("ada@x", "hero", Steal::No));
+    let bob = submit(&service, lock("bob@x", "hero", Steal::No));
+    let eve = submit(&service, lock("eve@x", "villain", Steal::No));
+    service.drain(&SystemClock);
     assert_eq!(ada.recv().unwrap().1.locked.len(), 1);
     assert_eq!(bob.recv().unwrap().1.refused.len(), 1);
     assert_eq!(eve.recv().unwrap().1.locked.len(), 1);
@@ -113,20 +113,20 @@ fn who_is_refused_in_a_change_does_not_spoil_it_for_the_others() {
 #[test]
 fn history_knows_who_removed_what_was_not_theirs() {
     let scratch = Scratch::new();
-    let (served, _told) = served(&scratch);
-    let (_, taken) = served
+    let (service, _told) = service(&scratch);
+    let (_, taken) = service
         .ask(lock("ada@x", "hero", Steal::No), &SystemClock)
         .unwrap();
     let renewal = Renewal::of(&taken.locked[0].lock);
     let reason = Some("she is away".to_owned());
-    let release = Ask::release(person("eve@x"), renewal, Insist::Yes, true, reason);
-    let released = submit(&served, release);
-    let other = submit(&served, lock("bob@x", "villain", Steal::No));
-    served.drain(&SystemClock);
+    let release = Command::release(person("eve@x"), renewal, Force::Yes, true, reason);
+    let released = submit(&service, release);
+    let other = submit(&service, lock("bob@x", "villain", Steal::No));
+    service.drain(&SystemClock);
     assert!(matches!(released.recv().unwrap().1, Released::Free(_)));
     other.recv().unwrap();
     let path = RepoPath::new("hero").unwrap();
-    let page = served.history(Some(&path), None, 10).unwrap();
+    let page = service.history(Some(&path), None, 10).unwrap();
     let by: Vec<_> = page
         .events
         .iter()
@@ -138,9 +138,9 @@ fn history_knows_who_removed_what_was_not_theirs() {
 #[test]
 fn a_page_of_locks_ends_where_the_next_begins() {
     let scratch = Scratch::new();
-    let (served, _told) = served(&scratch);
+    let (service, _told) = service(&scratch);
     for n in 0..25 {
-        served
+        service
             .ask(lock("ada@x", &format!("a/{n:02}"), Steal::No), &SystemClock)
             .unwrap();
     }
@@ -150,7 +150,7 @@ fn a_page_of_locks_ends_where_the_next_begins() {
     };
     let mut seen = Vec::new();
     loop {
-        let listed = served.list(&query, SystemClock.now());
+        let listed = service.list(&query, SystemClock.now());
         seen.extend(listed.entries.iter().map(Entry::shown_path));
         query.after = listed.next;
         if query.after.is_none() {
@@ -159,5 +159,5 @@ fn a_page_of_locks_ends_where_the_next_begins() {
     }
     let expected: Vec<String> = (0..25).map(|n| format!("a/{n:02}")).collect();
     assert_eq!(seen, expected);
-    assert_eq!(served.count(&query, SystemClock.now()), 25);
+    assert_eq!(service.count(&query, SystemClock.now()), 25);
 }

@@ -4,13 +4,13 @@ use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 
-use super::{Heard, Served, me, sessions};
+use super::{Heard, RepoService, me, sessions};
 use crate::rules::lease::Renewal;
 use crate::rules::lock::{Lock, Owner};
 use crate::rules::loss::{Cause, Loss};
 use crate::rules::view::Me;
 
-impl Served {
+impl RepoService {
     /// Begins a session of an owner; gives its id. `None` where they have too many.
     #[must_use]
     pub fn begin_session(&self, owner: Owner, at_most: usize) -> Option<String> {
@@ -66,7 +66,7 @@ impl Served {
         self.sessions.leave(id, Instant::now());
     }
 
-    /// What a session holds, and as whom: for [`super::Ask::release_all`].
+    /// What a session holds, and as whom: for [`super::Command::release_all`].
     #[must_use]
     pub fn leases_of(&self, id: &str, owner: &str) -> Option<(Me, Vec<Renewal>)> {
         let standing = self.sessions.hear(id, owner, Instant::now())?;

@@ -15,20 +15,20 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use self::verify::verify;
-use super::api::words;
+use super::api::messages;
 use super::api::{Asked, Body, cursor_of, key_of, path, target};
-use super::app::{Shared, Visit, viewpoint};
+use super::app::{RequestContext, Shared, viewpoint};
 use super::problem::Problem;
 use super::render::LFS_TYPE;
 use super::users::Role;
 use crate::os::clock::SystemClock;
 use crate::rules::error::Code;
-use crate::rules::lease::{Insist, Renewal, Several, Steal, Wanted};
+use crate::rules::lease::{Batch, Force, Renewal, Steal, Wanted};
 use crate::rules::lock::{LeaseId, Lock};
 use crate::rules::path::{Key, Kind};
 use crate::rules::time::Clock as _;
 use crate::rules::view::Entry;
-use crate::server::engine::{Ask, Query, Taking};
+use crate::server::engine::{AcquireRequest, Command, Query};
 
 /// What people are shown as the place of these locks.
 const PLACE: &str = "git-lfs";
@@ -92,23 +92,23 @@ struct Create {
     path: String,
 }
 
-async fn create(visit: Visit, Body(request): Body<Create>) -> Result<Response, Problem> {
+async fn create(visit: RequestContext, Body(request): Body<Create>) -> Result<Response, Problem> {
     visit.require(Role::Editor)?;
     let (path, kind) = target(&request.path)?;
     visit.renew_due();
-    let policy = visit.served().policy();
+    let policy = visit.service().policy();
     let lease = LeaseId::generate(SystemClock.now());
     let wanted = visit.as_tracked(vec![Wanted { path, kind, lease }]).await?;
     visit.check_count(&wanted)?;
-    let taking = Taking {
+    let taking = AcquireRequest {
         wanted,
         reason: None,
         ttl: policy.lfs_ttl.min(policy.terms.max_ttl),
         steal: Steal::No,
-        several: Several::Together,
+        batch: Batch::Atomic,
     };
     let me = visit.me(PLACE);
-    let ask = Ask::lock(me.clone(), taking, false);
+    let ask = Command::lock(me.clone(), taking, false);
     let (_, acquired) = visit.repo.change(ask).await?;
     if let Some(taken) = acquired.locked.first() {
         let lock = &taken.lock;
@@ -118,7 +118,7 @@ async fn create(visit: Visit, Body(request): Body<Create>) -> Result<Response, P
         }
         let until = lock
             .expires_at()
-            .map_or("you unlock it".to_owned(), words::minutes);
+            .map_or("you unlock it".to_owned(), messages::minutes);
         let message = format!(
             "`{}` is locked by you already; renewed until {until}",
             lock.path
@@ -133,7 +133,7 @@ async fn create(visit: Visit, Body(request): Body<Create>) -> Result<Response, P
     let Some(holder) = holder else {
         return Err(Problem::of(Code::Held, "it cannot be locked"));
     };
-    let message = words::held(&request.path, holder, &viewpoint(&me, &policy.terms));
+    let message = messages::held(&request.path, holder, &viewpoint(&me, &policy.terms));
     Ok(answer(
         StatusCode::CONFLICT,
         json!({"lock": shown_entry(holder), "message": message}),
@@ -155,12 +155,12 @@ fn page_of(limit: Option<u64>) -> usize {
     wanted.unwrap_or(PAGE).min(PAGE)
 }
 
-async fn list(visit: Visit, Asked(which): Asked<Listing>) -> Result<Response, Problem> {
+async fn list(visit: RequestContext, Asked(which): Asked<Listing>) -> Result<Response, Problem> {
     visit.catch_up().await;
     let now = SystemClock.now();
     let named = |text: Option<String>| text.filter(|text| !text.is_empty());
     if let Some(id) = named(which.id) {
-        let found = visit.served().lease(lease_of(&id), now);
+        let found = visit.service().lease(lease_of(&id), now);
         let path = named(which.path).map(|path| Key::of(path.as_bytes()));
         let found = found.filter(|e| path.as_ref().is_none_or(|path| e.claim.key == *path));
         let locks: Vec<Value> = found.iter().map(shown_entry).collect();
@@ -179,7 +179,7 @@ async fn list(visit: Visit, Asked(which): Asked<Listing>) -> Result<Response, Pr
         limit: Some(page_of(limit)),
         ..Query::default()
     };
-    let listed = visit.served().list(&query, now);
+    let listed = visit.service().list(&query, now);
     let locks: Vec<Value> = listed.entries.iter().map(shown_entry).collect();
     let mut body = json!({"locks": locks});
     if let Some(next) = &listed.next {
@@ -200,7 +200,7 @@ struct Unlock {
 }
 
 async fn unlock(
-    visit: Visit,
+    visit: RequestContext,
     Path((_, id)): Path<(String, String)>,
     Body(request): Body<Unlock>,
 ) -> Result<Response, Problem> {
@@ -213,31 +213,27 @@ async fn unlock(
         );
         return Err(Problem::of(Code::NotHeld, detail));
     };
-    let insist = if request.force {
-        Insist::Yes
-    } else {
-        Insist::No
-    };
+    let force = if request.force { Force::Yes } else { Force::No };
     let me = visit.me(PLACE);
     let reason = request.force.then(|| "git lfs unlock --force".to_owned());
-    let entry = visit.release(&lock, &me, insist, reason).await?;
+    let entry = visit.release(&lock, &me, force, reason).await?;
     Ok(answer(StatusCode::OK, json!({"lock": shown_entry(&entry)})))
 }
 
-impl Visit {
+impl RequestContext {
     /// Whoever is at work keeps what they have locked: their leases without workspace get a new heartbeat when a third of
     /// their life is over. Nobody waits for it.
     fn renew_due(&self) {
         if self.role < Role::Editor {
             return;
         }
-        let due: Vec<Renewal> = self.served().due_of(&self.caller.id, SystemClock.now());
+        let due: Vec<Renewal> = self.service().due_of(&self.caller.id, SystemClock.now());
         if due.is_empty() {
             return;
         }
         let (repo, me) = (self.repo.clone(), self.me(PLACE));
         tokio::spawn(async move {
-            if let Err(problem) = repo.change(Ask::renew(me, due, None)).await {
+            if let Err(problem) = repo.change(Command::renew(me, due, None)).await {
                 tracing::warn!(problem = problem.detail, "leases are not renewed");
             }
         });

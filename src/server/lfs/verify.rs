@@ -12,7 +12,7 @@ use crate::rules::path::{Key, Kind};
 use crate::rules::time::Clock as _;
 use crate::rules::view::Entry;
 use crate::server::api::{Body, cursor_of, key_of};
-use crate::server::app::Visit;
+use crate::server::app::RequestContext;
 use crate::server::engine::{Listed, Query};
 use crate::server::problem::Problem;
 
@@ -25,7 +25,10 @@ pub(super) struct Verify {
     limit: Option<u64>,
 }
 
-pub(super) async fn verify(visit: Visit, Body(request): Body<Verify>) -> Result<Response, Problem> {
+pub(super) async fn verify(
+    visit: RequestContext,
+    Body(request): Body<Verify>,
+) -> Result<Response, Problem> {
     if request.cursor.as_deref().is_none_or(str::is_empty) {
         visit.renew_due();
     }
@@ -41,7 +44,7 @@ pub(super) async fn verify(visit: Visit, Body(request): Body<Verify>) -> Result<
         limit: Some(limit),
         ..Query::default()
     };
-    let listed = visit.served().list(&query, SystemClock.now());
+    let listed = visit.service().list(&query, SystemClock.now());
     let page = Page::of(&visit, listed, (after, told), limit).await?;
     let mut body = json!({"ours": page.ours, "theirs": page.theirs});
     if let Some(next) = page.next {
@@ -72,7 +75,7 @@ impl Page {
     /// Of locks in order; a directory's is one entry for each tracked file below it, as its clients know files only.
     /// `last` is where the page before ended, and how many entries of the next lock were told there.
     async fn of(
-        visit: &Visit,
+        visit: &RequestContext,
         listed: Listed,
         (mut last, mut told): (Option<Key>, usize),
         limit: usize,
@@ -109,7 +112,7 @@ impl Page {
         self.ours.len() + self.theirs.len()
     }
 
-    fn push(&mut self, visit: &Visit, entry: &Entry, value: Value) {
+    fn push(&mut self, visit: &RequestContext, entry: &Entry, value: Value) {
         let is_ours = |lock: &Lock| is_or_below(&lock.owner.id, &visit.caller.id);
         if entry.lock().is_some_and(is_ours) {
             self.ours.push(value);
@@ -120,12 +123,14 @@ impl Page {
 }
 
 /// The tracked files below a directory lock; `None` for a file's, and where there are none.
-async fn files_of(visit: &Visit, entry: &Entry) -> Result<Option<Vec<String>>, Problem> {
+async fn files_of(visit: &RequestContext, entry: &Entry) -> Result<Option<Vec<String>>, Problem> {
     if entry.lock().is_none_or(|lock| lock.kind == Kind::File) {
         return Ok(None);
     }
     let claim = entry.claim.clone();
-    let mut files = visit.read(move |served| served.files_below(&claim)).await?;
+    let mut files = visit
+        .read(move |service| service.files_below(&claim))
+        .await?;
     files.truncate(SPREAD);
     Ok(Some(files).filter(|files| !files.is_empty()))
 }

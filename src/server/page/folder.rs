@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::layout::{LOCK, icon, kind_icon};
-use super::words::{locked_by, visible};
+use super::messages::{locked_by, visible};
 use super::{Filter, FolderItem, RepositoryPage, links};
 use crate::rules::path::Kind;
 use crate::server::users::Role;

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::words::{self, visible};
+use super::messages::{self, visible};
 use super::{HistoryPage, layout, links};
 use crate::rules::event::{Event, Happening};
 
@@ -53,14 +53,14 @@ fn table(page: &HistoryPage<'_>) -> Markup {
 }
 
 fn row(page: &HistoryPage<'_>, event: &Event) -> Markup {
-    let shown = words::shown(&event.path, event.lock.claim.kind);
+    let shown = messages::shown(&event.path, event.lock.claim.kind);
     html! {
         tr role="row" data-kind=(event.lock.claim.kind.as_str()) {
             th.path scope="row" role="rowheader" {
                 (layout::kind_icon())
-                a href=(links::history(page.repo, Some(&event.path), None)) { (words::path(&shown)) }
+                a href=(links::history(page.repo, Some(&event.path), None)) { (messages::path(&shown)) }
             }
-            td.since role="cell" data-label="When" { (words::moment("ago", event.at)) }
+            td.since role="cell" data-label="When" { (messages::moment("ago", event.at)) }
             td.what role="cell" data-label="What" data-event=(event.happening.as_str()) {
                 (what(event.happening)) (from(event))
             }
@@ -86,7 +86,7 @@ fn from(event: &Event) -> Markup {
         _ => "for",
     };
     html! {
-        @if let Some(owner) = event.bereaved() { " " (word) " " bdi { (words::name_of(owner)) } }
+        @if let Some(owner) = event.bereaved() { " " (word) " " bdi { (messages::name_of(owner)) } }
     }
 }
 

@@ -3,7 +3,7 @@
 use maud::{DOCTYPE, Markup, html};
 
 use super::Person;
-use super::words::visible;
+use super::messages::visible;
 
 /// A whole page around its `main` element, which has the id `page`.
 pub(super) fn whole(title: &str, person: Option<Person<'_>>, main: &Markup) -> String {

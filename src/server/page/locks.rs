@@ -6,7 +6,7 @@
 use maud::{Markup, html};
 
 use super::layout::kind_icon;
-use super::words::{self, Badge, Whose, visible};
+use super::messages::{self, Badge, Whose, visible};
 use super::{RepositoryPage, links};
 use crate::rules::lock::{Lock, Owner};
 use crate::rules::report::{NoTrees, Viewpoint};
@@ -72,7 +72,7 @@ fn row(page: &RepositoryPage<'_>, viewpoint: &Viewpoint<'_>, entry: &Entry) -> M
             data-badge=[badge.map(Badge::as_str)] data-bound=[entry.is_bound_to_living().then_some("")]
             data-lock=(json)
         {
-            th.path scope="row" role="rowheader" { (kind_icon()) (words::path(&words::path_of(entry))) }
+            th.path scope="row" role="rowheader" { (kind_icon()) (messages::path(&messages::path_of(entry))) }
             @match &entry.content {
                 Content::Lock { lock, .. } => (facts(page, entry, lock, badge)),
                 Content::Unreadable { problem } => (unreadable(problem)),
@@ -80,7 +80,7 @@ fn row(page: &RepositoryPage<'_>, viewpoint: &Viewpoint<'_>, entry: &Entry) -> M
             td.actions role="cell" {
                 (history_link(page, Some(entry)))
                 @for action in Action::ALL {
-                    @if action.is_for(page.viewer.role, whose) { (action.button(&words::path_of(entry), None)) }
+                    @if action.is_for(page.viewer.role, whose) { (action.button(&messages::path_of(entry), None)) }
                 }
             }
         }
@@ -93,14 +93,14 @@ fn facts(page: &RepositoryPage<'_>, entry: &Entry, lock: &Lock, badge: Option<Ba
     let details = owner_details(owner);
     html! {
         td.holder role="cell" data-label="Holder" {
-            bdi.who { (words::name_of(owner)) } " " span.tag.you { "you" } " "
+            bdi.who { (messages::name_of(owner)) } " " span.tag.you { "you" } " "
             bdi.details { (details) }
         }
-        td.since role="cell" data-label="Since" { (words::moment("ago", lock.acquired_at)) }
+        td.since role="cell" data-label="Since" { (messages::moment("ago", lock.acquired_at)) }
         td.until role="cell" data-label="Until" {
             span.ends {
                 @match entry.ends_at(page.now, page.terms) {
-                    Some(end) => (words::moment("until", end)),
+                    Some(end) => (messages::moment("until", end)),
                     None => "unlocked",
                 }
             }
@@ -135,7 +135,7 @@ fn unreadable(problem: &str) -> Markup {
 fn empty_row(page: &RepositoryPage<'_>) -> Markup {
     html! {
         tr role="row" {
-            th.path scope="row" role="rowheader" { (kind_icon()) (words::path("")) }
+            th.path scope="row" role="rowheader" { (kind_icon()) (messages::path("")) }
             td.holder role="cell" data-label="Holder" {
                 bdi.who {} " " span.tag.you { "you" } " " bdi.details {}
             }
@@ -154,7 +154,7 @@ fn empty_row(page: &RepositoryPage<'_>) -> Markup {
 }
 
 fn history_link(page: &RepositoryPage<'_>, entry: Option<&Entry>) -> Markup {
-    let label = entry.map(|entry| format!("History of {}", words::path_of(entry)));
+    let label = entry.map(|entry| format!("History of {}", messages::path_of(entry)));
     let path = entry.map(Entry::shown_path);
     html! {
         a.button data-action="history" href=(links::history(page.repo, path.as_deref(), None)) aria-label=[label] { "History" }

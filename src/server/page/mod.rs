@@ -5,14 +5,14 @@
 //! up to date and lets people lock. All of it is in the binary, asks nobody else for anything, and lives under a policy of
 //! `default-src 'none'` with scripts, styles and connections of its own origin only.
 //!
-//! Whatever users named (paths, people, reasons, repositories) is hostile: `maud` escapes it, `words::visible` takes
+//! Whatever users named (paths, people, reasons, repositories) is hostile: `maud` escapes it, `messages::visible` takes
 //! away its power over the direction of text, and `links` encodes it in addresses.
 
 use chrono::{DateTime, Utc};
 
 use crate::rules::event::Event;
 use crate::rules::path::Kind;
-use crate::rules::view::{Entry, Terms};
+use crate::rules::view::{Entry, LeaseLimits};
 use crate::server::users::Role;
 
 mod folder;
@@ -21,11 +21,11 @@ mod interface;
 mod layout;
 mod links;
 mod locks;
+mod messages;
 mod plain;
 mod repository;
 #[cfg(test)]
 mod tests;
-mod words;
 
 pub(crate) use history::history;
 pub(crate) use interface::api;
@@ -35,7 +35,7 @@ pub(crate) use repository::repository;
 /// The style sheet, to be served at `/-/page.css`.
 pub(crate) const STYLE: &str = include_str!("page.css");
 /// The script, to be served at `/-/page.js` as `text/javascript`.
-pub(crate) const SCRIPT: &str = concat!(include_str!("words.js"), "\n", include_str!("page.js"));
+pub(crate) const SCRIPT: &str = concat!(include_str!("messages.js"), "\n", include_str!("page.js"));
 
 /// Who looks at a page.
 #[derive(Clone, Copy, Debug)]
@@ -107,7 +107,7 @@ pub(crate) struct RepositoryPage<'a> {
     /// The locks of this page, filtered and sorted by key.
     pub(crate) locks: &'a [&'a Entry],
     /// What of the policy bears on expiry.
-    pub(crate) terms: &'a Terms,
+    pub(crate) terms: &'a LeaseLimits,
     /// The moment.
     pub(crate) now: DateTime<Utc>,
     /// The number of the last change.

@@ -1,4 +1,4 @@
-// Keeps the page of a repository up to date, and carries out what its buttons say. Follows `words.js` in one script.
+// Keeps the page of a repository up to date, and carries out what its buttons say. Follows `messages.js` in one script.
 //
 // The server renders everything; this changes what it rendered. A row's lock is the JSON in its `data-lock`, a new row
 // is a copy of the template `#row`. Events are applied as they come. Whenever some may have been missed, the page is

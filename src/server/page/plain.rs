@@ -2,7 +2,7 @@
 
 use maud::html;
 
-use super::words::visible;
+use super::messages::visible;
 use super::{Person, layout, links};
 
 /// The list of repositories, each with how many locks there are in it, where that is known.

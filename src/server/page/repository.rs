@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::words::visible;
+use super::messages::visible;
 use super::{Filter, RepositoryPage, folder, layout, links, locks};
 use crate::rules::time::rfc3339;
 use crate::server::users::Role;

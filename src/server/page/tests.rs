@@ -2,18 +2,18 @@ use chrono::{TimeDelta, TimeZone as _};
 use serde_json::json;
 
 use super::locks::Action;
-use super::words::{Badge, Whose};
+use super::messages::{Badge, Whose};
 use super::*;
 use crate::rules::lock::{LeaseId, Liveness, Lock, Owner, Process};
 use crate::rules::path::{Claim, RepoPath};
-use crate::rules::time::{Length, Ttl};
+use crate::rules::time::{DurationSpec, Ttl};
 use crate::rules::view::Content;
 use crate::server::engine::mentions;
 
-const TERMS: Terms = Terms {
-    ttl: Ttl::For(Length::from_secs(3600)),
+const TERMS: LeaseLimits = LeaseLimits {
+    ttl: Ttl::For(DurationSpec::from_secs(3600)),
     max_ttl: Ttl::Never,
-    clock_skew: Length::from_secs(60),
+    clock_skew: DurationSpec::from_secs(60),
 };
 
 const ADA: Viewer<'_> = Viewer {
@@ -147,7 +147,7 @@ fn no_text_turns_the_direction_of_its_neighbours() {
     let turned = entry(lock("ada@x", "cod\u{202e}gpj.exe"));
     let page = page_of(&ADA, &[&turned]);
     assert!(page.contains("<span class=\"own\">cod\\u{202e}gpj.exe</span>"));
-    assert_eq!(words::visible("a\u{7}b"), "a\\u{7}b");
+    assert_eq!(messages::visible("a\u{7}b"), "a\\u{7}b");
 }
 
 #[test]

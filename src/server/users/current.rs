@@ -18,11 +18,11 @@ use crate::rules::error::{Error, Result};
 pub(in crate::server) struct Current {
     file: PathBuf,
     every: Duration,
-    known: Mutex<Known>,
+    known: Mutex<CachedUsers>,
 }
 
 #[derive(Debug)]
-struct Known {
+struct CachedUsers {
     /// Those read last.
     users: Arc<Users>,
     /// Why they are not to be trusted any more.
@@ -39,7 +39,7 @@ impl Current {
     pub(in crate::server) fn open(file: PathBuf, every: Duration) -> Result<Self> {
         // Before it is read: a change in between is seen at the next look.
         let stamp = Stamp::at(&file);
-        let known = Known {
+        let known = CachedUsers {
             users: Arc::new(Users::read(&file)?),
             unreadable: None,
             stamp,
@@ -91,12 +91,12 @@ impl Current {
         self.known().take(stamp, read);
     }
 
-    fn known(&self) -> MutexGuard<'_, Known> {
+    fn known(&self) -> MutexGuard<'_, CachedUsers> {
         self.known.lock()
     }
 }
 
-impl Known {
+impl CachedUsers {
     fn take(&mut self, stamp: Option<Stamp>, read: Result<Users>) {
         let told = self.unreadable.take().map(|error| words(&error));
         let is_news = told.is_some() || self.stamp != stamp;

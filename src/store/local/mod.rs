@@ -28,7 +28,7 @@ use crate::rules::event::{Author, Event};
 use crate::rules::lock::{LeaseId, Owner};
 use crate::rules::path::Place;
 use crate::rules::time::Clock;
-use crate::rules::view::{Terms, View};
+use crate::rules::view::{LeaseLimits, View};
 use crate::store::LatchDir;
 
 /// How often a change begins again because its guard was removed.
@@ -41,7 +41,7 @@ const MOMENT: Duration = Duration::from_millis(200);
 #[derive(Clone, Debug)]
 pub struct LocalStore {
     directory: LatchDir,
-    terms: Terms,
+    terms: LeaseLimits,
     sharing: Sharing,
     trust_share: bool,
     who: String,
@@ -52,7 +52,7 @@ impl LocalStore {
     /// The store below a repository's common directory. Touches nothing. `who` is what others are told while they
     /// wait for the guard: host and program.
     #[must_use]
-    pub fn new(common_dir: &Path, terms: Terms, who: &str) -> Self {
+    pub fn new(common_dir: &Path, terms: LeaseLimits, who: &str) -> Self {
         LocalStore {
             directory: LatchDir::of(common_dir),
             terms,
@@ -254,7 +254,7 @@ impl LockStore for LocalStore {
         Ok(view.without_gone(&self.gone()))
     }
 
-    fn glance(&self, limit: usize, clock: &dyn Clock) -> Result<(View, bool)> {
+    fn peek(&self, limit: usize, clock: &dyn Clock) -> Result<(View, bool)> {
         let locks = self.locks();
         let (_, entries, complete) = self.read(&Scope::All, clock, || {
             if files::is_directory(&locks)? {

@@ -6,14 +6,14 @@ use super::*;
 use crate::rules::lease::Change;
 use crate::rules::lock::{LeaseId, Lock};
 use crate::rules::path::{Claim, Kind, RepoPath};
-use crate::rules::time::{Length, Ttl};
+use crate::rules::time::{DurationSpec, Ttl};
 use crate::rules::view::Entry;
 use crate::store::{Decision, Verdict};
 
-const TERMS: Terms = Terms {
-    ttl: Ttl::For(Length::from_secs(86_400)),
-    max_ttl: Ttl::For(Length::from_secs(86_400)),
-    clock_skew: Length::from_secs(60),
+const TERMS: LeaseLimits = LeaseLimits {
+    ttl: Ttl::For(DurationSpec::from_secs(86_400)),
+    max_ttl: Ttl::For(DurationSpec::from_secs(86_400)),
+    clock_skew: DurationSpec::from_secs(60),
 };
 
 struct Home {
@@ -88,7 +88,7 @@ fn lock(who: &str, path: &str) -> Lock {
         reason: None,
         acquired_at: now,
         heartbeat_at: now,
-        ttl: Ttl::For(Length::from_secs(1000)),
+        ttl: Ttl::For(DurationSpec::from_secs(1000)),
         owner: Owner {
             id: who.into(),
             name: who.into(),

@@ -81,7 +81,7 @@ impl SharedStore {
             match self.publish(&objects, tip.as_ref(), &commit, &limit, clock)? {
                 Attempt::Applied(took) => {
                     turn.note(took);
-                    self.look_after(&objects, tip.as_ref(), &commit, clock);
+                    self.maintain(&objects, tip.as_ref(), &commit, clock);
                     return Ok(view.next_seq());
                 }
                 Attempt::Lost(now, took) => {
@@ -188,7 +188,7 @@ impl SharedStore {
     }
 
     /// What follows a change that is published. It is done: what fails here is told in the log only.
-    fn look_after(
+    fn maintain(
         &self,
         objects: &Objects,
         before: Option<&Revision>,

@@ -10,7 +10,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::git::repo::{Objects, Revision};
 use crate::rules::error::Result;
-use crate::rules::time::Length;
+use crate::rules::time::DurationSpec;
 use crate::store::LatchDir;
 
 /// How many of the new changes are looked at.
@@ -34,7 +34,7 @@ pub(super) fn difference(
     tip: &Revision,
     asked: Option<DateTime<Utc>>,
     now: DateTime<Utc>,
-    skew: Length,
+    skew: DurationSpec,
 ) -> Result<Option<ClockDifference>> {
     // Commits have whole seconds.
     let skew = skew.as_delta() + TimeDelta::seconds(1);

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::commit::{self, is_for_others};
 use super::limits::{Limits, MAX_CHANGED, Made};
-use super::tree::{self, Known};
+use super::tree::{self, SeenBefore};
 use crate::git::repo::{Differing, Node, NodeKind, Objects, Revision};
 use crate::os::files;
 use crate::os::guard::Guard;
@@ -21,7 +21,7 @@ use crate::os::mode::Sharing;
 use crate::rules::error::Result;
 use crate::rules::lock::{LeaseId, Liveness, Lock};
 use crate::rules::path::{Claim, Key, Kind, Place};
-use crate::rules::time::Length;
+use crate::rules::time::DurationSpec;
 use crate::rules::view::{Content, Entry, View};
 use crate::store::{LatchDir, Scope, TreeDir};
 
@@ -126,7 +126,7 @@ impl Doubts {
         objects: &Objects,
         seen: Option<&str>,
         tip: &Revision,
-        skew: Length,
+        skew: DurationSpec,
     ) -> Result<()> {
         let fresh = self.look(objects, seen, tip, skew)?;
         if fresh == Record::default() && !self.path.exists() {
@@ -158,7 +158,7 @@ impl Doubts {
         objects: &Objects,
         seen: Option<&str>,
         tip: &Revision,
-        skew: Length,
+        skew: DurationSpec,
     ) -> Result<Record> {
         let mut record = Record::default();
         let mut next = Some(tip.clone());
@@ -182,7 +182,7 @@ impl Doubts {
         objects: &Objects,
         before: Option<&Revision>,
         change: &Revision,
-        skew: Length,
+        skew: DurationSpec,
         record: &mut Record,
     ) -> Result<()> {
         let made = Made::from(change);
@@ -328,7 +328,9 @@ fn sides(objects: &Objects, difference: Differing) -> Result<(Option<Lock>, Opti
             oid,
             kind,
         };
-        Ok(tree::entry(objects, node, Known::Nothing)?.lock().cloned())
+        Ok(tree::entry(objects, node, SeenBefore::Nothing)?
+            .lock()
+            .cloned())
     };
     Ok((read(old)?, read(new)?))
 }
@@ -346,7 +348,12 @@ fn retain_present(doubts: &mut Vec<Doubt>, objects: &Objects, tip: &Revision) ->
         .map(|place| place.as_bytes().to_vec())
         .collect();
     let places = places.into_iter().map(Place::from_bytes).collect();
-    let there = tree::entries(objects, &tip.tree, &Scope::Places(places), Known::Nothing)?;
+    let there = tree::entries(
+        objects,
+        &tip.tree,
+        &Scope::Places(places),
+        SeenBefore::Nothing,
+    )?;
     let there: HashSet<_> = there.iter().filter_map(Entry::lock).map(name_of).collect();
     let mut seen = HashSet::new();
     doubts.retain(|doubt| {

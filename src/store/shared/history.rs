@@ -10,11 +10,11 @@ use crate::rules::error::{Error, Result};
 use crate::rules::event::{Author, Event, Happening};
 use crate::rules::lock::{LeaseId, Lock, MAX_BYTES};
 use crate::rules::path::Place;
-use crate::rules::view::{Entry, Terms};
+use crate::rules::view::{Entry, LeaseLimits};
 use crate::store::entry_of;
 
 /// Every change, newest first.
-pub(super) fn of(objects: &Objects, tip: &Revision, terms: &Terms) -> Result<Vec<Event>> {
+pub(super) fn of(objects: &Objects, tip: &Revision, terms: &LeaseLimits) -> Result<Vec<Event>> {
     let past = objects.history(tip, usize::MAX)?;
     let mut all = Vec::new();
     for (n, now) in past.iter().enumerate() {
@@ -29,7 +29,7 @@ fn made_by(
     now: &Past,
     before: Option<&Past>,
     places: Option<&BTreeSet<Vec<u8>>>,
-    terms: &Terms,
+    terms: &LeaseLimits,
 ) -> Result<Vec<Event>> {
     let before = before.map(|past| past.tree.as_str());
     if before == Some(now.tree.as_str()) {
@@ -79,7 +79,7 @@ pub(crate) fn since(
     known: &str,
     tip: &Revision,
     limit: usize,
-    terms: &Terms,
+    terms: &LeaseLimits,
 ) -> Result<Option<Vec<Event>>> {
     let is_known = |past: &Past| past.commit == known;
     let mut past = objects.history_to(tip, limit + 1, is_known)?;
@@ -104,7 +104,7 @@ pub(crate) fn all(
     objects: &Objects,
     tip: &Revision,
     limit: usize,
-    terms: &Terms,
+    terms: &LeaseLimits,
 ) -> Result<Option<Vec<Event>>> {
     if objects.history(tip, limit + 1)?.len() > limit {
         return Ok(None);
@@ -121,7 +121,7 @@ pub(crate) fn since_seq(
     seq: u64,
     tip: &Revision,
     limit: usize,
-    terms: &Terms,
+    terms: &LeaseLimits,
 ) -> Result<Option<Vec<Event>>> {
     let is_known = |past: &Past| commit::seq_in(&past.message) <= seq;
     let past = objects.history_to(tip, limit + 1, is_known)?;
@@ -150,7 +150,7 @@ pub(crate) fn page(
     places: Option<&BTreeSet<Vec<u8>>>,
     from: Option<&(String, usize)>,
     limit: usize,
-    terms: &Terms,
+    terms: &LeaseLimits,
 ) -> Result<Page> {
     let past = objects.history(tip, LOOKED_AT)?;
     let (begin, skip) = match from {
@@ -190,7 +190,7 @@ pub(super) fn endings(
     tip: &Revision,
     wanted: &[(LeaseId, Place)],
     limit: usize,
-    terms: &Terms,
+    terms: &LeaseLimits,
 ) -> Result<Vec<Event>> {
     let places: BTreeSet<Vec<u8>> = wanted.iter().map(|(_, p)| p.as_bytes().to_vec()).collect();
     let past = objects.history(tip, limit)?;
@@ -210,7 +210,7 @@ fn event(
     objects: &Objects,
     now: &Past,
     difference: &Differing,
-    terms: &Terms,
+    terms: &LeaseLimits,
 ) -> Result<Option<Event>> {
     if !tree::is_lock(&difference.path) {
         return Ok(None);

@@ -19,7 +19,7 @@ use super::doubts::Doubts;
 use super::left::Left;
 use super::packs::{self, Packs};
 use super::succession::{self, Accepted, Broken, Succession};
-use super::tree::{self, Known};
+use super::tree::{self, SeenBefore};
 use crate::git::repo::{Moved, Objects, Repo, Revision, Writer};
 use crate::os::fault;
 use crate::os::files::{self, Stamp};
@@ -29,7 +29,7 @@ use crate::rules::error::{Error, Result};
 use crate::rules::event::Author;
 use crate::rules::path::Place;
 use crate::rules::time::Clock;
-use crate::rules::view::{Terms, View};
+use crate::rules::view::{LeaseLimits, View};
 use crate::store::{Decide, LatchDir, LockStore, Scope};
 
 /// How long a change is tried again after others were faster.
@@ -94,7 +94,7 @@ pub struct HostedStore {
     repository: PathBuf,
     directory: LatchDir,
     reference: String,
-    terms: RwLock<Terms>,
+    terms: RwLock<LeaseLimits>,
     author: Author,
     packs: Packs,
     pool: Arc<Mutex<Pool>>,
@@ -115,7 +115,7 @@ impl HostedStore {
     ///
     /// # Errors
     /// [`Error::Unsupported`] where libgit2 does not read the repository.
-    pub fn open(repo: &Repo, reference: &str, terms: Terms, author: Author) -> Result<Self> {
+    pub fn open(repo: &Repo, reference: &str, terms: LeaseLimits, author: Author) -> Result<Self> {
         let repository = repo.common_dir().to_owned();
         let directory = LatchDir::of(&repository);
         let scratch = directory.tmp();
@@ -150,7 +150,7 @@ impl HostedStore {
     }
 
     /// Judges by other terms from now on.
-    pub(crate) fn set_terms(&self, terms: Terms) {
+    pub(crate) fn set_terms(&self, terms: LeaseLimits) {
         *self.terms.write() = terms;
     }
 
@@ -169,7 +169,7 @@ impl HostedStore {
         self.doubts.read().clone()
     }
 
-    fn terms(&self) -> Terms {
+    fn terms(&self) -> LeaseLimits {
         let terms = self.terms.read();
         *terms
     }
@@ -287,13 +287,13 @@ impl HostedStore {
     ) -> Result<View> {
         let seen = |place: &Place| self.ahead.read().get(place).copied();
         let when = (self.terms(), now);
-        let mut view = tree::view(objects, tip, scope, Known::Since(&seen), when)?;
+        let mut view = tree::view(objects, tip, scope, SeenBefore::Since(&seen), when)?;
         self.doubts().apply(&mut view, scope, tip);
         Ok(view)
     }
 
     /// Looks after the disk: drops a history that has become long, and puts packs together.
-    pub(crate) fn look_after(&self, clock: &dyn Clock) -> Result<()> {
+    pub(crate) fn maintain(&self, clock: &dyn Clock) -> Result<()> {
         let objects = self.objects()?;
         let Some(tip) = self.tip(&objects)? else {
             return Ok(());
@@ -303,7 +303,7 @@ impl HostedStore {
         if is_long && self.forget(&objects, clock)? || self.packs.roll_up(packs)? {
             self.reopen();
         }
-        self.packs.bury()
+        self.packs.prune()
     }
 
     /// Drops the history, and its packs after a while; says whether it did.
@@ -327,7 +327,7 @@ impl HostedStore {
         let write = |to: &Writer<'_>| commit::root(to, &tip, &view, &self.author);
         let (root, pack) = self.packs.write(objects, write)?;
         let moved = self.move_ref(Some(&tip), &root, view.next_seq());
-        self.packs.let_go(&pack);
+        self.packs.unkeep(&pack);
         Ok((moved? == Moved::Yes).then_some(root))
     }
 
@@ -388,7 +388,7 @@ impl HostedStore {
             let (commit, pack) = self.packs.write(&objects, |to| draft.write(to))?;
             fault::point("hosted-packed");
             let moved = self.move_ref(tip.as_ref(), &commit, view.next_seq());
-            self.packs.let_go(&pack);
+            self.packs.unkeep(&pack);
             if let Moved::Yes = moved? {
                 fault::point("hosted-moved");
                 return Ok(view.next_seq());
@@ -442,7 +442,7 @@ impl LockStore for HostedStore {
         self.view_of(&objects, tip.as_ref(), scope, clock.now())
     }
 
-    fn glance(&self, _limit: usize, clock: &dyn Clock) -> Result<(View, bool)> {
+    fn peek(&self, _limit: usize, clock: &dyn Clock) -> Result<(View, bool)> {
         Ok((self.view(&Scope::All, clock)?, true))
     }
 
@@ -469,7 +469,7 @@ mod tests {
 
     fn hosted(scratch: &Scratch) -> HostedStore {
         let repo = Repo::discover(Path::new(&scratch.with_origin())).unwrap();
-        HostedStore::open(&repo, REFERENCE, Terms::DEFAULT, Author::default()).unwrap()
+        HostedStore::open(&repo, REFERENCE, LeaseLimits::DEFAULT, Author::default()).unwrap()
     }
 
     /// Adds a commit with this number, which says to have so many below it.
@@ -486,7 +486,7 @@ mod tests {
         let (commit, pack) = written.unwrap();
         let moved = store.move_ref(tip.as_ref(), &commit, seq).unwrap();
         assert_eq!(moved, Moved::Yes);
-        store.packs.let_go(&pack);
+        store.packs.unkeep(&pack);
     }
 
     fn tip(store: &HostedStore) -> Revision {
@@ -503,11 +503,11 @@ mod tests {
         let scratch = Scratch::new();
         let store = hosted(&scratch);
         grow(&store, 1, commit::LONG - 1);
-        store.look_after(&SystemClock).unwrap();
+        store.maintain(&SystemClock).unwrap();
         assert_eq!((seq_of(&tip(&store)), packs(&store)), (1, 1));
         grow(&store, 2, commit::LONG);
         let before = tip(&store);
-        store.look_after(&SystemClock).unwrap();
+        store.maintain(&SystemClock).unwrap();
         let after = tip(&store);
         assert_eq!(commit::depth_of(&after), 0);
         assert!(seq_of(&after) > 2);
@@ -557,10 +557,10 @@ mod tests {
             format!("{}\n", older.tree),
         )
         .unwrap();
-        store.look_after(&SystemClock).unwrap();
+        store.maintain(&SystemClock).unwrap();
         assert_eq!(commit::depth_of(&tip(&store)), 0);
         age(&store);
-        store.look_after(&SystemClock).unwrap();
+        store.maintain(&SystemClock).unwrap();
         let readable = |oid: &str| {
             let objects = Objects::open(&store.repository).unwrap();
             objects.commit(oid).is_ok()
@@ -570,10 +570,10 @@ mod tests {
         let kept = all_packs(&store);
         grow(&store, seq_of(&tip(&store)) + 1, commit::LONG);
         let dropped = tip(&store);
-        store.look_after(&SystemClock).unwrap();
+        store.maintain(&SystemClock).unwrap();
         assert!(readable(&dropped.commit), "others may be reading it");
         age(&store);
-        store.look_after(&SystemClock).unwrap();
+        store.maintain(&SystemClock).unwrap();
         assert!(!readable(&dropped.commit));
         assert!(readable(&copied.commit));
         assert_eq!(all_packs(&store), kept);

@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::git::repo::Revision;
 use crate::rules::error::Code;
 use crate::rules::lock::{LeaseId, Lock, is_or_below};
-use crate::rules::time::Length;
+use crate::rules::time::DurationSpec;
 
 /// The longest message of a commit, in bytes.
 pub(crate) const MAX_MESSAGE: usize = 64 * 1024;
@@ -48,7 +48,7 @@ impl<'a> From<&'a Revision> for Made<'a> {
 #[derive(Clone, Copy)]
 pub(crate) struct Limits<'a> {
     /// How far the clocks of two machines may differ.
-    pub(crate) skew: Length,
+    pub(crate) skew: DurationSpec,
     /// Whether somebody may write for others: the policy's `[server] trusted`.
     pub(crate) is_trusted: &'a dyn Fn(&str) -> bool,
 }
@@ -178,7 +178,7 @@ mod tests {
 
     fn limits() -> Limits<'static> {
         Limits {
-            skew: Length::from_secs(60),
+            skew: DurationSpec::from_secs(60),
             is_trusted: &|id| id == "server",
         }
     }

@@ -41,12 +41,12 @@ pub(crate) use self::doubts::Doubts;
 pub use self::hosted::HostedStore;
 pub(crate) use self::hosted::Pooled;
 use self::pending::PendingFile;
-pub use self::pending::{Fate, Pending};
+pub use self::pending::{Pending, PushOutcome};
 pub use self::received::ReceivedStore;
 pub(crate) use self::rejection::{verdict, words};
 use self::remote::Remote;
 use self::tips::Tips;
-use self::tree::Known;
+use self::tree::SeenBefore;
 
 use super::{Decide, LockStore, Scope, workspaces};
 use crate::git::command::Git;
@@ -58,7 +58,7 @@ use crate::rules::event::Event;
 use crate::rules::lock::{LeaseId, Owner};
 use crate::rules::path::Place;
 use crate::rules::time::Clock;
-use crate::rules::view::{Terms, View};
+use crate::rules::view::{LeaseLimits, View};
 use crate::store::LatchDir;
 
 /// How many changes are looked at for how a lease ended.
@@ -73,7 +73,7 @@ pub struct SharedStore {
     tips: Tips,
     pending: PendingFile,
     doubts: Doubts,
-    terms: Terms,
+    terms: LeaseLimits,
     author: Option<Owner>,
     sharing: Sharing,
     shows: bool,
@@ -91,7 +91,13 @@ pub struct Synced {
 impl SharedStore {
     /// The store of a repository's locks on `remote`. Touches nothing.
     #[must_use]
-    pub fn new(repo: &Repo, remote: &str, reference: &str, terms: Terms, sharing: Sharing) -> Self {
+    pub fn new(
+        repo: &Repo,
+        remote: &str,
+        reference: &str,
+        terms: LeaseLimits,
+        sharing: Sharing,
+    ) -> Self {
         let directory = LatchDir::of(repo.common_dir());
         let git = repo.git_apart();
         SharedStore {
@@ -146,7 +152,7 @@ impl SharedStore {
 
     /// Judges by other terms from now on.
     #[must_use]
-    pub(crate) fn with_terms(self, terms: Terms) -> Self {
+    pub(crate) fn with_terms(self, terms: LeaseLimits) -> Self {
         SharedStore { terms, ..self }
     }
 
@@ -348,7 +354,7 @@ impl SharedStore {
     ) -> Result<View> {
         let seen = |place: &Place| self.seen(place);
         let when = (self.terms, clock.now());
-        let view = tree::view(objects, tip, scope, Known::Here(&seen), when)?;
+        let view = tree::view(objects, tip, scope, SeenBefore::Here(&seen), when)?;
         Ok(self.believed(view, scope, tip))
     }
 
@@ -427,7 +433,7 @@ impl LockStore for SharedStore {
         }
     }
 
-    fn glance(&self, limit: usize, clock: &dyn Clock) -> Result<(View, bool)> {
+    fn peek(&self, limit: usize, clock: &dyn Clock) -> Result<(View, bool)> {
         let mut nodes = Vec::new();
         let mut complete = true;
         let objects = self.objects()?;
@@ -447,7 +453,7 @@ impl LockStore for SharedStore {
         let entries = match &objects {
             Some(objects) => nodes
                 .into_iter()
-                .map(|node| tree::entry(objects, node, Known::Here(&|place| self.seen(place))))
+                .map(|node| tree::entry(objects, node, SeenBefore::Here(&|place| self.seen(place))))
                 .collect::<Result<_>>()?,
             None => Vec::new(),
         };

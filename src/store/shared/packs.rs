@@ -70,7 +70,7 @@ impl Packs {
         let (written, name) = self.directory.write(objects, write)?;
         if let Err(error) = self.note(&self.list, std::slice::from_ref(&name)) {
             // Nothing leads to it, and nobody would ever look after it.
-            self.let_go(&name);
+            self.unkeep(&name);
             self.directory.remove(&name)?;
             return Err(error);
         }
@@ -78,8 +78,8 @@ impl Packs {
     }
 
     /// Lets git do with a pack what it does with all others.
-    pub(super) fn let_go(&self, name: &str) {
-        if let Err(error) = self.directory.let_go(name) {
+    pub(super) fn unkeep(&self, name: &str) {
+        if let Err(error) = self.directory.unkeep(name) {
             tracing::warn!(%error, "a pack is kept for ever");
         }
     }
@@ -245,7 +245,7 @@ impl Packs {
 
     /// Removes what was dropped a while ago, what nobody has touched since and no other ref leads to. What is needed stays
     /// for ever, as if git had written it.
-    pub(super) fn bury(&self) -> Result<()> {
+    pub(super) fn prune(&self) -> Result<()> {
         let age = fs::metadata(&self.dropped).and_then(|meta| meta.modified());
         let is_old = |at: SystemTime| at.elapsed().is_ok_and(|age| age > GRACE);
         if !age.is_ok_and(is_old) || self.directory.is_indexed_together() {
@@ -361,7 +361,7 @@ mod tests {
             to.write_commit(&tree, None, text, ("", ""), Utc::now())
         });
         let (commit, name) = written.unwrap();
-        packs.let_go(&name);
+        packs.unkeep(&name);
         commit
     }
 
@@ -441,7 +441,7 @@ mod tests {
         packs.keep_only(&kept, &older).unwrap();
         let touched = fs::File::open(packs.directory.file(&older[1].name)).unwrap();
         touched.set_modified(SystemTime::now()).unwrap();
-        packs.bury().unwrap();
+        packs.prune().unwrap();
         assert!(
             packs.directory.file(&older[0].name).exists(),
             "others may be reading it"
@@ -451,7 +451,7 @@ mod tests {
             .open(&packs.dropped)
             .unwrap();
         list.set_modified(SystemTime::now() - 2 * GRACE).unwrap();
-        packs.bury().unwrap();
+        packs.prune().unwrap();
         let objects = Objects::open(packs.directory.repository()).unwrap();
         assert!(objects.commit(&gone).is_err());
         objects.commit(&found).unwrap();

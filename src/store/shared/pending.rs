@@ -28,7 +28,7 @@ const PATHS: usize = 20;
 /// What became of a change of which nothing was known at first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Fate {
+pub enum PushOutcome {
     /// It has arrived.
     Arrived,
     /// It has not, and never will.
@@ -47,7 +47,7 @@ pub struct Pending {
     /// The paths it was to give back.
     pub released: Vec<String>,
     /// What became of it, once that is known.
-    pub fate: Option<Fate>,
+    pub fate: Option<PushOutcome>,
 }
 
 impl Pending {
@@ -167,12 +167,12 @@ fn fate(
     objects: &Objects,
     tip: Option<&Revision>,
     now: DateTime<Utc>,
-) -> Option<Fate> {
+) -> Option<PushOutcome> {
     let is_below = tip.is_some_and(|tip| super::fetching::has_below(objects, tip, &pending.commit));
     if is_below {
-        return Some(Fate::Arrived);
+        return Some(PushOutcome::Arrived);
     }
     let has_moved = tip.map(|tip| &tip.commit) != pending.on.as_ref();
     let is_late = pending.at().is_none_or(|at| now - at > ON_ITS_WAY);
-    (has_moved || is_late).then_some(Fate::Missed)
+    (has_moved || is_late).then_some(PushOutcome::Missed)
 }

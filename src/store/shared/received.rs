@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 
 use super::history;
-use super::tree::{self, Known};
+use super::tree::{self, SeenBefore};
 use crate::git::repo::{Objects, Repo, Revision};
 use crate::rules::error::{Error, Result};
 use crate::rules::event::Event;
 use crate::rules::time::Clock;
-use crate::rules::view::{Terms, View};
+use crate::rules::view::{LeaseLimits, View};
 use crate::store::{Decide, LockStore, Scope};
 
 /// The locks of a bare repository, as they were pushed into it.
@@ -17,13 +17,13 @@ pub struct ReceivedStore {
     repo: Repo,
     objects: PathBuf,
     reference: String,
-    terms: Terms,
+    terms: LeaseLimits,
 }
 
 impl ReceivedStore {
     /// The locks that lie in a ref of a bare repository. Touches nothing.
     #[must_use]
-    pub fn new(repo: &Repo, reference: &str, terms: Terms) -> Self {
+    pub fn new(repo: &Repo, reference: &str, terms: LeaseLimits) -> Self {
         ReceivedStore {
             objects: repo.common_dir().join("objects"),
             repo: repo.clone(),
@@ -54,12 +54,14 @@ impl LockStore for ReceivedStore {
     fn view(&self, scope: &Scope, clock: &dyn Clock) -> Result<View> {
         let when = (self.terms, clock.now());
         match self.tip()? {
-            Some((objects, tip)) => tree::view(&objects, Some(&tip), scope, Known::Nothing, when),
+            Some((objects, tip)) => {
+                tree::view(&objects, Some(&tip), scope, SeenBefore::Nothing, when)
+            }
             None => Ok(View::new(0, when.1, self.terms, Vec::new())),
         }
     }
 
-    fn glance(&self, _limit: usize, clock: &dyn Clock) -> Result<(View, bool)> {
+    fn peek(&self, _limit: usize, clock: &dyn Clock) -> Result<(View, bool)> {
         Ok((self.view(&Scope::All, clock)?, true))
     }
 

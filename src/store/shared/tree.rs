@@ -9,12 +9,12 @@ use crate::git::repo::{Node, NodeKind, Objects, Revision};
 use crate::rules::error::Result;
 use crate::rules::lock::{Liveness, MAX_BYTES};
 use crate::rules::path::{Claim, Key, Kind, Place, RepoPath};
-use crate::rules::view::{Content, Entry, Terms, View};
+use crate::rules::view::{Content, Entry, LeaseLimits, View};
 use crate::store::{Scope, entry_of};
 
 /// What is known of a lock besides its record.
 #[derive(Clone, Copy)]
-pub(crate) enum Known<'a> {
+pub(crate) enum SeenBefore<'a> {
     /// When it was first seen here, and whether its process lives.
     Here(&'a dyn Fn(&Place) -> Option<DateTime<Utc>>),
     /// Nothing, where pushes arrive: what a record says of a process there is anybody's word.
@@ -28,8 +28,8 @@ pub(crate) fn view(
     objects: &Objects,
     tip: Option<&Revision>,
     scope: &Scope,
-    known: Known<'_>,
-    (terms, now): (Terms, DateTime<Utc>),
+    known: SeenBefore<'_>,
+    (terms, now): (LeaseLimits, DateTime<Utc>),
 ) -> Result<View> {
     let entries = match tip {
         Some(tip) => entries(objects, &tip.tree, scope, known)?,
@@ -43,7 +43,7 @@ pub(crate) fn entries(
     objects: &Objects,
     tree: &str,
     scope: &Scope,
-    known: Known<'_>,
+    known: SeenBefore<'_>,
 ) -> Result<Vec<Entry>> {
     let mut nodes = Vec::new();
     let mut keep = |node: Node| {
@@ -91,7 +91,7 @@ pub(crate) fn entries(
 }
 
 /// What lies in one place.
-pub(crate) fn entry(objects: &Objects, node: Node, known: Known<'_>) -> Result<Entry> {
+pub(crate) fn entry(objects: &Objects, node: Node, known: SeenBefore<'_>) -> Result<Entry> {
     let bytes = match node.kind {
         NodeKind::Odd => Err("it is no regular file".to_owned()),
         NodeKind::File => objects
@@ -100,12 +100,12 @@ pub(crate) fn entry(objects: &Objects, node: Node, known: Known<'_>) -> Result<E
     };
     let place = Place::from_bytes(node.path);
     match known {
-        Known::Here(seen) => {
+        SeenBefore::Here(seen) => {
             let stored_at = seen(&place);
             Ok(entry_of(place, bytes, stored_at))
         }
-        Known::Nothing => Ok(of_unknown_life(entry_of(place, bytes, None))),
-        Known::Since(seen) => {
+        SeenBefore::Nothing => Ok(of_unknown_life(entry_of(place, bytes, None))),
+        SeenBefore::Since(seen) => {
             let stored_at = seen(&place);
             Ok(of_unknown_life(entry_of(place, bytes, stored_at)))
         }

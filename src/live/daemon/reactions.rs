@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{Agent, Deed, Done, Notice, PATIENCE, SETTLING, SWEEP, edits};
+use super::{Action, Agent, Done, Notice, PATIENCE, SETTLING, SWEEP, edits};
 use crate::live::Round;
 use crate::rules::error::Result;
 use crate::rules::event::{Event, Happening};
@@ -41,7 +41,7 @@ impl Agent {
     }
 
     /// What follows from what happened to locks.
-    pub(super) fn hear_events(&mut self, round: &Round, now: Instant) {
+    pub(super) fn on_events(&mut self, round: &Round, now: Instant) {
         if round.events.is_empty() {
             return;
         }
@@ -66,7 +66,7 @@ impl Agent {
             self.leases.was_renewed(&lock.lease);
         }
         let locks = round.events.iter().filter_map(|event| event.lock.lock());
-        self.firsts.seen(locks.map(|lock| &lock.path));
+        self.auto_locks.seen(locks.map(|lock| &lock.path));
         let is_other = |event: &&Event| event.happening != Happening::Renewed;
         let changed: Vec<(RepoPath, Kind)> = round
             .events
@@ -102,13 +102,13 @@ impl Agent {
     }
 
     /// What follows from what was done.
-    pub(super) fn hear(&mut self, done: Done, now: Instant, notices: &mut Vec<Notice>) {
+    pub(super) fn on_done(&mut self, done: Done, now: Instant, notices: &mut Vec<Notice>) {
         match done {
             Done::Synced(result) => self.hear_synced(result, now, notices),
             Done::Judged(result) => self.hear_judged(result, now, notices),
             Done::Renewed(locks, result) => self.hear_renewed(locks, result, now, notices),
             Done::Losses(result) => self.hear_losses(result, notices),
-            Done::Saved(asked, paths, result) => self.hear_saved(asked, paths, result, notices),
+            Done::Saved(asked, paths, result) => self.on_saved(asked, paths, result, notices),
             Done::Folders(Ok(folders)) => {
                 self.busy.asking_for_folders = false;
                 self.note_failure("asking git for its files", Ok(()), notices);
@@ -119,7 +119,7 @@ impl Agent {
             Done::Finished(Ok(paths)) => {
                 self.busy.giving_back = false;
                 self.note_failure("asking git what is out", Ok(()), notices);
-                let would = |path: RepoPath| Deed::Unlock(path);
+                let would = |path: RepoPath| Action::Unlock(path);
                 self.say(paths.into_iter().map(would), notices);
             }
             Done::Swept(result) => {
@@ -173,10 +173,10 @@ impl Agent {
     }
 
     /// Says what would be done, each thing once.
-    pub(super) fn say(&mut self, deeds: impl Iterator<Item = Deed>, notices: &mut Vec<Notice>) {
-        for deed in deeds {
-            if self.said.insert(deed.name()) {
-                notices.push(Notice::Would(deed));
+    pub(super) fn say(&mut self, actions: impl Iterator<Item = Action>, notices: &mut Vec<Notice>) {
+        for action in actions {
+            if self.said.insert(action.name()) {
+                notices.push(Notice::Would(action));
             }
         }
     }

@@ -9,7 +9,7 @@ use super::Viewer;
 use crate::rules::lock::{Owner, is_or_below, is_same_id};
 use crate::rules::path::Kind;
 use crate::rules::time::rfc3339;
-use crate::rules::view::{Content, Entry, Terms};
+use crate::rules::view::{Content, Entry, LeaseLimits};
 
 /// Text with what could turn the direction of its neighbours, and every control character, written out.
 ///
@@ -105,7 +105,7 @@ impl Badge {
     ///
     /// Soon is less than a fifth of its ttl, or less than ten minutes. A lock bound to a process ends with it and is
     /// renewed until then: that its ttl is short says nothing.
-    pub(super) fn of(entry: &Entry, now: DateTime<Utc>, terms: &Terms) -> Option<Self> {
+    pub(super) fn of(entry: &Entry, now: DateTime<Utc>, terms: &LeaseLimits) -> Option<Self> {
         let Content::Lock { lock, .. } = &entry.content else {
             return Some(Badge::Unreadable);
         };

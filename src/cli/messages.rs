@@ -9,7 +9,7 @@ use git_latch::rules::loss::{Cause, Loss};
 use git_latch::rules::report::Viewpoint;
 use git_latch::rules::spelling::{self, Here};
 use git_latch::rules::view::{Content, Entry};
-use git_latch::store::shared::{ClockDifference, Fate, Pending};
+use git_latch::store::shared::{ClockDifference, Pending, PushOutcome};
 
 use super::exit::{self, Failure};
 use super::output::{self, Cell, ago, path, until, wall};
@@ -315,11 +315,11 @@ pub(crate) fn settled(here: &Here, pending: &Pending, now: DateTime<Utc>) -> Str
         .at()
         .map_or(String::new(), |at| format!(", made {},", ago(at, now)));
     match pending.fate {
-        Some(Fate::Arrived) if pending.released.is_empty() => {
+        Some(PushOutcome::Arrived) if pending.released.is_empty() => {
             format!("{what}{when} has arrived after all: what you need no longer, unlock")
         }
-        Some(Fate::Arrived) => format!("{what}{when} has arrived after all"),
-        Some(Fate::Missed) | None => {
+        Some(PushOutcome::Arrived) => format!("{what}{when} has arrived after all"),
+        Some(PushOutcome::Missed) | None => {
             format!("{what}{when} has not arrived: do it again, if it is still wanted")
         }
     }
