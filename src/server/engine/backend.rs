@@ -300,8 +300,10 @@ impl Backend {
                 Ok::<_, Error>(news)
             })?
         };
+        let doubts = self.doubts();
+        news.extend(doubted(objects, new, &doubts, &news, now)?);
         let entries = news.iter_mut().filter_map(|(_, entry)| entry.as_mut());
-        let blocking = self.doubts().disbelieve(entries);
+        let blocking = doubts.disbelieve(entries);
         news.extend(self.blocking(objects, tip, blocking, now)?);
         if let Locks::Here(store) = &self.locks {
             for (place, entry) in &news {
@@ -443,6 +445,33 @@ impl Backend {
         }
         Ok(listed.1.clone())
     }
+}
+
+/// What lies where something is not believed, as far as it is no news: between two trees that are the same somebody may
+/// have put back a lock that its owner gave back.
+fn doubted(
+    objects: &Objects,
+    tree: &str,
+    doubts: &Doubts,
+    news: &[(Place, Option<Entry>)],
+    now: DateTime<Utc>,
+) -> Result<Vec<(Place, Option<Entry>)>> {
+    let mut places = doubts.places();
+    places.retain(|place| news.iter().all(|(known, _)| known != place));
+    if places.is_empty() || tree.is_empty() {
+        return Ok(Vec::new());
+    }
+    let seen = |_: &Place| Some(now);
+    let entries = tree::entries(
+        objects,
+        tree,
+        &Scope::Places(places),
+        SeenBefore::Since(&seen),
+    )?;
+    Ok(entries
+        .into_iter()
+        .map(|entry| (entry.place.clone(), Some(entry)))
+        .collect())
 }
 
 /// What lies in these places now.

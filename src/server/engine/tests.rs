@@ -161,3 +161,32 @@ fn a_page_of_locks_ends_where_the_next_begins() {
     assert_eq!(seen, expected);
     assert_eq!(service.count(&query, SystemClock.now()), 25);
 }
+
+#[test]
+fn a_lock_that_somebody_else_puts_back_is_not_believed_though_the_tree_is_the_same() {
+    let scratch = Scratch::new();
+    let (service, _told) = service(&scratch);
+    let answer = submit(&service, lock("ada@x", "hero", Steal::No));
+    service.drain(&SystemClock);
+    let (seq, _) = answer.recv().unwrap();
+    let bare = scratch.git(&["config", "remote.origin.url"]);
+    let git_dir = format!("--git-dir={}", bare.trim());
+    let git = |arguments: &[&str]| {
+        let all = [&[git_dir.as_str()], arguments].concat();
+        scratch.git(&all).trim().to_owned()
+    };
+    let nothing = "4b825dc642cb6eb9a060e54bf8d69288fbee4904";
+    let mut tip = "refs/latch/locks".to_owned();
+    let locks = git(&["rev-parse", "refs/latch/locks^{tree}"]);
+    for (n, tree) in [(1, nothing), (2, locks.as_str())] {
+        let message = format!("x\n\nLatch-Seq: {}\n", seq + n);
+        tip = git(&["commit-tree", tree, "-p", &tip, "-m", &message]);
+    }
+    git(&["update-ref", "refs/latch/locks", &tip]);
+    service.follow(&SystemClock).unwrap();
+    let listed = service.list(&Query::default(), SystemClock.now()).entries;
+    assert!(
+        matches!(listed[0].content, Content::Unreadable { .. }),
+        "{listed:?}"
+    );
+}

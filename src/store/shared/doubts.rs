@@ -20,7 +20,7 @@ use crate::os::guard::Guard;
 use crate::os::mode::Sharing;
 use crate::rules::error::Result;
 use crate::rules::lock::{LeaseId, Liveness, Lock};
-use crate::rules::path::{Claim, Key, Kind, Place};
+use crate::rules::path::{Claim, Key, Kind, Place, RepoPath};
 use crate::rules::time::DurationSpec;
 use crate::rules::view::{Content, Entry, View};
 use crate::store::{LatchDir, Scope, TreeDir};
@@ -270,6 +270,18 @@ impl Doubts {
         for entry in changed {
             view.put(entry);
         }
+    }
+
+    /// Where what is not believed lies.
+    pub(crate) fn places(&self) -> Vec<Place> {
+        let doubts = self.remembered().lock;
+        let paths = doubts
+            .iter()
+            .filter_map(|d| RepoPath::new(d.path.as_str()).ok());
+        paths
+            .flat_map(|path| [Kind::File, Kind::Directory].map(|kind| Claim::new(&path, kind)))
+            .filter_map(|claim| claim.place())
+            .collect()
     }
 
     /// The same of entries that are read one by one, as a server follows the ref; and what blocks everything, if something
