@@ -9,7 +9,8 @@ use clap_mangen::Man;
 use serde_json::json;
 
 use super::context::Context;
-use super::{Answer, Cli, topics};
+use super::topics::{self, Line};
+use super::{Answer, Cli};
 use git_latch::rules::error::{Error, Result};
 
 #[derive(Debug, Args)]
@@ -72,18 +73,19 @@ fn write(command: &Command, to: &mut dyn Write) -> io::Result<()> {
         man.render_subcommands_section(to)?;
     }
     let name = command.get_bin_name().unwrap_or_default();
-    write_sections(name.trim_start_matches("git latch").trim_start(), to)?;
-    match name {
-        "git latch" => Ok(()),
-        _ => writeln!(to, ".SH \"SEE ALSO\"\n.BR git\\-latch (1)"),
+    if let Some(below) = name.strip_prefix("git latch ") {
+        write_topics(below, to)?;
+        return writeln!(to, ".SH \"SEE ALSO\"\n.BR git\\-latch (1)");
     }
+    write_topics("git-latch", to)
 }
 
-fn write_sections(name: &str, to: &mut dyn Write) -> io::Result<()> {
-    for (title, rows) in topics::of(name) {
-        writeln!(to, ".SH \"{}\"", title.to_uppercase())?;
-        for (term, meaning) in *rows {
-            writeln!(to, ".TP\n\\fB{}\\fR\n{}", escaped(term), escaped(meaning))?;
+fn write_topics(name: &str, to: &mut dyn Write) -> io::Result<()> {
+    for line in topics::of(name).into_iter().flat_map(topics::lines) {
+        match line {
+            Line::Title(title) => writeln!(to, ".SH \"{}\"", title.to_uppercase())?,
+            Line::Term(term) => writeln!(to, ".TP\n\\fB{}\\fR", escaped(term))?,
+            Line::Meaning(meaning) => writeln!(to, "{}", escaped(meaning))?,
         }
     }
     Ok(())

@@ -160,6 +160,8 @@ impl Help<'_> {
             .cloned()
             .collect();
         let help = self.of(&command, &here);
+        // An example proves no option.
+        let help = help.split("\nExamples:\n").next().unwrap();
         for option in call.iter().filter(|word| word.starts_with("--")) {
             assert!(help.contains(option.as_str()), "{here}: no {option}");
         }
@@ -197,24 +199,23 @@ fn commands(tree: &Tree<'_>) -> Vec<String> {
 }
 
 #[test]
-fn the_examples_of_the_help_are_commands_that_exist() {
+fn every_help_has_examples_that_exist_and_its_exit_status() {
     let sandbox = Sandbox::new();
     let tree = sandbox.repo();
     let known = BTreeMap::new();
     let mut help = Help { tree: &tree, known };
-    let mut examples = 0;
-    for name in commands(&tree) {
+    let names = commands(&tree).into_iter();
+    // Nobody calls a hook by hand.
+    for name in names.filter(|name| name != "hook") {
         let text = help.of(std::slice::from_ref(&name), &name).to_owned();
-        let Some((_, after)) = text.split_once("\nExamples:\n") else {
-            continue;
-        };
+        let (_, after) = text.split_once("\nExamples:\n").expect(&name);
         assert!(after.contains("\nExit status:\n"), "{name}: {after}");
-        for words in calls(after) {
+        let examples = calls(after);
+        assert!(!examples.is_empty(), "{name}: {after}");
+        for words in examples {
             help.checks(&words, Path::new(&name));
-            examples += 1;
         }
     }
-    assert!(examples > 30, "only {examples} examples were found");
 }
 
 #[test]
