@@ -1,4 +1,4 @@
-//! Events on stdout, for people or as JSON lines: what `watch` and `agent` have in common.
+//! Events on stdout, for people or as JSON lines: what `watch` and `daemon` have in common.
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};

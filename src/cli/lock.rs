@@ -178,7 +178,7 @@ fn tell_older(context: &Context, latch: &Latch, acquired: &Acquired) {
     }
 }
 
-/// What is locked by hand is not the agent's to give back, also where it was locked on a first edit before.
+/// What is locked by hand is not the daemon's to give back, also where it was locked on a first edit before.
 pub(super) fn note_by_hand(context: &Context, latch: &Latch, acquired: &Acquired) {
     let taken: HashSet<&RepoPath> = acquired.locked.iter().map(|t| &t.lock.path).collect();
     let struck = FirstEdits::of(latch).strike(|path| taken.contains(path));

@@ -2,13 +2,13 @@
 //!
 //! Only this part of the program knows the terminal, the environment and the system's clock.
 
-mod agent;
 mod chain;
 mod check;
 mod checkin;
 mod checkout;
 mod completions;
 mod context;
+mod daemon;
 mod doctor;
 mod events;
 mod exit;
@@ -78,7 +78,7 @@ struct Cli {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Global options")]
 struct Global {
-    /// Print one JSON object instead of text (`watch`, `agent`: one in each line)
+    /// Print one JSON object instead of text (`watch`, `daemon`: one in each line)
     #[arg(long, global = true)]
     json: bool,
     /// Print results and errors only
@@ -151,7 +151,10 @@ enum Command {
     /// Tell what happens to locks, as it happens
     Watch(watch::Arguments),
     /// Keep my leases alive, notice edits of what others have locked, lock on first edit
-    Agent(agent::Arguments),
+    Daemon(daemon::Arguments),
+    /// What `daemon` was called before.
+    #[command(hide = true)]
+    Agent(daemon::Renamed),
     /// Show what happened to locks: who, when, why
     Log(log::Arguments),
     /// Fetch the shared locks
@@ -202,7 +205,8 @@ impl Command {
             Command::Checkin(arguments) => arguments.run(context),
             Command::Run(arguments) => arguments.run(context),
             Command::Watch(arguments) => arguments.run(context),
-            Command::Agent(arguments) => arguments.run(context),
+            Command::Daemon(arguments) => arguments.run(context),
+            Command::Agent(arguments) => arguments.run(),
             Command::Log(arguments) => arguments.run(context),
             Command::Sync(arguments) => arguments.run(context),
             Command::Sweep(arguments) => arguments.run(context),

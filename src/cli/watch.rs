@@ -117,7 +117,7 @@ fn greet(context: &Context, live: &Live) {
     }
     if let Some(shared) = live.latch().shared() {
         context.output.note(format!(
-            "the locks of `{}` are told as they are fetched: git latch agent does that every 30 s, git latch sync once",
+            "the locks of `{}` are told as they are fetched: git latch daemon does that every 30 s, git latch sync once",
             shared.remote()
         ));
     }

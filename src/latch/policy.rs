@@ -65,7 +65,7 @@ pub struct Policy {
     pub require: Patterns,
     /// Who may use force.
     pub force: ForcePolicy,
-    /// Files that the agent locks on their first edit.
+    /// Files that the daemon locks on their first edit.
     pub auto_lock: Patterns,
     /// The life of locks taken through the Git LFS interface.
     pub lfs_ttl: Ttl,
@@ -205,7 +205,8 @@ struct File {
     hooks: Hooks,
     require: Require,
     force: ForceSection,
-    agent: Agent,
+    /// What it was called before.
+    agent: Option<toml::Value>,
     lfs: Lfs,
     server: Server,
 }
@@ -216,6 +217,7 @@ struct Lease {
     ttl: Option<Ttl>,
     max_ttl: Option<Ttl>,
     clock_skew: Option<DurationSpec>,
+    auto: Auto,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -256,8 +258,8 @@ enum Who {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-struct Agent {
-    auto_lock: Vec<String>,
+struct Auto {
+    patterns: Vec<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -278,7 +280,14 @@ type Problem = (&'static str, String);
 
 impl File {
     fn check(self) -> Result<Policy, Problem> {
+        if self.agent.is_some() {
+            let problem =
+                "the section `[agent]` is now `[lease.auto]`, and its `auto_lock` is `patterns`";
+            return Err(("[agent]", problem.into()));
+        }
+        let auto_lock = Patterns::new(&self.lease.auto.patterns).map_err(|e| ("patterns", e))?;
         Ok(Policy {
+            auto_lock,
             terms: self.lease.check()?,
             share_remote: self.share.remote,
             share_ref: check_ref(self.share.reference)?,
@@ -288,7 +297,6 @@ impl File {
             max_paths: self.hooks.max_paths.map_or(MAX_PATHS, NonZeroUsize::get),
             require: Patterns::new(&self.require.patterns).map_err(|e| ("patterns", e))?,
             force: self.force.check()?,
-            auto_lock: Patterns::new(&self.agent.auto_lock).map_err(|e| ("auto_lock", e))?,
             lfs_ttl: self
                 .lfs
                 .ttl
@@ -394,6 +402,11 @@ mod tests {
         );
         assert!(problem("[lease]\ntll = \"1h\"").starts_with(".latch.toml:2: unknown field `tll`"));
         assert!(problem("[hook]\n").starts_with(".latch.toml:1: unknown field `hook`"));
+        let old = problem("[lease]\n\n[agent]\nauto_lock = []\n");
+        assert!(
+            old.starts_with(".latch.toml:3: ") && old.contains("[lease.auto]"),
+            "{old}"
+        );
         assert!(problem("[hooks]\npre_commit = true").starts_with(".latch.toml:2: "));
         assert!(
             problem("[lease]\nmax_ttl = \"1h\"\nttl = \"2h\"")

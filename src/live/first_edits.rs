@@ -1,4 +1,4 @@
-//! `auto`: the files whose locks the agent took on their first edit, and so gives back by itself, also after a restart.
+//! `auto`: the files whose locks the daemon took on their first edit, and so gives back by itself, also after a restart.
 //!
 //! A file is noted before it is locked, with the branch it was edited on: from another one nobody can tell whether the
 //! work is out. Who locks it by hand takes it off the list: that lock is theirs to give back.

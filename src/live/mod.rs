@@ -1,4 +1,4 @@
-//! What happens to the locks of a repository, as it happens: for `watch`, the agent, and servers.
+//! What happens to the locks of a repository, as it happens: for `watch`, the daemon, and servers.
 //!
 //! [`Live`] waits for whichever comes first: a nudge from the file system, the end of a lease, a changed policy, a clock
 //! that was set, or a second. Timers stand still while a machine sleeps; so the clock on the wall is looked at every

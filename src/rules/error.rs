@@ -259,9 +259,9 @@ pub enum Error {
         /// The guard file.
         guard: PathBuf,
     },
-    /// The working tree has an agent already.
-    #[error("an agent runs in this working tree already: {holder}")]
-    AgentRuns {
+    /// The working tree has a daemon already.
+    #[error("a daemon runs in this working tree already: {holder}")]
+    DaemonRuns {
         /// What it wrote into its guard: process, host, since when.
         holder: String,
     },
@@ -451,7 +451,7 @@ impl Error {
             | Error::HeldHere { .. }
             | Error::HeldThere { .. } => Code::Unsupported,
             Error::NoSuchLease { .. } | Error::NoneHeld { .. } => Code::NotHeld,
-            Error::AgentRuns { .. } => Code::Held,
+            Error::DaemonRuns { .. } => Code::Held,
             Error::Busy { .. } | Error::Contended { .. } => Code::Busy,
             Error::Unreachable { .. } => Code::Unreachable,
             Error::Refused { .. } => Code::Refused,
@@ -493,7 +493,7 @@ impl Error {
                 Some("change into a repository, or name one with `-C DIR`".into())
             }
             Error::InTheWay { .. } => Some("move it away, then run `git latch init`".into()),
-            Error::AgentRuns { .. } => {
+            Error::DaemonRuns { .. } => {
                 Some("one is enough; to have another one, end that process first".into())
             }
             Error::Busy { guard, .. } => Some(format!(

@@ -1,4 +1,4 @@
-//! What happens to locks, as `watch`, `agent` and `log` tell it. Pure.
+//! What happens to locks, as `watch`, `daemon` and `log` tell it. Pure.
 //!
 //! An event is never somebody's word, nor that of a file system: it is what two readings of one place differ in.
 

@@ -205,6 +205,6 @@ impl TreeDir {
 
     /// The guard of the daemon.
     pub(crate) fn daemon(&self) -> PathBuf {
-        self.0.join("agent")
+        self.0.join("daemon")
     }
 }

@@ -1,6 +1,6 @@
 //! How fast and at what price changes are told: `cargo bench --bench live`.
 //!
-//! `ONLY=latency|waiting|burst|starting|idle` runs one part; `IDLE=300` watches the idle agent for that many seconds
+//! `ONLY=latency|waiting|burst|starting|idle` runs one part; `IDLE=300` watches the idle daemon for that many seconds
 //! instead of 20. Times are taken beside something comparable in the same run; nothing here is a test.
 #![expect(
     clippy::unwrap_used,
@@ -37,7 +37,7 @@ fn main() {
     }
 }
 
-/// A watch or an agent, and its lines.
+/// A watch or a daemon, and its lines.
 struct Told {
     child: Child,
     lines: BufReader<ChildStdout>,
@@ -276,18 +276,18 @@ fn idle() {
         .unwrap_or(20);
     let repo = Repo::new(10);
     repo.bob_locks((0..10_000).map(elsewhere));
-    let mut agent = Told::start(&repo, &["agent"]);
-    assert!(agent.line().contains("started"));
+    let mut daemon = Told::start(&repo, &["daemon"]);
+    assert!(daemon.line().contains("started"));
     // What follows the start: folders, files edited before.
     std::thread::sleep(Duration::from_secs(3));
-    let (begin, ticks) = (Instant::now(), agent.ticks());
+    let (begin, ticks) = (Instant::now(), daemon.ticks());
     std::thread::sleep(Duration::from_secs(seconds));
-    let used = Duration::from_millis((agent.ticks() - ticks) * 10);
+    let used = Duration::from_millis((daemon.ticks() - ticks) * 10);
     let part = used.as_secs_f64() / begin.elapsed().as_secs_f64() * 100.0;
     println!(
-        "idle agent, 10,000 foreign locks in 1,000 folders: {part:.3} % of a processor over {seconds} s (at most 0.1), {} MiB (at most 30), {} watches for {} directories with locks",
-        agent.memory("VmRSS") / 1024,
-        agent.watches(),
+        "idle daemon, 10,000 foreign locks in 1,000 folders: {part:.3} % of a processor over {seconds} s (at most 0.1), {} MiB (at most 30), {} watches for {} directories with locks",
+        daemon.memory("VmRSS") / 1024,
+        daemon.watches(),
         directories(&repo.path().join(".git/latch/locks"))
     );
 }

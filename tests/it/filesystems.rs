@@ -7,7 +7,7 @@ use std::process::Command;
 
 use serde_json::json;
 
-use crate::agent::begun;
+use crate::daemon::begun;
 use crate::support::stream::Stream;
 use crate::support::{LATCH, Run, Sandbox, Tree};
 
@@ -87,21 +87,21 @@ fn on_a_full_file_system_nothing_is_half_done_and_the_agent_goes_on() {
     ada.write("Hero.psd", "two\n");
     let clock = sandbox.clock();
     let mut command = ada.command(LATCH);
-    command.args(["--json", "agent"]);
+    command.args(["--json", "daemon"]);
     clock.of(&mut command);
-    let mut agent = begun(command);
+    let mut daemon = begun(command);
     let filler = fill(&ada);
     ada.latch(&["lock", "--new", "other.psd"])
         .ended(5)
         .said("free some space");
     assert_eq!(ada.locks().len(), 1);
     clock.set(25);
-    let told = agent.tells_in_the_end("not_renewed", "");
+    let told = daemon.tells_in_the_end("not_renewed", "");
     assert_eq!(told["error"]["code"], "io");
     fs::remove_file(filler).unwrap();
-    agent.tells_in_the_end("renewed_again", "");
+    daemon.tells_in_the_end("renewed_again", "");
     ada.ok(&["lock", "--new", "other.psd"]);
-    agent.tells_in_the_end("locked", "other.psd");
+    daemon.tells_in_the_end("locked", "other.psd");
 }
 
 #[test]
@@ -202,7 +202,7 @@ fn on_a_read_only_file_system_one_can_look() {
     ada.latch(&["lock", "--new", "other"])
         .ended(5)
         .said("read-only");
-    ada.latch(&["agent"]).ended(5).said("read-only");
+    ada.latch(&["daemon"]).ended(5).said("read-only");
     let mut watch = watching(&ada);
     watch.signal(rustix::process::Signal::TERM);
     assert_eq!(watch.ended(), 0);

@@ -4,7 +4,6 @@
 #![cfg(unix)]
 
 mod adversity;
-mod agent;
 mod arguments;
 mod chained;
 mod check;
@@ -14,6 +13,7 @@ mod completions;
 mod concurrency;
 mod costs;
 mod crash;
+mod daemon;
 mod disbelief;
 mod doctor;
 mod documents;

@@ -199,7 +199,7 @@ fn nobody_waits_for_a_reader_who_does_not_read() {
     let mut events = bob.events("", None);
     let many: Vec<String> = (0..1000).map(|n| format!("some/{n:0>200}.psd")).collect();
     let asked = json!({"paths": many, "reason": "x".repeat(500)});
-    // Batch times more bytes than a socket takes.
+    // Several times more bytes than a socket takes.
     for status in [201, 200, 200, 200, 200] {
         ada.post("locks", &asked).is(status);
         (0..1000).for_each(|_| drop(events.next().unwrap()));

@@ -76,7 +76,7 @@ impl Held {
         }
     }
 
-    /// Whether I took it, here. Batch owners may work in one tree: two agents, say.
+    /// Whether I took it, here. Several owners may work in one tree: two agents, say.
     #[must_use]
     pub fn is_of(&self, me: &Me) -> bool {
         is_same_id(&self.owner, &me.owner.id)

@@ -109,7 +109,7 @@ impl<'a> Settler<'a> {
     }
 }
 
-/// Whether a live lock covers the file that was taken in this working tree, by whomever, or is mine everywhere. Batch
+/// Whether a live lock covers the file that was taken in this working tree, by whomever, or is mine everywhere. Several
 /// agents work in one tree: what one of them has locked the others must not make read-only.
 fn is_locked_here(path: &[u8], view: &View, me: &Me) -> bool {
     let is_here = |e| {

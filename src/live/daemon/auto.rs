@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Action, Agent, Done, Notice, SWEEP};
+use super::{Action, Daemon, Done, Notice, SWEEP};
 use crate::git::edits::{is_combining, is_git_at_work};
 use crate::git::target::Target;
 use crate::latch::{Latch, LockOptions};
@@ -52,7 +52,7 @@ impl AutoLocks {
     }
 }
 
-impl Agent {
+impl Daemon {
     pub(super) fn lock_first_edits(&mut self, paths: Vec<RepoPath>, notices: &mut Vec<Notice>) {
         if !self.does() {
             self.say(paths.into_iter().map(Action::Lock), notices);

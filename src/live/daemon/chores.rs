@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Action, Agent, Done, Notice, pace};
+use super::{Action, Daemon, Done, Notice, pace};
 use crate::git::edits::is_git_at_work;
 use crate::latch::{Latch, Whose};
 use crate::rules::error::Result;
@@ -11,7 +11,7 @@ use crate::rules::time::Clock;
 use crate::store::Synced;
 
 /// Removes what has expired: of shared locks only what is mine. A clock that is wrong must not cost others their locks;
-/// theirs go when somebody takes the path, or by their own agents.
+/// theirs go when somebody takes the path, or by their own daemons.
 fn sweep(latch: &Latch, clock: &dyn Clock) -> Result<()> {
     let whose = match latch.shared() {
         Some(_) => Whose::Mine,
@@ -20,7 +20,7 @@ fn sweep(latch: &Latch, clock: &dyn Clock) -> Result<()> {
     latch.sweep(whose, clock).map(drop)
 }
 
-impl Agent {
+impl Daemon {
     /// Fetching and cleaning up.
     pub(super) fn tend_locks(&mut self, now: Instant, notices: &mut Vec<Notice>) {
         let latch = Arc::clone(self.live.latch());

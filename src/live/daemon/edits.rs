@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::bursts::Bursts;
 use super::folders::{self, Folders};
-use super::{Agent, Done, Notice, SETTLING, auto, sweep_pause};
+use super::{Daemon, Done, Notice, SETTLING, auto, sweep_pause};
 use crate::git::edits::{Saved, is_git_at_work, saved};
 use crate::live::{Live, Round, SHARE};
 use crate::os::paths::path_to_bytes;
@@ -156,7 +156,7 @@ impl Edits {
     }
 }
 
-impl Agent {
+impl Daemon {
     /// What was touched in the working tree, bursts that are over, folders that matter now.
     pub(super) fn tend_edits(&mut self, round: &Round, now: Instant, notices: &mut Vec<Notice>) {
         for path in &round.touched.paths {

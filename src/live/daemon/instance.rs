@@ -1,4 +1,4 @@
-//! One agent for each working tree: a file lock that the kernel releases when its holder ends.
+//! One daemon for each working tree: a file lock that the kernel releases when its holder ends.
 
 use chrono::{DateTime, Utc};
 
@@ -8,8 +8,8 @@ use crate::rules::error::{Error, Result};
 use crate::rules::time::rfc3339;
 use crate::store::TreeDir;
 
-/// The right to be a working tree's agent, until it is dropped.
-#[must_use = "another agent may begin as soon as it is dropped"]
+/// The right to be a working tree's daemon, until it is dropped.
+#[must_use = "another daemon may begin as soon as it is dropped"]
 #[derive(Debug)]
 pub(super) struct Instance {
     guard: Guard,
@@ -21,10 +21,10 @@ impl Instance {
         self.guard.is_current()
     }
 
-    /// Begins to be the agent.
+    /// Begins to be the daemon.
     ///
     /// # Errors
-    /// [`Error::AgentRuns`] with who is it already.
+    /// [`Error::DaemonRuns`] with who is it already.
     pub(super) fn begin(latch: &Latch, host: &str, now: DateTime<Utc>) -> Result<Self> {
         let directory = TreeDir::of(latch.repo().git_dir());
         directory.create(latch.sharing())?;
@@ -32,7 +32,7 @@ impl Instance {
         let note = format!("{} on {host} since {}\n", std::process::id(), rfc3339(now));
         match Guard::try_take(&path, &note)? {
             Some(guard) => Ok(Instance { guard }),
-            None => Err(Error::AgentRuns {
+            None => Err(Error::DaemonRuns {
                 holder: guard::noted(&path)
                     .map_or(guard::NAMELESS.into(), |note| format!("process {note}")),
             }),

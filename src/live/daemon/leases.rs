@@ -26,7 +26,7 @@ const AHEAD: TimeDelta = TimeDelta::minutes(1);
 /// The longest pause between two judgements of what is due.
 const LONGEST: Duration = Duration::from_secs(600);
 
-/// When a lease is due: a third of its life, or up to a tenth of that sooner, by a number that differs from agent to agent,
+/// When a lease is due: a third of its life, or up to a tenth of that sooner, by a number that differs from daemon to daemon,
 /// so that those started together do not push together. `None` for what never ends.
 pub(super) fn due_at(lock: &Lock, seed: u64) -> Option<DateTime<Utc>> {
     let jitter = i64::try_from(seed % 100).unwrap_or_default();

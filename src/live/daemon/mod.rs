@@ -1,4 +1,4 @@
-//! The agent of one working tree: keeps leases alive while they are worked on, cleans up, fetches shared locks, keeps
+//! The daemon of one working tree: keeps leases alive while they are worked on, cleans up, fetches shared locks, keeps
 //! write bits right, notices edits of what others have locked, and locks on the first edit where the policy says so.
 //!
 //! Nothing depends on it: every read enforces expiry by itself. It makes things prompt, and keeps what would end.
@@ -59,7 +59,7 @@ const SETTLING: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The pause after a round in which only files of the working tree were touched: a log that is written all the time.
 const BREATH: Duration = Duration::from_millis(20);
-/// How long what is under way may take when the agent ends.
+/// How long what is under way may take when the daemon ends.
 const FAREWELL: Duration = Duration::from_millis(700);
 
 /// How often that is in a test.
@@ -67,7 +67,7 @@ fn sweep_pause() -> Duration {
     fault::limit("GIT_LATCH_SWEEP_MS", SWEEP)
 }
 
-/// How an agent works.
+/// How a daemon works.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Whether to do anything, or only to say what would be done.
@@ -103,8 +103,8 @@ enum Done {
     Finished(Result<Vec<RepoPath>>),
 }
 
-/// The agent of one working tree.
-pub struct Agent {
+/// The daemon of one working tree.
+pub struct Daemon {
     live: Live,
     me: Me,
     options: Options,
@@ -132,9 +132,9 @@ pub struct Agent {
     host: String,
 }
 
-impl std::fmt::Debug for Agent {
+impl std::fmt::Debug for Daemon {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Agent")
+        f.debug_struct("Daemon")
             .field("live", &self.live)
             .field("options", &self.options)
             .finish_non_exhaustive()
@@ -160,11 +160,11 @@ struct Busy {
     settling: bool,
 }
 
-impl Agent {
-    /// Begins to be the agent of a working tree.
+impl Daemon {
+    /// Begins to be the daemon of a working tree.
     ///
     /// # Errors
-    /// [`crate::Error::AgentRuns`], [`crate::Error::NoIdentity`]; as [`Live::start`].
+    /// [`crate::Error::DaemonRuns`], [`crate::Error::NoIdentity`]; as [`Live::start`].
     pub fn start(
         repo: Repo,
         environment: &Environment,
@@ -181,7 +181,7 @@ impl Agent {
         let now = Instant::now();
         let seed =
             u64::from(std::process::id()) << 32 ^ u64::from(clock.now().timestamp_subsec_nanos());
-        let mut agent = Agent {
+        let mut daemon = Daemon {
             store: Worker::start(sender.clone(), live.waker()),
             tree: Worker::start(sender.clone(), live.waker()),
             judge: Worker::start(sender, live.waker()),
@@ -204,10 +204,10 @@ impl Agent {
             instance,
             host: environment.host.clone(),
         };
-        agent.note_due(now);
-        agent.edits.watch_git(&mut agent.live);
-        agent.look_at_all_edits();
-        Ok(agent)
+        daemon.note_due(now);
+        daemon.edits.watch_git(&mut daemon.live);
+        daemon.look_at_all_edits();
+        Ok(daemon)
     }
 
     /// What ends a wait by hand.
@@ -310,7 +310,7 @@ impl Agent {
         self.options.actions == Actions::Done
     }
 
-    /// Whoever removes the directory with our guard lets another agent begin: then this one is again, or gives way.
+    /// Whoever removes the directory with our guard lets another daemon begin: then this one is again, or gives way.
     fn check_instance(&mut self, now: Instant) -> Result<()> {
         if self.sweep.is_due(now) && !self.instance.is_current() {
             let latch = Arc::clone(self.live.latch());

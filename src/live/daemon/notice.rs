@@ -1,4 +1,4 @@
-//! What an agent has to tell.
+//! What a daemon has to tell.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::rules::lock::Lock;
 use crate::rules::loss::Loss;
 use crate::rules::path::RepoPath;
 
-/// What an agent has to tell.
+/// What a daemon has to tell.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Notice {

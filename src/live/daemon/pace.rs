@@ -11,7 +11,7 @@ pub(super) struct Pace {
     every: Duration,
     failures: u32,
     next: Instant,
-    /// A number that differs from agent to agent.
+    /// A number that differs from daemon to daemon.
     seed: u64,
 }
 

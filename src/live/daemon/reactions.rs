@@ -2,13 +2,13 @@
 
 use std::time::Instant;
 
-use super::{Action, Agent, Done, Notice, PATIENCE, SETTLING, SWEEP, edits};
+use super::{Action, Daemon, Done, Notice, PATIENCE, SETTLING, SWEEP, edits};
 use crate::live::Round;
 use crate::rules::error::Result;
 use crate::rules::event::{Event, Happening};
 use crate::rules::path::{Kind, RepoPath};
 
-impl Agent {
+impl Daemon {
     pub(super) fn note_round(
         &mut self,
         round: &Round,

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 
 use super::leases::{due_at, is_ending, is_nearly_due, pause_after, worked_on};
 use super::pace::{LONGEST, Pace};
-use super::{Action, Agent, Done, Notice, SETTLING};
+use super::{Action, Daemon, Done, Notice, SETTLING};
 use crate::latch::RenewOutcome;
 use crate::live::TICK;
 use crate::rules::error::Result;
@@ -65,7 +65,7 @@ impl Leases {
     }
 }
 
-impl Agent {
+impl Daemon {
     pub(super) fn tend_leases(&mut self, now: Instant, notices: &mut Vec<Notice>) {
         self.look_for_losses(now);
         self.judge_leases(now, notices);

@@ -1,4 +1,4 @@
-//! What takes time is done beside the agent's own thread: a remote may hang, `git status` of a large tree takes a while,
+//! What takes time is done beside the daemon's own thread: a remote may hang, `git status` of a large tree takes a while,
 //! and neither must hold up an event or the end.
 
 use std::any::Any;

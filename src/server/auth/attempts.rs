@@ -84,7 +84,7 @@ impl Attempts {
         now: Instant,
     ) -> Option<Duration> {
         let left = self.guesses.retry_after(&(client, name.to_owned()), now)?;
-        // Published as for a name that nobody has.
+        // Told as for a name that nobody has.
         self.retry_after(client, Some(name), now).or(Some(left))
     }
 

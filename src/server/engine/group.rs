@@ -33,7 +33,7 @@ pub(super) struct Job {
     pub(super) by: Author,
     /// The decision; run again where somebody was faster.
     pub(super) decide: Decide,
-    /// Published when it is done, or cannot be.
+    /// Told when it is done, or cannot be.
     pub(super) done: Done,
 }
 

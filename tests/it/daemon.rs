@@ -1,4 +1,4 @@
-//! `git latch agent`: leases stay alive while somebody works, and heal when they don't.
+//! `git latch daemon`: leases stay alive while somebody works, and heal when they don't.
 
 use std::fs::{self, File};
 use std::process::{Command, Stdio};
@@ -10,21 +10,21 @@ use crate::support::clones::{clone, remote, two};
 use crate::support::stream::Stream;
 use crate::support::{LATCH, Sandbox, Tree, eventually};
 
-/// An agent that has begun.
-pub(crate) fn agent(tree: &Tree<'_>, arguments: &[&str]) -> Stream {
+/// A daemon that has begun.
+pub(crate) fn daemon(tree: &Tree<'_>, arguments: &[&str]) -> Stream {
     begun(command(tree, arguments))
 }
 
 fn command(tree: &Tree<'_>, arguments: &[&str]) -> Command {
     let mut command = tree.command(LATCH);
-    command.args(["--json", "agent"]).args(arguments);
+    command.args(["--json", "daemon"]).args(arguments);
     command
 }
 
 pub(crate) fn begun(mut command: Command) -> Stream {
-    let mut agent = Stream::start(&mut command);
-    assert_eq!(agent.event().0, "started");
-    agent
+    let mut daemon = Stream::start(&mut command);
+    assert_eq!(daemon.event().0, "started");
+    daemon
 }
 
 /// Nobody is honoured for longer than a lease lives, and no file was written lately.
@@ -46,16 +46,16 @@ fn quiet(tree: &Tree<'_>) {
 fn there_is_one_for_each_working_tree() {
     let sandbox = Sandbox::new();
     let ada = sandbox.repo();
-    let first = agent(&ada, &[]);
+    let first = daemon(&ada, &[]);
     let pid = first.pid().as_raw_nonzero().to_string();
-    ada.latch(&["agent"])
+    ada.latch(&["daemon"])
         .ended(1)
-        .said("an agent runs in this working tree already")
+        .said("a daemon runs in this working tree already")
         .said(&format!("process {pid} on"));
-    agent(&ada.worktree("other"), &[]);
+    daemon(&ada.worktree("other"), &[]);
     first.signal(Signal::KILL);
     drop(first);
-    agent(&ada, &[]);
+    daemon(&ada, &[]);
 }
 
 #[test]
@@ -64,10 +64,10 @@ fn it_stops_cleanly_and_leaves_the_locks() {
     let ada = sandbox.repo();
     ada.ok(&["lock", "hero.psd"]);
     for signal in [Signal::TERM, Signal::INT] {
-        let mut agent = agent(&ada, &[]);
-        agent.signal(signal);
-        agent.tells_in_the_end("stopped", "");
-        assert_eq!(agent.ended(), 0);
+        let mut daemon = daemon(&ada, &[]);
+        daemon.signal(signal);
+        daemon.tells_in_the_end("stopped", "");
+        assert_eq!(daemon.ended(), 0);
     }
     assert_eq!(ada.locks().len(), 1);
 }
@@ -77,7 +77,7 @@ fn without_a_name_nobody_can_be_served() {
     let sandbox = Sandbox::new();
     let ada = sandbox.repo();
     fs::write(sandbox.path().join("gitconfig"), "").unwrap();
-    ada.latch(&["agent"]).ended(2).said("no identity is set");
+    ada.latch(&["daemon"]).ended(2).said("no identity is set");
 }
 
 #[test]
@@ -86,15 +86,15 @@ fn what_is_worked_on_lives_and_what_is_not_ends_with_a_warning() {
     let ada = sandbox.repo();
     quiet(&ada);
     ada.write("hero.psd", "two\n");
-    let mut agent = agent(&ada, &[]);
+    let mut daemon = daemon(&ada, &[]);
     ada.ok(&["lock", "hero.psd", "notes.txt", "--ttl", "3s"]);
-    let ending = agent.tells_in_the_end("ending", "notes.txt");
+    let ending = daemon.tells_in_the_end("ending", "notes.txt");
     assert_eq!(ending["lock"]["mine"], true);
-    agent.tells_in_the_end("expired", "notes.txt");
-    let lost = agent.tells_in_the_end("lost", "notes.txt");
+    daemon.tells_in_the_end("expired", "notes.txt");
+    let lost = daemon.tells_in_the_end("lost", "notes.txt");
     assert_eq!(lost["loss"]["reason"], "expired");
     assert_eq!(ada.locks().len(), 1);
-    agent.tells_in_the_end("renewed", "hero.psd");
+    daemon.tells_in_the_end("renewed", "hero.psd");
 }
 
 #[test]
@@ -110,14 +110,14 @@ fn what_is_committed_and_not_pushed_is_worked_on() {
     out.write("hero.psd", "two\n");
     out.git(&["commit", "-qam", "two"]);
     quiet(&out);
-    let mut agent = agent(&out, &[]);
+    let mut daemon = daemon(&out, &[]);
     out.ok(&["lock", "hero.psd", "--ttl", "3s"]);
     for _ in 0..3 {
-        agent.tells_in_the_end("renewed", "hero.psd");
+        daemon.tells_in_the_end("renewed", "hero.psd");
     }
     out.git(&["push", "-q", "origin", "out"]);
-    agent.tells_in_the_end("ending", "hero.psd");
-    agent.tells_in_the_end("expired", "hero.psd");
+    daemon.tells_in_the_end("ending", "hero.psd");
+    daemon.tells_in_the_end("expired", "hero.psd");
 }
 
 #[test]
@@ -125,14 +125,14 @@ fn a_directory_lives_while_anything_below_it_is_worked_on() {
     let sandbox = Sandbox::new();
     let ada = sandbox.repo();
     quiet(&ada);
-    let mut agent = agent(&ada, &[]);
+    let mut daemon = daemon(&ada, &[]);
     ada.ok(&["lock", "scenes/", "--ttl", "3s"]);
     ada.write("scenes/deep/er/new.tscn", "one\n");
     for _ in 0..3 {
-        agent.tells_in_the_end("renewed", "scenes");
+        daemon.tells_in_the_end("renewed", "scenes");
     }
     fs::remove_dir_all(ada.path.join("scenes/deep")).unwrap();
-    agent.tells_in_the_end("ending", "scenes");
+    daemon.tells_in_the_end("ending", "scenes");
 }
 
 #[test]
@@ -144,16 +144,16 @@ fn a_short_lease_is_renewed_in_time_beside_a_long_one_that_nobody_works_on() {
     let clock = sandbox.clock();
     let mut command = command(&ada, &[]);
     clock.of(&mut command);
-    let mut agent = begun(command);
+    let mut daemon = begun(command);
     // Nine hours: it is due, and asked about again in ten minutes.
     clock.set(32_400);
-    agent.tells_in_the_end("woke", "");
+    daemon.tells_in_the_end("woke", "");
     ada.write("hero.psd", "two\n");
     let mut lock = ada.command(LATCH);
     lock.args(["lock", "hero.psd", "--ttl", "3s"]);
     assert!(clock.of(&mut lock).status().unwrap().success());
     for _ in 0..3 {
-        agent.tells_in_the_end("renewed", "hero.psd");
+        daemon.tells_in_the_end("renewed", "hero.psd");
     }
 }
 
@@ -184,9 +184,9 @@ fn others_leases_and_those_of_processes_are_not_its_to_renew() {
     ada.write("scenes/town.tscn", "two\n");
     let mut command = command(&ada, &[]);
     clock.of(&mut command);
-    let mut agent = begun(command);
+    let mut daemon = begun(command);
     clock.set(1800);
-    agent.tells_in_the_end("renewed", "scenes/town.tscn");
+    daemon.tells_in_the_end("renewed", "scenes/town.tscn");
     // What it renews it renews together: these two would have come with it.
     let heartbeat = |path: &str| {
         let listed = ada.json(&["list"]);
@@ -207,9 +207,9 @@ fn what_has_expired_is_cleaned_up() {
     quiet(&ada);
     let mut command = command(&ada, &[]);
     command.env("GIT_LATCH_SWEEP_MS", "50");
-    let mut agent = begun(command);
+    let mut daemon = begun(command);
     ada.by("bob").ok(&["lock", "hero.psd", "--ttl", "1s"]);
-    agent.tells_in_the_end("expired", "hero.psd");
+    daemon.tells_in_the_end("expired", "hero.psd");
     let file = ada.path.join(".git/latch/locks/hero.psd.lock");
     eventually("the file is gone", || !file.exists());
 }
@@ -224,15 +224,15 @@ fn after_a_sleep_it_learns_what_is_lost_before_it_renews() {
     ada.ok(&["lock", "hero.psd", "notes.txt"]);
     let mut command = command(&ada, &["--sync-every", "1h"]);
     clock.of(&mut command);
-    let mut agent = begun(command);
+    let mut daemon = begun(command);
     bob.ok(&["lock", "--steal", "-m", "you sleep", "hero.psd"]);
     // Ten hours: both are due.
     clock.set(36_000);
-    let seconds = agent.tells_in_the_end("woke", "")["seconds"].as_i64();
+    let seconds = daemon.tells_in_the_end("woke", "")["seconds"].as_i64();
     assert_eq!(seconds.map(|seconds| seconds / 1000), Some(35));
     let mut told = Vec::new();
     while told.last().is_none_or(|(event, _)| event != "renewed") {
-        told.push(agent.event());
+        told.push(daemon.event());
     }
     let position = |event: &str, path: &str| {
         told.iter()
@@ -249,14 +249,14 @@ fn stopped_for_longer_than_a_lease_it_renews_nothing_that_is_lost() {
     let ada = sandbox.repo();
     quiet(&ada);
     ada.write("hero.psd", "two\n");
-    let mut agent = agent(&ada, &[]);
+    let mut daemon = daemon(&ada, &[]);
     ada.ok(&["lock", "hero.psd", "--ttl", "1s"]);
-    agent.tells_in_the_end("locked", "hero.psd");
-    agent.signal(Signal::STOP);
+    daemon.tells_in_the_end("locked", "hero.psd");
+    daemon.signal(Signal::STOP);
     let bob = ada.by("bob");
     eventually("it is free", || bob.latch(&["lock", "hero.psd"]).code == 0);
-    agent.signal(Signal::CONT);
-    let lost = agent.tells_in_the_end("lost", "hero.psd");
+    daemon.signal(Signal::CONT);
+    let lost = daemon.tells_in_the_end("lost", "hero.psd");
     assert_eq!(lost["loss"]["by"]["owner"]["id"], "bob");
     assert_eq!(ada.locks(), [("hero.psd".to_owned(), "bob".to_owned())]);
 }
@@ -274,7 +274,7 @@ fn a_renewal_that_fails_is_tried_again_and_told_while_the_lease_lives() {
     let mut command = command(&ada, &[]);
     command.env("GIT_LATCH_PATIENCE_MS", "50");
     clock.of(&mut command);
-    let mut agent = begun(command);
+    let mut daemon = begun(command);
     // Somebody keeps the guard.
     let mut hog = Stream::start(
         ada.command("flock")
@@ -283,12 +283,12 @@ fn a_renewal_that_fails_is_tried_again_and_told_while_the_lease_lives() {
     );
     hog.next();
     clock.set(15);
-    let told = agent.tells_in_the_end("not_renewed", "");
+    let told = daemon.tells_in_the_end("not_renewed", "");
     assert_eq!(told["error"]["code"], "busy");
     assert_eq!(told["paths"][0], "hero.psd");
     assert_eq!(ada.locks().len(), 1);
     drop(hog);
-    agent.tells_in_the_end("renewed_again", "");
+    daemon.tells_in_the_end("renewed_again", "");
     assert_ne!(heartbeat(&ada), before);
 }
 
@@ -304,14 +304,14 @@ fn write_bits_follow_the_locks_whoever_changes_them() {
         !meta.permissions().readonly()
     };
     assert!(is_writable());
-    let mut agent = agent(&ada, &[]);
+    let mut daemon = daemon(&ada, &[]);
     eventually("read-only from the start", || !is_writable());
     ada.ok(&["lock", "hero.psd"]);
     assert!(is_writable());
-    agent.tells_in_the_end("locked", "hero.psd");
+    daemon.tells_in_the_end("locked", "hero.psd");
     let elsewhere = ada.worktree("elsewhere").by("bob");
     elsewhere.ok(&["unlock", "--force", "-m", "in need", "hero.psd"]);
-    agent.tells_in_the_end("lost", "hero.psd");
+    daemon.tells_in_the_end("lost", "hero.psd");
     eventually("read-only after the forced unlock", || !is_writable());
     // No hook runs after a stash, and git writes files as it likes.
     fs::remove_file(ada.path.join("hero.psd")).unwrap();
@@ -324,20 +324,20 @@ fn write_bits_follow_the_locks_whoever_changes_them() {
 fn it_fetches_and_says_when_it_cannot() {
     let sandbox = Sandbox::new();
     let (ada, bob) = two(&sandbox);
-    let mut agent = agent(&bob, &["--sync-every", "1s"]);
+    let mut daemon = daemon(&bob, &["--sync-every", "1s"]);
     ada.ok(&["lock", "hero.psd"]);
-    agent.tells_in_the_end("locked", "hero.psd");
+    daemon.tells_in_the_end("locked", "hero.psd");
     let (remote, away) = (
         sandbox.path().join("remote.git"),
         sandbox.path().join("away"),
     );
     fs::rename(&remote, &away).unwrap();
-    let told = agent.tells_in_the_end("out_of_step", "");
+    let told = daemon.tells_in_the_end("out_of_step", "");
     assert_eq!(told["error"]["code"], "unreachable");
     fs::rename(&away, &remote).unwrap();
-    agent.tells_in_the_end("in_step", "");
+    daemon.tells_in_the_end("in_step", "");
     ada.ok(&["unlock", "hero.psd"]);
-    agent.tells_in_the_end("unlocked", "hero.psd");
+    daemon.tells_in_the_end("unlocked", "hero.psd");
 }
 
 #[test]
@@ -355,13 +355,13 @@ fn a_remote_that_hangs_holds_up_neither_events_nor_the_end() {
     let url = format!("ext::{} %S x", sandbox.path().join("hang").display());
     bob.git(&["config", "remote.origin.url", &url]);
     bob.git(&["config", "protocol.ext.allow", "always"]);
-    let mut agent = agent(&bob, &[]);
+    let mut daemon = daemon(&bob, &[]);
     eventually("it hangs", || hung.exists());
     // Noticed while the fetch is under way.
     bob.write(".latch.toml", "[leas]\n");
-    agent.tells_in_the_end("failed", "");
-    agent.signal(Signal::TERM);
-    assert_eq!(agent.ended(), 0);
+    daemon.tells_in_the_end("failed", "");
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.ended(), 0);
     // Nor does it leave anything behind that waits on.
     let pid = fs::read_to_string(&hung).unwrap();
     let process = std::path::Path::new("/proc").join(pid.trim());
@@ -379,9 +379,9 @@ fn a_clock_that_is_wrong_costs_others_nothing() {
     let mut command = command(&ada, &["--sync-every", "1h"]);
     clock.of(&mut command);
     command.env("GIT_LATCH_SWEEP_MS", "50");
-    let mut agent = begun(command);
+    let mut daemon = begun(command);
     clock.set(200_000);
-    agent.tells_in_the_end("expired", "hero.psd");
+    daemon.tells_in_the_end("expired", "hero.psd");
     // Its own is cleaned up.
     let remote = sandbox.path().join("remote.git");
     eventually("one lock is left", || {
@@ -396,12 +396,12 @@ fn a_clock_that_is_wrong_costs_others_nothing() {
 fn an_output_that_takes_nothing_does_not_end_it() {
     let sandbox = Sandbox::new();
     let ada = sandbox.repo();
-    let script = "exec \"$0\" agent > /dev/full";
+    let script = "exec \"$0\" daemon > /dev/full";
     let mut command = ada.command("sh");
-    let mut agent = Stream::start(command.args(["-c", script, LATCH]));
-    agent.says("what happens cannot be written");
-    agent.signal(Signal::TERM);
-    assert_eq!(agent.ended(), 0);
+    let mut daemon = Stream::start(command.args(["-c", script, LATCH]));
+    daemon.says("what happens cannot be written");
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.ended(), 0);
 }
 
 #[test]
@@ -413,9 +413,9 @@ fn who_removes_its_guard_does_not_get_two() {
     let _first = begun(command);
     fs::rename(ada.path.join(".git/latch"), ada.path.join(".git/aside")).unwrap();
     eventually("its guard is there again", || {
-        ada.path.join(".git/latch/agent").exists()
+        ada.path.join(".git/latch/daemon").exists()
     });
-    ada.latch(&["agent"])
+    ada.latch(&["daemon"])
         .ended(1)
         .said("runs in this working tree already");
 }
@@ -425,9 +425,9 @@ fn while_git_is_at_work_leases_live_on() {
     let sandbox = Sandbox::new();
     let ada = sandbox.repo();
     quiet(&ada);
-    let mut agent = agent(&ada, &[]);
+    let mut daemon = daemon(&ada, &[]);
     ada.by("bob").ok(&["lock", "notes.txt"]);
-    agent.tells_in_the_end("locked", "notes.txt");
+    daemon.tells_in_the_end("locked", "notes.txt");
     ada.ok(&["lock", "hero.psd", "--ttl", "3s"]);
     ada.write("hero.psd", "two\n");
     // As while the editor of a commit message is open.
@@ -435,11 +435,11 @@ fn while_git_is_at_work_leases_live_on() {
     fs::write(&index_lock, "").unwrap();
     ada.write("notes.txt", "two\n");
     for _ in 0..4 {
-        let (event, path) = agent.event();
+        let (event, path) = daemon.event();
         assert!(path == "hero.psd", "{event} {path}");
     }
     fs::remove_file(&index_lock).unwrap();
-    agent.tells_in_the_end("edited", "notes.txt");
+    daemon.tells_in_the_end("edited", "notes.txt");
 }
 
 #[test]
@@ -449,14 +449,14 @@ fn a_dry_run_says_what_it_would_do_and_does_nothing() {
     quiet(&ada);
     ada.write(
         ".latch.toml",
-        "[lease]\nclock_skew = \"0s\"\n[agent]\nauto_lock = [\"*.tscn\"]\n",
+        "[lease]\nclock_skew = \"0s\"\n[lease.auto]\npatterns = [\"*.tscn\"]\n",
     );
     ada.write("hero.psd", "two\n");
     ada.by("bob").ok(&["lock", "notes.txt", "--ttl", "1s"]);
     ada.ok(&["lock", "hero.psd", "--ttl", "12s"]);
     let mut command = command(&ada, &["--dry-run"]);
     command.env("GIT_LATCH_SWEEP_MS", "50");
-    let mut agent = begun(command);
+    let mut daemon = begun(command);
     ada.write("scenes/town.tscn", "two\n");
     let mut expected = vec![
         ("would_lock", "scenes/town.tscn"),
@@ -464,7 +464,7 @@ fn a_dry_run_says_what_it_would_do_and_does_nothing() {
         ("would_renew", "hero.psd"),
     ];
     while !expected.is_empty() {
-        let (event, path) = agent.event();
+        let (event, path) = daemon.event();
         expected.retain(|(e, p)| (*e, *p) != (event.as_str(), path.as_str()));
         assert!(event != "renewed" && event != "locked", "{event} {path}");
     }
@@ -481,13 +481,22 @@ fn whose_end_was_told_hears_of_the_next_one_too() {
     let clock = sandbox.clock();
     let mut command = command(&ada, &[]);
     clock.of(&mut command);
-    let mut agent = begun(command);
+    let mut daemon = begun(command);
     for seconds in [2700, 5400] {
         clock.set(seconds);
-        agent.tells_in_the_end("ending", "notes.txt");
+        daemon.tells_in_the_end("ending", "notes.txt");
         let mut renew = ada.command(LATCH);
         clock.of(renew.arg("renew"));
         assert!(renew.status().unwrap().success());
-        agent.tells_in_the_end("renewed", "notes.txt");
+        daemon.tells_in_the_end("renewed", "notes.txt");
     }
+}
+
+#[test]
+fn by_its_old_name_it_says_the_new_one() {
+    let sandbox = Sandbox::new();
+    let ada = sandbox.repo();
+    ada.latch(&["agent", "--dry-run"])
+        .ended(2)
+        .said("hint: git latch daemon --dry-run");
 }

@@ -1,4 +1,4 @@
-//! `git latch agent`
+//! `git latch daemon`
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,10 +16,10 @@ use super::messages;
 use super::output::{ALERT, GOOD, until, wall};
 use git_latch::git::repo::Repo;
 use git_latch::latch::Latch;
-use git_latch::live::daemon::{Action, Actions, Agent, Notice, Options};
+use git_latch::live::daemon::{Action, Actions, Daemon, Notice, Options};
 use git_latch::os::clock::SystemClock;
 use git_latch::os::watch::Means;
-use git_latch::rules::error::Result;
+use git_latch::rules::error::{Error, Result};
 use git_latch::rules::event::Happening;
 use git_latch::rules::lock::Lock;
 use git_latch::rules::report::Viewpoint;
@@ -39,6 +39,23 @@ pub(super) struct Arguments {
     sync_every: DurationSpec,
 }
 
+/// The command by its old name.
+#[derive(Debug, Args)]
+pub(super) struct Renamed {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+    arguments: Vec<String>,
+}
+
+impl Renamed {
+    pub(super) fn run(&self) -> Result<Answer> {
+        let command = ["git latch daemon", &self.arguments.join(" ")].join(" ");
+        Err(Error::BadUsage {
+            problem: "`git latch agent` is now `git latch daemon`".into(),
+            hint: Some(command.trim_end().to_owned()),
+        })
+    }
+}
+
 impl Arguments {
     pub(super) fn run(&self, context: &Context) -> Result<Answer> {
         let interrupt = Interrupt::catch();
@@ -56,38 +73,38 @@ impl Arguments {
             },
             sync: Duration::from_secs(self.sync_every.as_secs().max(1)),
         };
-        let mut agent = Agent::start(repo, &context.environment, options, Arc::new(SystemClock))?;
-        Interrupt::wake_on_signals(agent.waker());
-        agent.latch().mend_link();
-        context.tell_copy(agent.latch())?;
-        context.tell_unprotected(agent.latch());
+        let mut daemon = Daemon::start(repo, &context.environment, options, Arc::new(SystemClock))?;
+        Interrupt::wake_on_signals(daemon.waker());
+        daemon.latch().mend_link();
+        context.tell_copy(daemon.latch())?;
+        context.tell_unprotected(daemon.latch());
         let mut teller = Teller {
             context,
             told: Told::to(context.output),
         };
         let mut follow = || -> Result<()> {
-            let mut goes_on = teller.begin(&mut agent)?;
+            let mut goes_on = teller.begin(&mut daemon)?;
             while goes_on && !interrupt.is_set() {
-                agent.round(&mut |latch, notice| teller.tell(latch, &notice))?;
+                daemon.round(&mut |latch, notice| teller.tell(latch, &notice))?;
                 // Who started it and listened is gone: nobody would know what it keeps alive.
                 goes_on = teller.flush();
             }
             Ok(())
         };
         let result = follow();
-        agent.stop();
+        daemon.stop();
         teller.end();
         result.map(|()| Answer::silent(0))
     }
 }
 
-/// Tells what the agent has to tell.
+/// Tells what the daemon has to tell.
 struct Teller<'a> {
     context: &'a Context,
     told: Told,
 }
 
-/// A line of the agent's own: a word, a sentence for people, and what a program is told besides.
+/// A line of the daemon's own: a word, a sentence for people, and what a program is told besides.
 struct Line {
     word: &'static str,
     style: Style,
@@ -123,15 +140,15 @@ impl Line {
 }
 
 impl Teller<'_> {
-    fn begin(&mut self, agent: &mut Agent) -> Result<bool> {
-        let latch = Arc::clone(agent.latch());
+    fn begin(&mut self, daemon: &mut Daemon) -> Result<bool> {
+        let latch = Arc::clone(daemon.latch());
         let me = latch.reader()?;
-        let live = agent.live().follower().live();
+        let live = daemon.live().follower().live();
         let (mine, others): (Vec<_>, Vec<_>) = live.partition(|entry| me.has(entry));
         let (mine, others) = (mine.len(), others.len());
-        let watches = agent.watches();
+        let watches = daemon.watches();
         let sentence = format!(
-            "agent of {} for {}: {} of yours, {others} of others; watching {watches} directories",
+            "daemon of {} for {}: {} of yours, {others} of others; watching {watches} directories",
             latch.repo().root()?.display(),
             me.owner,
             messages::locks(mine)
@@ -182,7 +199,7 @@ impl Teller<'_> {
     }
 
     fn tell(&mut self, latch: &Latch, notice: &Notice) {
-        // Without a name nothing is mine; the agent itself ends then.
+        // Without a name nothing is mine; the daemon itself ends then.
         let Ok(me) = latch.reader() else { return };
         let viewpoint = self.context.viewpoint(latch, &me);
         if let Notice::Event(event) = notice {
