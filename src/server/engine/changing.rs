@@ -42,7 +42,7 @@ impl RepoService {
         let _ending = self.queue.at_work();
         while let Some(jobs) = self.queue.next() {
             let published = || self.follow_if_possible(clock);
-            let store = self.backend.store();
+            let store = self.backend.site.store();
             group::commit(&self.queue, &*store, clock, jobs, published);
         }
     }
@@ -80,7 +80,7 @@ impl RepoService {
     /// # Errors
     /// Where it cannot be read.
     pub fn refresh(&self, clock: &dyn Clock) -> Result<()> {
-        self.backend.fetch(clock)?;
+        self.backend.site.fetch(clock)?;
         self.follow(clock)
     }
 

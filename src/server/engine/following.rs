@@ -17,13 +17,13 @@ impl RepoService {
     /// Whether the ref was moved and what is in memory has not followed yet: costs no more than looking at a file.
     #[must_use]
     pub fn is_behind(&self) -> bool {
-        self.backend.stamp() != *self.seen.lock()
+        self.backend.site.stamp() != *self.seen.lock()
     }
 
     /// Brings what is in memory up to date with the ref, as far as this machine has it, and tells what happened.
     pub(crate) fn follow(&self, clock: &dyn Clock) -> Result<()> {
         let _following = self.following.lock();
-        let stamp = self.backend.stamp();
+        let stamp = self.backend.site.stamp();
         let followed = self.catch_up(clock);
         // Also where that failed: it is tried again now and then, and not by everybody who reads.
         *self.seen.lock() = stamp;
@@ -40,8 +40,8 @@ impl RepoService {
     fn catch_up(&self, clock: &dyn Clock) -> Result<()> {
         let now = clock.now();
         let known = self.table(|table| table.tip().cloned());
-        let seen = self.backend.tip()?;
-        if let Some(at) = self.backend.confirmed_at(now) {
+        let seen = self.backend.site.tip()?;
+        if let Some(at) = self.backend.site.confirmed_at(now) {
             *self.confirmed_at.lock() = at;
         }
         let Some((objects, tip)) = seen else {
@@ -147,7 +147,7 @@ impl RepoService {
         if seq == self.seq() {
             return Ok(Some(Vec::new()));
         }
-        let Some((objects, Some(tip))) = self.backend.tip()? else {
+        let Some((objects, Some(tip))) = self.backend.site.tip()? else {
             return Ok(None);
         };
         let events = history::since_seq(&objects, seq, &tip, REPLAYED, &self.terms())?;
@@ -167,7 +167,7 @@ impl RepoService {
         from: Option<&(String, usize)>,
         limit: usize,
     ) -> Result<Page> {
-        let Some((objects, Some(tip))) = self.backend.tip()? else {
+        let Some((objects, Some(tip))) = self.backend.site.tip()? else {
             return Ok(Page {
                 events: Vec::new(),
                 next: None,

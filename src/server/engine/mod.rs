@@ -4,7 +4,8 @@
 //! HTTP: [`crate::server`] does, and the test of this module is that it could be something else.
 //!
 //! `table` is what is in memory, and `following` keeps it so; `changing` has changes made, by `group`; `visits` and
-//! `sessions` are for clients that may vanish; `tending` is what is done now and then; `ask` what can be asked for.
+//! `sessions` are for clients that may vanish; `tending` is what is done now and then; `ask` what can be asked for. `backend`
+//! reads where the locks lie: `hosted` or `remote`, and a third kind would be one more file like those.
 //!
 //! - [`RepoService::submit`] has a change made, together with all others that wait; [`RepoService::drain`] is the work itself.
 //! - [`RepoService::tend`] is what has to be done now and then: follow the ref, end silent sessions, renew those that live,
@@ -15,7 +16,9 @@ mod backend;
 mod changing;
 mod following;
 mod group;
+mod hosted;
 mod query;
+mod remote;
 mod sessions;
 mod table;
 mod tending;
@@ -38,6 +41,8 @@ pub use table::{Below, Listed};
 
 use backend::Backend;
 use group::Queue;
+use hosted::Hosted;
+use remote::Remote;
 use sessions::Sessions;
 use table::Table;
 
@@ -129,8 +134,8 @@ impl RepoService {
         clock: &dyn Clock,
         tell: Publish,
     ) -> Result<Self> {
-        let (backend, policy) = Backend::hosted(directory, &server)?;
-        Self::new(name, (backend, policy), server, clock, tell)
+        let (site, policy) = Hosted::open(directory, &server)?;
+        Self::new(name, (Backend::new(site), policy), server, clock, tell)
     }
 
     /// Serves the locks of a git remote, with a repository of our own below `cache` to work in.
@@ -145,8 +150,8 @@ impl RepoService {
         clock: &dyn Clock,
         tell: Publish,
     ) -> Result<Self> {
-        let (backend, policy) = Backend::remote(url, cache, &server, clock)?;
-        Self::new(name, (backend, policy), server, clock, tell)
+        let (site, policy) = Remote::open(url, cache, &server, clock)?;
+        Self::new(name, (Backend::new(site), policy), server, clock, tell)
     }
 
     fn new(

@@ -84,11 +84,11 @@ impl RepoService {
             is_due_again(pick(&mut self.tending.done.lock()), every)
         };
         let sweep = fault::limit("GIT_LATCH_SWEEP_MS", SWEEP);
-        if self.backend.is_remote() && due(|d| &mut d.fetched, FETCH) {
-            self.step("fetch", self.backend.fetch(clock));
+        if due(|d| &mut d.fetched, FETCH) {
+            self.step("fetch", self.backend.site.fetch(clock));
         }
-        if self.backend.is_remote() && due(|d| &mut d.fetched_head, FETCH_HEAD) {
-            self.step("fetch HEAD", self.backend.fetch_head());
+        if due(|d| &mut d.fetched_head, FETCH_HEAD) {
+            self.step("fetch HEAD", self.backend.site.fetch_head());
         }
         self.step(THERE, self.backend.is_there());
         if self.is_away() {
@@ -101,13 +101,13 @@ impl RepoService {
             self.renew_sessions(clock);
         }
         if due(|d| &mut d.swept, sweep) {
-            self.step("take the duty over", self.backend.take_duty());
+            self.step("take the duty over", self.backend.site.take_duty());
             self.sweep(clock);
         }
         // One server does that; and not at once again where it failed.
         let is_ready = |done: &Done| done.pause.is_none_or(|until| Instant::now() >= until);
         let is_ready = is_ready(&self.tending.done.lock());
-        if self.backend.is_on_duty() && is_ready && due(|d| &mut d.disk, DISK) {
+        if self.backend.site.is_on_duty() && is_ready && due(|d| &mut d.disk, DISK) {
             self.look_after_the_disk(clock);
         }
     }
@@ -119,7 +119,7 @@ impl RepoService {
             let Some(_alone) = service.tending.disk.try_lock() else {
                 return;
             };
-            let result = service.backend.maintain(clock);
+            let result = service.backend.site.maintain(clock);
             if result.is_err() {
                 service.tending.done.lock().pause = Some(Instant::now() + PAUSE);
             }
@@ -165,7 +165,7 @@ impl RepoService {
 
     /// Takes the policy of a new `HEAD`; keeps the last one where the new one is broken.
     fn reread_policy(&self) -> Result<()> {
-        let head = self.backend.head()?;
+        let head = self.backend.site.head()?;
         if self.tending.done.lock().head == head {
             return Ok(());
         }
@@ -182,7 +182,7 @@ impl RepoService {
                 "`[share] ref` has changed: start the server again"
             );
         }
-        self.backend.set_policy(&policy);
+        self.backend.site.set_policy(&policy);
         let mut rules = self.rules.write();
         *rules = policy.into();
         drop(rules);
@@ -196,7 +196,7 @@ impl RepoService {
         for over in self.sessions.end_silent(Instant::now()) {
             let session = over.owner.workspace.as_deref().unwrap_or_default();
             tracing::info!(repo = self.name(), session, "session ended");
-            let leases = if over.is_ours || self.backend.is_sole() {
+            let leases = if over.is_ours || self.backend.site.is_sole() {
                 over.leases
             } else {
                 self.forsaken(over.leases, clock.now())

@@ -39,7 +39,6 @@ pub use self::clocks::ClockDifference;
 pub(crate) use self::commit::{LONG, is_for_others, seq_of};
 pub(crate) use self::doubts::Doubts;
 pub use self::hosted::HostedStore;
-pub(crate) use self::hosted::Pooled;
 use self::pending::PendingFile;
 pub use self::pending::{Pending, PushOutcome};
 pub use self::received::ReceivedStore;
