@@ -67,7 +67,7 @@
 //! | [`rules`] | pure decisions: what a path, a lock, a lease is, who may take what, which edit is against which lock |
 //! | [`os`] | the operating system: files, the guard (fs2), watching (notify), processes, signals, the clock |
 //! | [`git`] | the `git` command, libgit2 (git2), what was edited, what an argument means |
-//! | [`store`] | where locks are kept: [`store::LocalStore`], [`store::SharedStore`], [`store::HostedStore`] |
+//! | [`store`] | where locks are kept: `store::LocalStore`, [`store::SharedStore`], `store::HostedStore` |
 //! | [`latch`] | one repository at work: who I am, the policy, what I hold; lock, unlock, renew, check, checkout, checkin |
 //! | [`hooks`] | installing hooks and living with those of others; [`hooks::receive`] judges a push as it arrives |
 //! | [`live`] | following the locks; [`live::daemon`] acts on what it sees |
@@ -79,7 +79,7 @@
 //! **`git latch lock a.psd`.** `cli::lock` turns arguments into [`LockOptions`]. [`Latch::open`] reads configuration, policy and
 //! what this working tree holds. [`git::target`] finds the path that the argument means. [`Latch::lock`] asks
 //! [`rules::lease`] for a decision on a fresh [`rules::view`]; [`LockStore::transact`] makes it so: under the guard in the
-//! lock directory, or by a push that the remote accepts only while nobody else was faster. [`latch::held`] notes the lease
+//! lock directory, or by a push that the remote accepts only while nobody else was faster. `latch::held` notes the lease
 //! before it is published and confirms it after. `cli::lock` says what happened.
 //!
 //! **A commit that is rejected.** The hook's script starts `cli::hook`. Where nothing can be locked it ends after a look at
@@ -98,6 +98,14 @@
 #![cfg_attr(
     test,
     allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")
+)]
+#![cfg_attr(
+    not(feature = "server"),
+    allow(
+        dead_code,
+        unused_imports,
+        reason = "what only the server uses; the build with it finds what nobody uses"
+    )
 )]
 
 pub mod git;

@@ -20,12 +20,12 @@ impl Config {
     }
 
     /// Starts to read; what does not need it can go on meanwhile.
-    pub fn start(git: &Git) -> Result<Running> {
+    pub(crate) fn start(git: &Git) -> Result<Running> {
         git.start(&["config", "--null", "--get-regexp", KEYS])
     }
 
     /// Waits for what [`Config::start`] began.
-    pub fn finish(running: Running) -> Result<Self> {
+    pub(crate) fn finish(running: Running) -> Result<Self> {
         let output = match running.finish() {
             Ok(output) => output,
             // Exit status 1 without a word: no such key.
@@ -64,21 +64,21 @@ impl Config {
 
     /// Whether git has been told of a remote of this name. To git, any other word would be an option, a path or a URL.
     #[must_use]
-    pub fn knows_remote(&self, name: &str) -> bool {
+    pub(crate) fn knows_remote(&self, name: &str) -> bool {
         let has = |key: &str| self.get(&format!("remote.{name}.{key}")).is_some();
         has("url") || has("pushurl")
     }
 
     /// Whether it depends on where it is read: it has files of its own for a working tree, or includes some on conditions.
     #[must_use]
-    pub fn depends_on_the_place(&self) -> bool {
+    pub(crate) fn depends_on_the_place(&self) -> bool {
         let mut keys = self.values.keys();
         self.is_true("extensions.worktreeconfig") || keys.any(|key| key.starts_with("includeif."))
     }
 
     /// Whether a key is true, by git's words for it.
     #[must_use]
-    pub fn is_true(&self, key: &str) -> bool {
+    pub(crate) fn is_true(&self, key: &str) -> bool {
         self.get(key)
             .is_some_and(|v| matches!(v.to_ascii_lowercase().as_str(), "true" | "yes" | "on" | "1"))
     }

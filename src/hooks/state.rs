@@ -33,7 +33,7 @@ pub enum State {
 impl State {
     /// Whether ours runs.
     #[must_use]
-    pub fn is_well(self) -> bool {
+    pub(crate) fn is_well(self) -> bool {
         matches!(self, State::Right | State::Called)
     }
 }

@@ -41,7 +41,7 @@ impl Latch {
     ///
     /// # Errors
     /// As [`Latch::keep_bits`].
-    pub fn mind_bits(&self, clock: &dyn Clock) -> Result<Met> {
+    pub(crate) fn mind_bits(&self, clock: &dyn Clock) -> Result<Met> {
         if self.repo.is_bare() {
             return Ok(Met::AsBefore);
         }
@@ -129,7 +129,7 @@ impl Latch {
     ///
     /// # Errors
     /// [`crate::Error::Io`] with the file whose bit cannot be set.
-    pub fn settle(&self, paths: &[Vec<u8>], me: &Me, clock: &dyn Clock) -> Result<()> {
+    pub(crate) fn settle(&self, paths: &[Vec<u8>], me: &Me, clock: &dyn Clock) -> Result<()> {
         if paths.is_empty() {
             return Ok(());
         }
@@ -142,7 +142,7 @@ impl Latch {
     ///
     /// # Errors
     /// As [`Latch::settle`].
-    pub fn take_back_lost(&self, clock: &dyn Clock) -> Result<()> {
+    pub(crate) fn take_back_lost(&self, clock: &dyn Clock) -> Result<()> {
         let mut settler = Settler::of(&self.repo)?;
         let left = settler.left();
         if left.is_empty() {
@@ -203,7 +203,7 @@ impl Latch {
     }
 
     /// Whether files with the attribute `lockable` may exist here.
-    pub fn has_lockable_files(&self) -> Result<bool> {
+    pub(crate) fn has_lockable_files(&self) -> Result<bool> {
         // Seen a moment ago, by a hook.
         if self.first.nothing_lockable.get() == Some(&true) {
             return Ok(false);

@@ -14,7 +14,7 @@ use crate::store::LatchDir;
 
 /// A repository as its policy and configuration say now.
 #[derive(Debug)]
-pub struct Current {
+pub(crate) struct Current {
     environment: Environment,
     latch: Arc<Latch>,
     stamps: Vec<Option<(SystemTime, u64)>>,
@@ -25,7 +25,7 @@ impl Current {
     ///
     /// # Errors
     /// As [`Latch::of`].
-    pub fn open(repo: Repo, environment: &Environment) -> Result<Self> {
+    pub(crate) fn open(repo: Repo, environment: &Environment) -> Result<Self> {
         let stamps = stamps(&repo);
         Ok(Current {
             environment: environment.clone(),
@@ -36,7 +36,7 @@ impl Current {
 
     /// The repository.
     #[must_use]
-    pub fn latch(&self) -> &Arc<Latch> {
+    pub(crate) fn latch(&self) -> &Arc<Latch> {
         &self.latch
     }
 
@@ -44,7 +44,7 @@ impl Current {
     ///
     /// # Errors
     /// As [`Latch::of`], once for each writing: what was read before stays in force.
-    pub fn refresh(&mut self) -> Result<bool> {
+    pub(crate) fn refresh(&mut self) -> Result<bool> {
         let stamps = stamps(self.latch.repo());
         if stamps == self.stamps {
             return Ok(false);

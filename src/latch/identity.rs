@@ -61,7 +61,7 @@ impl Environment {
 impl Environment {
     /// Whether who I am is the configuration's to say, and where I am the working tree's.
     #[must_use]
-    pub fn leaves_it_to_the_configuration(&self) -> bool {
+    pub(crate) fn leaves_it_to_the_configuration(&self) -> bool {
         self.as_id.is_none()
             && self.owner.is_none()
             && self.agent.is_none()

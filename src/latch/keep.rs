@@ -22,9 +22,9 @@ use crate::rules::view::{Entry, Me};
 use crate::store::Scope;
 
 /// The life of a lease bound to a process, where none is asked for.
-pub const TTL: Ttl = Ttl::For(DurationSpec::from_secs(180));
+pub(crate) const TTL: Ttl = Ttl::For(DurationSpec::from_secs(180));
 /// The same where locks are shared: every renewal is a push.
-pub const SHARED_TTL: Ttl = Ttl::For(DurationSpec::from_secs(30 * 60));
+pub(crate) const SHARED_TTL: Ttl = Ttl::For(DurationSpec::from_secs(30 * 60));
 /// The longest pause between two looks at the wall clock, which may jump while a timer stands still (standby).
 const LONGEST: Duration = Duration::from_secs(1);
 
@@ -67,10 +67,7 @@ pub struct LostLease {
 /// As [`Latch::lock`]; `work` has not run then.
 ///
 /// ```
-/// use git_latch::keep::{WithLock, with_lock};
-/// use git_latch::latch::{Latch, LockOptions};
-/// use git_latch::target::Target;
-/// use git_latch::time::SystemClock;
+/// use git_latch::{Latch, LockOptions, SystemClock, Target, WithLock, with_lock};
 /// # let tree = tempfile::tempdir()?;
 /// # for args in [&["init", "-q"][..], &["config", "user.email", "ada@example.com"]] {
 /// #     assert!(std::process::Command::new("git").args(args).current_dir(&tree).status()?.success());

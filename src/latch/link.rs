@@ -64,7 +64,7 @@ pub fn state(root: &Path, locks: &Path) -> Result<State> {
 ///
 /// # Errors
 /// [`Error::InTheWay`] where something else has the name.
-pub fn ensure(root: &Path, common_dir: &Path, locks: &Path) -> Result<()> {
+pub(crate) fn ensure(root: &Path, common_dir: &Path, locks: &Path) -> Result<()> {
     match state(root, locks)? {
         State::Right => return Ok(()),
         State::Copy => return refresh(root, locks),
@@ -93,7 +93,7 @@ pub fn ensure(root: &Path, common_dir: &Path, locks: &Path) -> Result<()> {
 }
 
 /// Brings a copy up to date; does nothing to a link.
-pub fn refresh(root: &Path, locks: &Path) -> Result<()> {
+pub(crate) fn refresh(root: &Path, locks: &Path) -> Result<()> {
     if state(root, locks)? != State::Copy {
         return Ok(());
     }

@@ -12,7 +12,7 @@ mod checkin;
 mod checkout;
 mod current;
 mod done;
-pub mod held;
+pub(crate) mod held;
 pub mod identity;
 pub mod keep;
 pub mod link;
@@ -26,17 +26,17 @@ mod selection;
 mod share;
 pub mod status;
 mod wait;
-pub mod workspace;
+pub(crate) mod workspace;
 
 use std::path::Path;
 use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
 
-pub use acquire::{Lifetime, LockOptions};
-pub use bits::Met;
+pub(crate) use acquire::Lifetime;
+pub use acquire::LockOptions;
 pub use checkin::{Afterwards, CheckedIn, Checkin};
 pub use checkout::Against;
-pub use current::Current;
+pub(crate) use current::Current;
 pub use opening::Opening;
 pub use release::{Unlocked, What, Whose};
 pub use renew::RenewOutcome;
@@ -184,7 +184,7 @@ impl Latch {
 
     /// Where the locks are kept.
     #[must_use]
-    pub fn store(&self) -> &dyn LockStore {
+    pub(crate) fn store(&self) -> &dyn LockStore {
         match (&self.received, &self.shared) {
             (Some(received), _) => received,
             (None, Some(shared)) => shared,
@@ -218,13 +218,7 @@ impl Latch {
         self.shared.as_ref()
     }
 
-    /// The record of the leases taken in this working tree.
-    #[must_use]
-    pub fn held(&self) -> &HeldFile {
-        &self.held
-    }
-
-    /// Reads a view. Expired locks are in it, and count for nobody: ask [`View::live`] or [`View::standing`].
+    /// Reads a view. Expired locks are in it, and count for nobody: ask [`View::live`] or `View::standing`.
     pub fn view(&self, scope: &Scope, clock: &dyn Clock) -> Result<View> {
         self.store().view(scope, clock)
     }
@@ -323,7 +317,7 @@ impl Latch {
 
     /// Events as the history tells them: who took a lock away, and why.
     #[must_use]
-    pub fn attributed(&self, events: Vec<Event>) -> Vec<Event> {
+    pub(crate) fn attributed(&self, events: Vec<Event>) -> Vec<Event> {
         let is_open = |event: &Event| event.happening == Happening::Unlocked && event.by.is_none();
         let open = events.iter().filter(|event| is_open(event));
         let wanted: Vec<(LeaseId, Place)> = open

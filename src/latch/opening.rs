@@ -104,7 +104,7 @@ impl Opening {
     ///
     /// # Errors
     /// As [`Opening::is_quiet`].
-    pub fn is_quiet_about(
+    pub(crate) fn is_quiet_about(
         &self,
         claims: impl FnOnce() -> Option<Vec<Claim>>,
         clock: &dyn Clock,
@@ -245,7 +245,7 @@ impl Latch {
     ///
     /// # Errors
     /// What keeps the locks from being read.
-    pub fn peek(&self, clock: &dyn Clock) -> Result<(View, bool)> {
+    pub(crate) fn peek(&self, clock: &dyn Clock) -> Result<(View, bool)> {
         match self.first.peek.get() {
             Some((view, is_complete)) if self.reads_locally() => Ok((view.clone(), *is_complete)),
             _ => self.store().peek(PEEKED, clock),

@@ -92,7 +92,7 @@ impl Policy {
     ///
     /// # Errors
     /// [`Error::BadPolicy`] with file and line.
-    pub fn of(root: Option<&Path>, common_dir: &Path) -> Result<Self> {
+    pub(crate) fn of(root: Option<&Path>, common_dir: &Path) -> Result<Self> {
         let seen = LatchDir::of(common_dir).policy();
         for path in root.map(|r| r.join(FILE)).into_iter().chain([seen]) {
             let Some(bytes) = files::read_small(&path, LARGEST)? else {
@@ -142,7 +142,7 @@ impl Policy {
     }
 
     /// Remembers a working tree's policy for branches that have none. Where that cannot be written, it is not remembered.
-    pub fn remember(&self, common_dir: &Path, sharing: Sharing) {
+    pub(crate) fn remember(&self, common_dir: &Path, sharing: Sharing) {
         let source = self.source.as_deref().filter(|path| path.ends_with(FILE));
         let (Some(text), Some(_)) = (&self.text, source) else {
             return;
@@ -165,7 +165,7 @@ impl Policy {
 ///
 /// # Errors
 /// [`Error::BadPolicy`] with file and line.
-pub fn parse(path: &Path, text: &str) -> Result<Policy> {
+pub(crate) fn parse(path: &Path, text: &str) -> Result<Policy> {
     let bad = |line, problem: String| Error::BadPolicy {
         file: path.to_owned(),
         line,

@@ -310,7 +310,7 @@ impl Latch {
                     answer.unlocked.push(entry);
                     continue;
                 }
-                Released::Lost(_) => (Code::Lost, None, Why::Rule),
+                Released::Lost => (Code::Lost, None, Why::Rule),
                 Released::NotMine(holder) if was_mine => (Code::Lost, holder, Why::Rule),
                 Released::NotMine(Some(holder)) if !me.has(&holder) => {
                     (Code::Held, Some(holder), Why::Rule)

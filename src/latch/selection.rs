@@ -46,19 +46,19 @@ impl Part {
 
     /// The paths, as far as they are known: what a pattern matches of the tracked files.
     #[must_use]
-    pub fn targets(&self) -> &[Target] {
+    pub(crate) fn targets(&self) -> &[Target] {
         &self.targets
     }
 
     /// Whether it is a pattern, and so names nothing itself.
     #[must_use]
-    pub fn is_pattern(&self) -> bool {
+    pub(crate) fn is_pattern(&self) -> bool {
         self.pattern.is_some()
     }
 
     /// Whether a path is meant: named, matched, or below a directory that is named.
     #[must_use]
-    pub fn includes(&self, key: &Key) -> bool {
+    pub(crate) fn includes(&self, key: &Key) -> bool {
         let mut directories = self.targets.iter().filter(|t| t.kind == Kind::Directory);
         self.files.contains(key)
             || directories.any(|directory| directory.claim().covers(key))

@@ -25,7 +25,7 @@ pub struct FirstEdits {
 }
 
 /// Files, and the branch each was edited on by its full name; empty where there was none.
-pub type Branches = BTreeMap<RepoPath, String>;
+pub(crate) type Branches = BTreeMap<RepoPath, String>;
 
 impl FirstEdits {
     /// The list in a working tree's git directory.
@@ -38,7 +38,7 @@ impl FirstEdits {
     }
 
     /// Reads it. A line that is none is passed over.
-    pub fn read(&self) -> Result<Branches> {
+    pub(crate) fn read(&self) -> Result<Branches> {
         let Some(bytes) = files::read_small(&self.file, LARGEST)? else {
             return Ok(Branches::new());
         };
@@ -51,7 +51,7 @@ impl FirstEdits {
     }
 
     /// Notes files that are about to be locked.
-    pub fn add(&self, paths: &[RepoPath], branch: &str) -> Result<()> {
+    pub(crate) fn add(&self, paths: &[RepoPath], branch: &str) -> Result<()> {
         self.update(|branches| {
             branches.extend(paths.iter().map(|path| (path.clone(), branch.to_owned())));
         })

@@ -128,12 +128,12 @@ impl Follower {
 
     /// The lock that counts for a path: its own, or a directory's above it.
     #[must_use]
-    pub fn holder_of(&self, key: &Key) -> Option<&Entry> {
+    pub(crate) fn holder_of(&self, key: &Key) -> Option<&Entry> {
         self.known.holder_of(key)
     }
 
     /// The locks that have ended and that nobody has removed yet.
-    pub fn remains(&self) -> impl Iterator<Item = &Entry> {
+    pub(crate) fn remains(&self) -> impl Iterator<Item = &Entry> {
         let over = self.known.items().filter(|item| item.is_over);
         over.map(|item| &item.entry)
     }
@@ -160,7 +160,7 @@ impl Follower {
 
     /// When the next lock is over by time.
     #[must_use]
-    pub fn next_end(&self) -> Option<DateTime<Utc>> {
+    pub(crate) fn next_end(&self) -> Option<DateTime<Utc>> {
         self.known.next_end()
     }
 

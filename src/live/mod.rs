@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-pub use follower::Follower;
+pub(crate) use follower::Follower;
 
 use crate::git::repo::Repo;
 use crate::latch::identity::Environment;
@@ -127,7 +127,7 @@ impl Live {
     }
 
     /// What else to be woken by.
-    pub fn directories(&mut self) -> &mut Directories {
+    pub(crate) fn directories(&mut self) -> &mut Directories {
         &mut self.directories
     }
 

@@ -16,7 +16,7 @@ impl Clock for SystemClock {
 
 /// A file's time; `None` where it lies outside of what the calendar knows.
 #[must_use]
-pub fn of_file(meta: &std::fs::Metadata) -> Option<DateTime<Utc>> {
+pub(crate) fn of_file(meta: &std::fs::Metadata) -> Option<DateTime<Utc>> {
     let modified = meta.modified().ok()?;
     let since = match modified.duration_since(std::time::UNIX_EPOCH) {
         Ok(after) => TimeDelta::from_std(after).ok()?,
@@ -27,6 +27,6 @@ pub fn of_file(meta: &std::fs::Metadata) -> Option<DateTime<Utc>> {
 
 /// How long ago a file was written, by the system's clock; `None` where that lies ahead.
 #[must_use]
-pub fn age_of(meta: &std::fs::Metadata) -> Option<std::time::Duration> {
+pub(crate) fn age_of(meta: &std::fs::Metadata) -> Option<std::time::Duration> {
     meta.modified().ok()?.elapsed().ok()
 }

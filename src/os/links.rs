@@ -7,7 +7,7 @@ use std::path::Path;
 ///
 /// # Errors
 /// What the system says; also where something is there already.
-pub fn link(leads: &Path, path: &Path) -> io::Result<bool> {
+pub(crate) fn link(leads: &Path, path: &Path) -> io::Result<bool> {
     system::link(leads, path)
 }
 
@@ -15,7 +15,7 @@ pub fn link(leads: &Path, path: &Path) -> io::Result<bool> {
 ///
 /// # Errors
 /// What the system says; also where something is there already.
-pub fn link_directory(leads: &Path, path: &Path) -> io::Result<()> {
+pub(crate) fn link_directory(leads: &Path, path: &Path) -> io::Result<()> {
     system::link_directory(leads, path)
 }
 

@@ -21,7 +21,7 @@ pub enum Sharing {
 impl Sharing {
     /// Reads the configuration's value, by git's rules; what git would not understand counts as `umask`.
     #[must_use]
-    pub fn from_config(value: &str) -> Self {
+    pub(crate) fn from_config(value: &str) -> Self {
         match value.to_ascii_lowercase().as_str() {
             "group" | "true" | "yes" | "on" | "1" => Sharing::Group,
             "all" | "world" | "everybody" | "2" => Sharing::All,

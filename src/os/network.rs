@@ -10,7 +10,7 @@ use socket2::{SockRef, TcpKeepalive};
 ///
 /// # Errors
 /// What the system says.
-pub fn notice_dead_peer(
+pub(crate) fn notice_dead_peer(
     socket: &SockRef<'_>,
     silent: Duration,
     unanswered: Duration,
@@ -29,7 +29,7 @@ pub fn notice_dead_peer(
 }
 
 /// Lets this process have as many files open as it may.
-pub fn raise_open_files() {
+pub(crate) fn raise_open_files() {
     #[cfg(unix)]
     {
         use rustix::process::{Resource, getrlimit, setrlimit};

@@ -47,7 +47,7 @@ pub fn path_to_bytes(path: &Path) -> Vec<u8> {
 
 /// A path whose last component has more behind it: `a/b` and `.old` are `a/b.old`.
 #[must_use]
-pub fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(path.file_name().unwrap_or_default());
     name.push(suffix);
     path.with_file_name(name)

@@ -5,14 +5,14 @@ use std::io;
 use std::path::Path;
 
 /// The bits that let somebody write.
-pub const WRITE: u32 = 0o222;
+pub(crate) const WRITE: u32 = 0o222;
 /// The bit that lets the owner write: what a file gets of which nothing is known. Git itself goes by the umask in a working
 /// tree, not by `core.sharedRepository`; a umask that leaves more is rare.
-pub const OWNER_WRITES: u32 = 0o200;
+pub(crate) const OWNER_WRITES: u32 = 0o200;
 
 /// Whether the system starts a file as a program.
 #[must_use]
-pub fn is_executable(meta: &Metadata) -> bool {
+pub(crate) fn is_executable(meta: &Metadata) -> bool {
     system::is_executable(meta)
 }
 
@@ -20,20 +20,23 @@ pub fn is_executable(meta: &Metadata) -> bool {
 ///
 /// # Errors
 /// What the system says.
-pub fn make_executable(path: &Path) -> io::Result<()> {
+pub(crate) fn make_executable(path: &Path) -> io::Result<()> {
     system::make_executable(path)
 }
 
 /// The permissions of a file that its owner may write; `before` has the write bits that it had once. With which bits are
 /// taken away, and `None` where nothing is to change.
 #[must_use]
-pub fn writable(permissions: &Permissions, before: Option<u32>) -> Option<(Permissions, u32)> {
+pub(crate) fn writable(
+    permissions: &Permissions,
+    before: Option<u32>,
+) -> Option<(Permissions, u32)> {
     system::writable(permissions, before)
 }
 
 /// The permissions of a file that nobody may write. As [`writable`].
 #[must_use]
-pub fn read_only(permissions: &Permissions) -> Option<(Permissions, u32)> {
+pub(crate) fn read_only(permissions: &Permissions) -> Option<(Permissions, u32)> {
     system::read_only(permissions)
 }
 
@@ -41,7 +44,7 @@ pub fn read_only(permissions: &Permissions) -> Option<(Permissions, u32)> {
 ///
 /// # Errors
 /// What the system says.
-pub fn keep_owner(old: &Path, new: &File) -> io::Result<()> {
+pub(crate) fn keep_owner(old: &Path, new: &File) -> io::Result<()> {
     system::keep_owner(old, new)
 }
 

@@ -9,7 +9,7 @@ use crate::rules::lock::{Liveness, Process};
 
 /// This process, as a lease can be bound to it. Elsewhere than on Linux it proves nothing to others.
 #[must_use]
-pub fn current() -> Process {
+pub(crate) fn current() -> Process {
     let pid = std::process::id();
     #[cfg(target_os = "linux")]
     if let Some(here) = linux::Here::look()
@@ -38,7 +38,7 @@ pub(crate) fn boot() -> Option<String> {
 
 /// What is known of a process from here.
 #[must_use]
-pub fn liveness(process: Option<&Process>) -> Liveness {
+pub(crate) fn liveness(process: Option<&Process>) -> Liveness {
     let Some(process) = process else {
         return Liveness::Unbound;
     };

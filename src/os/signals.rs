@@ -39,7 +39,7 @@ pub fn on_end(then: impl FnMut() + Send + 'static) -> io::Result<()> {
 ///
 /// # Errors
 /// What the system says.
-pub fn on_stop(then: impl FnMut() + Send + 'static) -> io::Result<()> {
+pub(crate) fn on_stop(then: impl FnMut() + Send + 'static) -> io::Result<()> {
     system::on_stop(then)
 }
 
@@ -47,7 +47,7 @@ pub fn on_stop(then: impl FnMut() + Send + 'static) -> io::Result<()> {
 ///
 /// # Errors
 /// What the system says.
-pub fn on_hangup(then: impl FnMut() + Send + 'static) -> io::Result<()> {
+pub(crate) fn on_hangup(then: impl FnMut() + Send + 'static) -> io::Result<()> {
     system::on_hangup(then)
 }
 

@@ -28,7 +28,7 @@ pub struct Touched {
 impl Touched {
     /// Whether there is nothing to look at.
     #[must_use]
-    pub fn is_nothing(&self) -> bool {
+    pub(crate) fn is_nothing(&self) -> bool {
         self.paths.is_empty() && !self.everything
     }
 }
@@ -50,11 +50,11 @@ enum Touch {
 }
 
 /// What tells one directory from another that comes in its place: device and inode, where there are such.
-pub type Identity = Option<(u64, u64)>;
+pub(crate) type Identity = Option<(u64, u64)>;
 
 /// Which directory lies at a path now; `None` where there is none.
 #[must_use]
-pub fn identity(directory: &Path) -> Identity {
+pub(crate) fn identity(directory: &Path) -> Identity {
     let meta = std::fs::symlink_metadata(directory).ok()?;
     #[cfg(unix)]
     {
@@ -155,7 +155,7 @@ impl Directories {
     }
 
     /// Takes one adding of a directory back.
-    pub fn remove(&mut self, directory: &Path) {
+    pub(crate) fn remove(&mut self, directory: &Path) {
         let Some(count) = self.watched.get_mut(directory) else {
             return;
         };
@@ -168,27 +168,15 @@ impl Directories {
         }
     }
 
-    /// Whether a directory is watched.
-    #[must_use]
-    pub fn contains(&self, directory: &Path) -> bool {
-        self.watched.contains_key(directory)
-    }
-
     /// How many are watched: what the system's limit counts.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.watched.len()
-    }
-
-    /// Whether none is watched.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.watched.is_empty()
     }
 
     /// What ends a wait by hand.
     #[must_use]
-    pub fn waker(&self) -> Waker {
+    pub(crate) fn waker(&self) -> Waker {
         Waker(self.sender.clone())
     }
 
@@ -252,7 +240,7 @@ fn words(error: &notify::Error) -> String {
 
 /// Wakes a waiting thread when something changes in a few directories.
 #[derive(Debug)]
-pub struct Nudge {
+pub(crate) struct Nudge {
     directories: Directories,
     is_polling: bool,
 }
@@ -260,7 +248,7 @@ pub struct Nudge {
 impl Nudge {
     /// Watches directories, not what lies deeper. One that is not there (any more) nudges at once.
     #[must_use]
-    pub fn on(wanted: &BTreeSet<PathBuf>) -> Self {
+    pub(crate) fn on(wanted: &BTreeSet<PathBuf>) -> Self {
         let mut directories = Directories::new(Means::Events);
         let mut is_polling = false;
         for directory in wanted {
@@ -281,13 +269,13 @@ impl Nudge {
 
     /// What wakes it by hand.
     #[must_use]
-    pub fn waker(&self) -> Waker {
+    pub(crate) fn waker(&self) -> Waker {
         self.directories.waker()
     }
 
     /// Waits until something changes, or that long. Says whether there is reason to look.
     #[must_use]
-    pub fn wait(&self, at_most: Duration) -> bool {
+    pub(crate) fn wait(&self, at_most: Duration) -> bool {
         let patience = if self.is_polling {
             at_most.min(POLL)
         } else {
@@ -356,9 +344,9 @@ mod tests {
         }
         // Added twice, and so removed twice.
         directories.remove(&inner);
-        assert!(directories.contains(&inner));
+        assert!(directories.watched.contains_key(&inner));
         directories.remove(&inner);
-        assert!(directories.is_empty());
+        assert!(directories.watched.is_empty());
     }
 
     #[cfg(unix)]
@@ -386,6 +374,6 @@ mod tests {
             matches!(refused, Err(Unwatched::NoEvents(_))),
             "{refused:?}"
         );
-        assert!(directories.is_empty());
+        assert!(directories.watched.is_empty());
     }
 }

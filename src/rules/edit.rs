@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 /// One path that was edited.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Edit {
+pub(crate) struct Edit {
     /// The path, in git's bytes, from the repository's root.
     pub path: Vec<u8>,
     /// The commit that edits it; `None` for what is staged.

@@ -41,7 +41,7 @@ impl Happening {
     }
 
     /// What happened in one place of the lock directory, by what lies there before and after; `None` where nothing did.
-    pub fn between(
+    pub(crate) fn between(
         before: Option<&Entry>,
         after: Option<&Entry>,
         is_over: impl Fn(&Entry) -> bool,
@@ -104,7 +104,7 @@ pub struct Event {
 impl Event {
     /// The same, with who did it where the lock itself tells: whoever takes a path or renews signs the lock.
     #[must_use]
-    pub fn signed(self) -> Self {
+    pub(crate) fn signed(self) -> Self {
         let owner = match self.happening {
             Happening::Locked | Happening::Renewed | Happening::Stolen => self.lock.lock(),
             _ => None,
@@ -141,7 +141,7 @@ impl Event {
 
     /// Whether a lease ended by it: given back, taken away, taken over, or found to be over.
     #[must_use]
-    pub fn ends(&self, lease: &LeaseId) -> bool {
+    pub(crate) fn ends(&self, lease: &LeaseId) -> bool {
         let is_it = |entry: &Entry| entry.lock().is_some_and(|lock| lock.lease == *lease);
         match self.happening {
             Happening::Unlocked | Happening::Expired => is_it(&self.lock),

@@ -15,7 +15,7 @@ pub enum Kind {
 impl Kind {
     /// The word of the lock file and of JSON.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Kind::File => "file",
             Kind::Directory => "directory",

@@ -22,7 +22,7 @@ pub enum Cause {
 impl Cause {
     /// The word of JSON.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Cause::Expired => "expired",
             Cause::Stolen => "stolen",

@@ -4,11 +4,11 @@
 //! store shows and which of it counts; [`lease`] what may be taken, renewed, given back; [`judge`] which edits are against
 //! somebody's lock; [`event`] what two readings of one place differ in; [`error`] what can go wrong.
 
-pub mod edit;
+pub(crate) mod edit;
 pub mod error;
 pub mod event;
 pub mod judge;
-pub mod kind;
+pub(crate) mod kind;
 pub mod lease;
 pub mod lock;
 pub mod loss;

@@ -28,7 +28,7 @@ pub struct RepoPath(String);
 impl RepoPath {
     /// The whole repository.
     #[must_use]
-    pub fn root() -> Self {
+    pub(crate) fn root() -> Self {
         RepoPath(".".into())
     }
 
@@ -55,7 +55,7 @@ impl RepoPath {
 
     /// Whether this is the whole repository.
     #[must_use]
-    pub fn is_root(&self) -> bool {
+    pub(crate) fn is_root(&self) -> bool {
         self.0 == "."
     }
 
@@ -175,18 +175,18 @@ impl Key {
 
     /// The key of the whole repository.
     #[must_use]
-    pub fn root() -> Self {
+    pub(crate) fn root() -> Self {
         Key(Vec::new())
     }
 
     /// The key's bytes, components separated by `/`.
     #[must_use]
-    pub fn as_bytes(&self) -> &[u8] {
+    pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
     /// The directories above, nearest first, the root last.
-    pub fn ancestors(&self) -> impl Iterator<Item = Key> + '_ {
+    pub(crate) fn ancestors(&self) -> impl Iterator<Item = Key> + '_ {
         let mut rest = (!self.0.is_empty()).then_some(self.0.as_slice());
         std::iter::from_fn(move || {
             let path = rest?;
@@ -255,13 +255,13 @@ impl Claim {
 
     /// Whether the two cannot have different holders: one key, or one a directory above the other. Symmetric.
     #[must_use]
-    pub fn overlaps(&self, other: &Claim) -> bool {
+    pub(crate) fn overlaps(&self, other: &Claim) -> bool {
         self.covers(&other.key) || other.covers(&self.key)
     }
 
     /// Whether the claim holds this key: it is the key, or a directory above it.
     #[must_use]
-    pub fn covers(&self, key: &Key) -> bool {
+    pub(crate) fn covers(&self, key: &Key) -> bool {
         self.key == *key || (self.kind == Kind::Directory && self.key.is_above(key))
     }
 
@@ -322,7 +322,7 @@ pub struct Place(Vec<u8>);
 impl Place {
     /// A place as found by walking a lock directory.
     #[must_use]
-    pub fn from_bytes(place: Vec<u8>) -> Self {
+    pub(crate) fn from_bytes(place: Vec<u8>) -> Self {
         Place(place)
     }
 
@@ -334,13 +334,13 @@ impl Place {
 
     /// Whether a file of that name in the lock directory claims to be a lock.
     #[must_use]
-    pub fn is_lock(&self) -> bool {
+    pub(crate) fn is_lock(&self) -> bool {
         self.0.ends_with(SUFFIX)
     }
 
     /// The claim whose lock lies here; `None` where no claim has this place.
     #[must_use]
-    pub fn claim(&self) -> Option<Claim> {
+    pub(crate) fn claim(&self) -> Option<Claim> {
         let split = self
             .0
             .iter()

@@ -18,7 +18,7 @@ impl Patterns {
     ///
     /// # Errors
     /// The one that says nothing: empty, or only a comment.
-    pub fn new(lines: &[String]) -> Result<Self, String> {
+    pub(crate) fn new(lines: &[String]) -> Result<Self, String> {
         let parse = |line: &String| {
             let folded = Key::of(line.as_bytes());
             gix_glob::parse(folded.as_bytes()).ok_or_else(|| format!("`{line}` is no pattern"))
@@ -30,13 +30,13 @@ impl Patterns {
 
     /// Whether there are none.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.patterns.is_empty()
     }
 
     /// Whether a file is matched: itself, or by a directory above it.
     #[must_use]
-    pub fn matches(&self, path: &Key) -> bool {
+    pub(crate) fn matches(&self, path: &Key) -> bool {
         if self.is_empty() {
             return false;
         }

@@ -51,7 +51,7 @@ impl Here {
 
     /// In a directory of the file system; both are absolute, without links and without `..`.
     #[must_use]
-    pub fn of(root: &[u8], directory: &[u8]) -> Self {
+    pub(crate) fn of(root: &[u8], directory: &[u8]) -> Self {
         match directory.strip_prefix(root) {
             Some(inside) if matches!(inside.first(), None | Some(b'/')) => {
                 Here::within(&inside[inside.len().min(1)..])
@@ -64,7 +64,7 @@ impl Here {
 
     /// A path from the root, as it is called from here.
     #[must_use]
-    pub fn relative(&self, path: &[u8]) -> Vec<u8> {
+    pub(crate) fn relative(&self, path: &[u8]) -> Vec<u8> {
         let path = if path == b"." { b"" } else { path };
         match &self.place {
             Stand::Inside(directory) => between(directory, path),
@@ -109,11 +109,11 @@ fn between(directory: &[u8], path: &[u8]) -> Vec<u8> {
 /// A path between backticks, safe on a terminal: control characters, bytes that are no UTF-8 and backslashes are
 /// escaped as git's C-style quoting does.
 #[must_use]
-pub fn quoted(path: &[u8]) -> String {
+pub(crate) fn quoted(path: &[u8]) -> String {
     format!("`{}`", escaped(path))
 }
 
-/// A path without quotes around it, otherwise like [`quoted`].
+/// A path without quotes around it, otherwise like `quoted`.
 #[must_use]
 pub fn escaped(path: &[u8]) -> String {
     let mut text = String::with_capacity(path.len());

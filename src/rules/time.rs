@@ -23,7 +23,7 @@ impl Clock for DateTime<Utc> {
 
 /// The moment at the resolution of the lock file: whole milliseconds.
 #[must_use]
-pub fn to_millis(moment: DateTime<Utc>) -> DateTime<Utc> {
+pub(crate) fn to_millis(moment: DateTime<Utc>) -> DateTime<Utc> {
     moment.trunc_subsecs(3)
 }
 
@@ -43,7 +43,7 @@ pub struct DurationSpec {
 impl DurationSpec {
     /// A length of that many seconds. About 136 years are the most there can be.
     #[must_use]
-    pub const fn from_secs(seconds: u32) -> Self {
+    pub(crate) const fn from_secs(seconds: u32) -> Self {
         DurationSpec { seconds }
     }
 
@@ -55,7 +55,7 @@ impl DurationSpec {
 
     /// The length as the time library's difference.
     #[must_use]
-    pub fn as_delta(self) -> TimeDelta {
+    pub(crate) fn as_delta(self) -> TimeDelta {
         TimeDelta::seconds(i64::from(self.seconds))
     }
 }
@@ -181,7 +181,7 @@ pub enum Ttl {
 impl Ttl {
     /// The life in seconds, `None` for ever.
     #[must_use]
-    pub fn as_secs(self) -> Option<u64> {
+    pub(crate) fn as_secs(self) -> Option<u64> {
         match self {
             Ttl::For(length) => Some(length.as_secs()),
             Ttl::Never => None,
@@ -190,7 +190,7 @@ impl Ttl {
 
     /// When a life that began at `from` ends, `None` for never.
     #[must_use]
-    pub fn end_from(self, from: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    pub(crate) fn end_from(self, from: DateTime<Utc>) -> Option<DateTime<Utc>> {
         match self {
             Ttl::For(length) => from.checked_add_signed(length.as_delta()),
             Ttl::Never => None,

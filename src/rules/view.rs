@@ -1,6 +1,6 @@
 //! What a store shows at one moment, and how each lock in it stands. Pure.
 //!
-//! A view is the only thing the decisions of [`crate::rules::lease`] look at. It may hold expired locks: [`View::standing`] is
+//! A view is the only thing the decisions of [`crate::rules::lease`] look at. It may hold expired locks: `View::standing` is
 //! the one place that says which of them still count, so every reader enforces expiry in the same way.
 
 use std::collections::{BTreeMap, HashSet};
@@ -25,7 +25,7 @@ pub struct LeaseLimits {
 
 impl LeaseLimits {
     /// What holds where the policy says nothing.
-    pub const DEFAULT: LeaseLimits = LeaseLimits {
+    pub(crate) const DEFAULT: LeaseLimits = LeaseLimits {
         ttl: Ttl::For(DurationSpec::from_secs(24 * 3600)),
         max_ttl: Ttl::For(DurationSpec::from_secs(14 * 24 * 3600)),
         clock_skew: DurationSpec::from_secs(60),
@@ -34,7 +34,7 @@ impl LeaseLimits {
 
 /// How a lock stands at the view's moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub(crate) enum Standing {
     /// It counts for everybody.
     Live,
     /// Its owner has stopped trusting it; others still honour it.
@@ -164,7 +164,7 @@ impl Entry {
 
     /// When it is over for everybody, by time; `None` for never.
     #[must_use]
-    pub fn over_at(&self, now: DateTime<Utc>, terms: &LeaseLimits) -> Option<DateTime<Utc>> {
+    pub(crate) fn over_at(&self, now: DateTime<Utc>, terms: &LeaseLimits) -> Option<DateTime<Utc>> {
         Some(self.ends_at(now, terms)? + grace(self.ttl(terms), terms.clock_skew))
     }
 
@@ -209,7 +209,12 @@ pub struct View {
 impl View {
     /// A view of these entries.
     #[must_use]
-    pub fn new(seq: u64, now: DateTime<Utc>, terms: LeaseLimits, entries: Vec<Entry>) -> Self {
+    pub(crate) fn new(
+        seq: u64,
+        now: DateTime<Utc>,
+        terms: LeaseLimits,
+        entries: Vec<Entry>,
+    ) -> Self {
         let mut by_key: BTreeMap<Key, Vec<Entry>> = BTreeMap::new();
         for entry in entries {
             by_key
@@ -228,13 +233,13 @@ impl View {
 
     /// The number the next change gets: one more than the last, or the milliseconds since 1970, whichever is larger.
     #[must_use]
-    pub fn next_seq(&self) -> u64 {
+    pub(crate) fn next_seq(&self) -> u64 {
         let millis = u64::try_from(self.now.timestamp_millis()).unwrap_or_default();
         millis.max(self.seq.saturating_add(1))
     }
 
     /// Every entry, expired ones too, by key.
-    pub fn entries(&self) -> impl Iterator<Item = &Entry> {
+    pub(crate) fn entries(&self) -> impl Iterator<Item = &Entry> {
         self.entries.values().flatten()
     }
 
@@ -281,7 +286,7 @@ impl View {
     }
 
     /// Every entry, expired ones too, that cannot have another holder than `claim` has.
-    pub fn overlapping<'a>(&'a self, claim: &'a Claim) -> impl Iterator<Item = &'a Entry> {
+    pub(crate) fn overlapping<'a>(&'a self, claim: &'a Claim) -> impl Iterator<Item = &'a Entry> {
         let below = (claim.kind == Kind::Directory)
             .then(|| self.below(&claim.key))
             .into_iter()
@@ -290,7 +295,7 @@ impl View {
     }
 
     /// Every entry, expired ones too, that holds this key: on it, or a directory's above it.
-    pub fn covering(&self, key: &Key) -> impl Iterator<Item = &Entry> {
+    pub(crate) fn covering(&self, key: &Key) -> impl Iterator<Item = &Entry> {
         let own = self.entries.get(key).into_iter().flatten();
         let above: Vec<&Entry> = key
             .ancestors()
@@ -315,7 +320,7 @@ impl View {
     /// A takeover by time wants two witnesses: where the view was read for a change (`store_now`), an entry counts as
     /// expired only if the store's own clock, too, has left its last writing behind by ttl and grace.
     #[must_use]
-    pub fn standing(&self, entry: &Entry) -> Standing {
+    pub(crate) fn standing(&self, entry: &Entry) -> Standing {
         match entry.content {
             Content::Lock {
                 life: Liveness::Dead,
@@ -380,7 +385,7 @@ impl Me {
     /// Whether a lock that I own and that is not over is in the hands of another process: one that lives, or that nobody
     /// here can prove dead.
     #[must_use]
-    pub fn is_in_progress(&self, entry: &Entry) -> bool {
+    pub(crate) fn is_in_progress(&self, entry: &Entry) -> bool {
         let inside = entry
             .lock()
             .is_some_and(|lock| self.inside.iter().any(|l| l == lock.lease.as_str()));

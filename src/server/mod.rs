@@ -1,6 +1,6 @@
 //! `git latch serve`: locks over HTTP, for browsers, backends and stock Git LFS clients.
 //!
-//! The only folder that names tokio and axum. It turns requests into questions and changes of [`crate::server::engine`], and their
+//! The only folder that names tokio and axum. It turns requests into questions and changes of `crate::server::engine`, and their
 //! answers into JSON, events and pages; what a lock is, and who may have it, is decided there.
 //!
 //! A request comes through `listen` (connections, TLS), `safety` (is it for us, is it ours), `address` (repository
@@ -11,7 +11,7 @@ mod address;
 mod api;
 mod app;
 pub mod auth;
-pub mod engine;
+pub(crate) mod engine;
 mod frames;
 mod lfs;
 mod listen;
@@ -206,7 +206,7 @@ fn heed(caught: std::io::Result<()>) {
 
 /// The document of the API behind an authenticator, as JSON.
 #[must_use]
-pub fn document(authenticator: &Authenticator) -> serde_json::Value {
+pub(crate) fn document(authenticator: &Authenticator) -> serde_json::Value {
     let (_, mut document) = described().split_for_parts();
     if !authenticator.is_open() {
         let ways = ["basic", "bearer"];

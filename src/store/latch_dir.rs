@@ -31,7 +31,7 @@ impl LatchDir {
 
     /// The common directory that it lies in.
     #[must_use]
-    pub fn common_dir(&self) -> &Path {
+    pub(crate) fn common_dir(&self) -> &Path {
         self.0.parent().expect("it was joined to one")
     }
 
@@ -42,31 +42,31 @@ impl LatchDir {
 
     /// The lock directory.
     #[must_use]
-    pub fn locks(&self) -> PathBuf {
+    pub(crate) fn locks(&self) -> PathBuf {
         self.0.join("locks")
     }
 
     /// The guard of every change of the lock directory.
     #[must_use]
-    pub fn guard(&self) -> PathBuf {
+    pub(crate) fn guard(&self) -> PathBuf {
         self.0.join("guard")
     }
 
     /// The journal of a change that is under way, or was when its command was killed.
     #[must_use]
-    pub fn journal(&self) -> PathBuf {
+    pub(crate) fn journal(&self) -> PathBuf {
         self.0.join("txn")
     }
 
     /// Files that are not published yet.
     #[must_use]
-    pub fn tmp(&self) -> PathBuf {
+    pub(crate) fn tmp(&self) -> PathBuf {
         self.0.join("tmp")
     }
 
     /// Our own repository, for shared locks.
     #[must_use]
-    pub fn store(&self) -> PathBuf {
+    pub(crate) fn store(&self) -> PathBuf {
         self.0.join("store.git")
     }
 

@@ -3,7 +3,7 @@
 
 mod journal;
 mod latch_dir;
-pub mod local;
+pub(crate) mod local;
 mod past;
 mod scan;
 pub mod shared;
@@ -13,8 +13,8 @@ use scan::entry_of;
 pub(crate) use scan::stamps;
 
 pub use latch_dir::{LatchDir, TreeDir};
-pub use local::LocalStore;
-pub use shared::{HostedStore, ReceivedStore, SharedStore, Synced};
+pub(crate) use local::LocalStore;
+pub(crate) use shared::{HostedStore, ReceivedStore, SharedStore, Synced};
 
 use crate::rules::error::{Error, Result};
 use crate::rules::event::Author;
@@ -56,7 +56,7 @@ pub struct Decision {
 impl Decision {
     /// Steps of one's own.
     #[must_use]
-    pub fn new(changes: Vec<Change>, verdict: Verdict) -> Self {
+    pub(crate) fn new(changes: Vec<Change>, verdict: Verdict) -> Self {
         Decision {
             changes,
             verdict,
@@ -78,7 +78,7 @@ pub enum Verdict {
 impl Verdict {
     /// No, if there are refusals.
     #[must_use]
-    pub fn no_if(has_refusals: bool) -> Self {
+    pub(crate) fn no_if(has_refusals: bool) -> Self {
         if has_refusals {
             Verdict::No
         } else {
@@ -88,7 +88,7 @@ impl Verdict {
 }
 
 /// A decision: run on a current view, and again if the view turns out to be old.
-pub type Decide<'a> = dyn FnMut(&View) -> Result<Decision> + 'a;
+pub(crate) type Decide<'a> = dyn FnMut(&View) -> Result<Decision> + 'a;
 
 /// A place where locks are kept and changed atomically.
 pub trait LockStore: std::fmt::Debug + Sync {
@@ -106,7 +106,7 @@ pub trait LockStore: std::fmt::Debug + Sync {
 }
 
 /// [`LockStore::transact`] with an answer besides the changes.
-pub fn transact<T>(
+pub(crate) fn transact<T>(
     store: &dyn LockStore,
     scope: &Scope,
     clock: &dyn Clock,

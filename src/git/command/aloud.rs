@@ -18,7 +18,7 @@ impl Git {
     ///
     /// # Errors
     /// [`Error::Git`] where it fails; its own words are on the terminal.
-    pub fn run_for_user<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Result<()> {
+    pub(crate) fn run_for_user<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Result<()> {
         let mut command = self.command(arguments);
         as_users(&mut command);
         // Standard output is for our own result.
@@ -35,7 +35,7 @@ impl Git {
 
     /// Runs git as the user would, whatever its exit status. What it says on standard error is passed on as it comes, and
     /// kept; standard output is kept only.
-    pub fn run_aloud<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Result<Output> {
+    pub(crate) fn run_aloud<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Result<Output> {
         let mut command = self.command(arguments);
         as_users(&mut command);
         let failed = |e| not_started(arguments, &e);

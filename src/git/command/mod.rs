@@ -52,11 +52,11 @@ pub struct Git {
 
 /// The word that what waits for a network is not wanted any more.
 #[derive(Clone, Debug, Default)]
-pub struct Cancel(Arc<AtomicBool>);
+pub(crate) struct Cancel(Arc<AtomicBool>);
 
 impl Cancel {
     /// Ends what waits, now and from now on.
-    pub fn cancel(&self) {
+    pub(crate) fn cancel(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 
@@ -87,7 +87,7 @@ impl Git {
 
     /// Sets an environment variable for git.
     #[must_use]
-    pub fn with_variable(mut self, name: &'static str, value: impl Into<OsString>) -> Self {
+    pub(crate) fn with_variable(mut self, name: &'static str, value: impl Into<OsString>) -> Self {
         self.variables.push((name.into(), value.into()));
         self
     }
@@ -114,7 +114,7 @@ impl Git {
 
     /// Keeps git from asking for credentials where nobody sits at a terminal.
     #[must_use]
-    pub fn without_prompt(self) -> Self {
+    pub(crate) fn without_prompt(self) -> Self {
         if io::stdin().is_terminal() {
             self
         } else {
@@ -124,7 +124,7 @@ impl Git {
 
     /// Names the repository by absolute paths, where the environment names it at all.
     #[must_use]
-    pub fn in_repository(self, git_dir: &Path, work_tree: Option<&Path>) -> Self {
+    pub(crate) fn in_repository(self, git_dir: &Path, work_tree: Option<&Path>) -> Self {
         Git {
             git_dir: Some(git_dir.to_owned()),
             work_tree: work_tree.map(Path::to_owned),
@@ -180,7 +180,7 @@ impl Git {
     }
 
     /// Runs git, and kills it when it takes longer, or is not wanted any more; `None` then. What speaks with a network must end.
-    pub fn run_within<S: AsRef<OsStr>>(
+    pub(crate) fn run_within<S: AsRef<OsStr>>(
         &self,
         arguments: &[S],
         limit: Duration,
@@ -199,7 +199,7 @@ impl Git {
     }
 
     /// Starts git; [`Running::finish`] gives its output. Two that do not need each other run side by side.
-    pub fn start<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Result<Running> {
+    pub(crate) fn start<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Result<Running> {
         let child = self
             .command(arguments)
             .spawn()
@@ -211,7 +211,7 @@ impl Git {
     }
 
     /// Runs git with `input` on its standard input and gives its standard output.
-    pub fn output_with_input<S: AsRef<OsStr>>(
+    pub(crate) fn output_with_input<S: AsRef<OsStr>>(
         &self,
         arguments: &[S],
         input: Vec<u8>,
@@ -276,7 +276,7 @@ impl Git {
     }
 
     /// Runs `first | second` with `input` on the first one's standard input and gives the second one's output.
-    pub fn pipeline<S: AsRef<OsStr>>(
+    pub(crate) fn pipeline<S: AsRef<OsStr>>(
         &self,
         first: &[S],
         input: Vec<u8>,
@@ -337,14 +337,14 @@ fn collect<R: io::Read + Send + 'static>(pipe: Option<R>) -> std::thread::JoinHa
 
 /// A git that was started.
 #[derive(Debug)]
-pub struct Running {
+pub(crate) struct Running {
     child: Child,
     arguments: Vec<OsString>,
 }
 
 impl Running {
     /// Waits for its end and gives its standard output.
-    pub fn finish(self) -> Result<Vec<u8>> {
+    pub(crate) fn finish(self) -> Result<Vec<u8>> {
         let output = self
             .child
             .wait_with_output()

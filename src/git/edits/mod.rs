@@ -15,14 +15,17 @@ mod versions;
 
 use std::collections::BTreeSet;
 
-pub(crate) use pushed::additions;
-pub use pushed::{Push, RefUpdate, parse_received, parse_updates, range, unchanged_at_tip};
-pub use staged::{StagedQuery, as_upstream, heads_in_environment, staged};
-pub use unfinished::{
-    Changed, Saved, State, changed, changed_files, is_combining, is_git_at_work, saved,
+pub use pushed::{Push, parse_received, parse_updates};
+pub(crate) use pushed::{RefUpdate, additions, range, unchanged_at_tip};
+pub(crate) use staged::as_upstream;
+pub use staged::{StagedQuery, heads_in_environment};
+pub use unfinished::State;
+pub(crate) use unfinished::{
+    Changed, Saved, changed, changed_files, is_combining, is_git_at_work, saved,
 };
-pub use upstream::work_in_progress;
-pub use versions::{Newer, Others, may_be_newer, newer, unpushed_files};
+pub(crate) use upstream::work_in_progress;
+pub use versions::Newer;
+pub(crate) use versions::{Others, may_be_newer, newer, unpushed_files};
 pub(crate) use versions::{contents, tracked_below, written};
 
 use crate::git::command::{Git, split_nul};

@@ -31,7 +31,7 @@ fn status(git: &Git, among: &[Vec<u8>]) -> Result<Vec<u8>> {
 
 /// A file of the working tree that differs from the last commit.
 #[derive(Clone, Debug)]
-pub struct Changed {
+pub(crate) struct Changed {
     /// Its path's key.
     pub key: Key,
     /// Its path, in git's bytes.
@@ -54,7 +54,7 @@ pub enum State {
 }
 
 /// The files of the working tree that differ from the last commit, staged or not, tracked or not.
-pub fn changed(repo: &Repo) -> Result<Vec<Changed>> {
+pub(crate) fn changed(repo: &Repo) -> Result<Vec<Changed>> {
     let output = status(&repo.git(), &[])?;
     // Two letters, a blank, the path.
     let parse = |line: &[u8]| {
@@ -74,14 +74,14 @@ pub fn changed(repo: &Repo) -> Result<Vec<Changed>> {
 }
 
 /// The same, by keys and paths.
-pub fn changed_files(repo: &Repo) -> Result<Vec<(Key, Vec<u8>)>> {
+pub(crate) fn changed_files(repo: &Repo) -> Result<Vec<(Key, Vec<u8>)>> {
     let changed = changed(repo)?.into_iter();
     Ok(changed.map(|change| (change.key, change.path)).collect())
 }
 
 /// How a file differs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Saved {
+pub(crate) enum Saved {
     /// In the working tree: somebody saved it.
     Here,
     /// In the index only: somebody saved and staged it, or git is about to move `HEAD`.
@@ -96,7 +96,7 @@ const LEFT_BEHIND: Duration = Duration::from_secs(3600);
 
 /// Whether git is writing files right now: it holds the index meanwhile, and what the files differ from is not settled.
 #[must_use]
-pub fn is_git_at_work(git_dir: &Path) -> bool {
+pub(crate) fn is_git_at_work(git_dir: &Path) -> bool {
     let meta = std::fs::symlink_metadata(git_dir.join("index.lock")).ok();
     meta.as_ref()
         .and_then(age_of)
@@ -106,7 +106,7 @@ pub fn is_git_at_work(git_dir: &Path) -> bool {
 /// Whether git is between two steps of a merge, rebase, cherry-pick or revert: what is staged then is others' work, too,
 /// and the branch is not where it will be.
 #[must_use]
-pub fn is_combining(git_dir: &Path) -> bool {
+pub(crate) fn is_combining(git_dir: &Path) -> bool {
     [
         "MERGE_HEAD",
         "CHERRY_PICK_HEAD",
@@ -121,7 +121,7 @@ pub fn is_combining(git_dir: &Path) -> bool {
 
 /// Those of the paths that differ from the last commit, or lie in a directory that is new. While git combines histories
 /// only those that were written besides.
-pub fn saved(repo: &Repo, among: &[Vec<u8>]) -> Result<Vec<(Vec<u8>, Saved)>> {
+pub(crate) fn saved(repo: &Repo, among: &[Vec<u8>]) -> Result<Vec<(Vec<u8>, Saved)>> {
     if among.is_empty() {
         return Ok(Vec::new());
     }

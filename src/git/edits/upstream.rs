@@ -11,7 +11,7 @@ use crate::rules::path::Key;
 /// The files, by their keys, on which there is work that the branch's upstream does not have: changed in the working
 /// tree, or by commits of the branch, and not the same there. Without an upstream every branch of `remote` counts, and
 /// without a remote only what is not committed.
-pub fn work_in_progress(repo: &Repo, remote: Option<&str>) -> Result<HashSet<Key>> {
+pub(crate) fn work_in_progress(repo: &Repo, remote: Option<&str>) -> Result<HashSet<Key>> {
     let mut found: HashSet<Key> = changed_files(repo)?
         .into_iter()
         .map(|(key, _)| key)

@@ -19,7 +19,7 @@ use crate::rules::path::{Claim, Key, Kind, RepoPath};
 
 /// The files, by their keys, that commits of my branch edit which no branch of the remote has, unless its main branch or
 /// mine there has the same contents: squashed, picked.
-pub fn unpushed_files(repo: &Repo, remote: &str) -> Result<Vec<Key>> {
+pub(crate) fn unpushed_files(repo: &Repo, remote: &str) -> Result<Vec<Key>> {
     let Some(head) = repo.commit_of("HEAD")? else {
         return Ok(Vec::new());
     };
@@ -60,7 +60,7 @@ pub struct Newer {
 
 /// Whose versions mine is compared with.
 #[derive(Clone, Debug, Default)]
-pub struct Others {
+pub(crate) struct Others {
     /// Those on the branches of this remote, as they were fetched.
     pub remote: Option<String>,
     /// Those on the branches and in the linked working trees of this repository.
@@ -99,7 +99,7 @@ impl Others {
 
 /// Whether anything that is known here, on whatever ref, may be newer than my branch's versions: a quick question before
 /// [`newer`]. No, where git does not say so within the limit.
-pub fn may_be_newer(repo: &Repo, targets: &[Target], limit: Duration) -> Result<bool> {
+pub(crate) fn may_be_newer(repo: &Repo, targets: &[Target], limit: Duration) -> Result<bool> {
     if is_alone(repo) {
         return Ok(false);
     }
@@ -142,7 +142,7 @@ fn is_alone(repo: &Repo) -> bool {
 /// Files among the targets whose newest version among the others' is not in my branch's history, nor the same as mine.
 ///
 /// An older one, on a branch that was left behind, does not count.
-pub fn newer(repo: &Repo, others: &Others, targets: &[Target]) -> Result<Vec<Newer>> {
+pub(crate) fn newer(repo: &Repo, others: &Others, targets: &[Target]) -> Result<Vec<Newer>> {
     let head = repo.commit_of("HEAD")?;
     let revisions = others.revisions(repo)?;
     let options: Vec<&str> = revisions.iter().map(String::as_str).collect();

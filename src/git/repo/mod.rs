@@ -120,7 +120,7 @@ impl Repo {
 
     /// Lets another thread end what waits for a remote.
     #[must_use]
-    pub fn with_cancel(self, cancel: Cancel) -> Self {
+    pub(crate) fn with_cancel(self, cancel: Cancel) -> Self {
         Repo { cancel, ..self }
     }
 
@@ -248,7 +248,7 @@ impl Repo {
 
     /// The working tree's own git directory.
     #[must_use]
-    pub fn git_dir(&self) -> &Path {
+    pub(crate) fn git_dir(&self) -> &Path {
         &self.git_dir
     }
 
@@ -278,7 +278,7 @@ impl Repo {
 
     /// Git, run in a directory of the working tree.
     #[must_use]
-    pub fn git_in(&self, directory: &Path) -> Git {
+    pub(crate) fn git_in(&self, directory: &Path) -> Git {
         let git = Git::new(directory, self.inherits);
         let git = git.in_repository(&self.git_dir, self.root.as_deref());
         if self.is_bare() {

@@ -14,7 +14,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
-pub use pathspec::Pathspec;
+pub(crate) use pathspec::Pathspec;
 use spelling::{by_key, find_by_key};
 
 use crate::git::command::{Git, split_nul};
@@ -56,14 +56,14 @@ impl Target {
 
     /// What it occupies.
     #[must_use]
-    pub fn claim(&self) -> Claim {
+    pub(crate) fn claim(&self) -> Claim {
         Claim::new(&self.path, self.kind)
     }
 }
 
 /// What an argument names in the working tree and its index.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Named {
+pub(crate) enum Named {
     /// Something that is there or tracked: one path, or a symbolic link after what it leads to.
     Paths(Vec<Target>),
     /// A pattern: the tracked files that it matches, and what else it would match.
@@ -166,7 +166,7 @@ impl<'a> Resolver<'a> {
     /// # Errors
     /// [`Error::BadPath`] with the argument: outside the tree, inside `.git` or `.locks`, through a symbolic link, of a
     /// form that cannot be locked.
-    pub fn name(&self, argument: &OsStr) -> Result<Named> {
+    pub(crate) fn name(&self, argument: &OsStr) -> Result<Named> {
         let Some(text) = argument.to_str() else {
             return Err(Error::bad_path(
                 argument.to_string_lossy(),

@@ -6,7 +6,7 @@ use crate::rules::path::{Key, Kind, RepoPath};
 
 /// A pattern in an argument.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pathspec {
+pub(crate) struct Pathspec {
     pub(super) argument: String,
     /// From the root.
     pub(super) relative: Vec<u8>,
@@ -16,7 +16,7 @@ impl Pathspec {
     /// Whether it matches a path, also one that git does not track, as git's plain pathspec would: `*` crosses
     /// directories. Of git's long forms (`:(…)`) only git itself knows what they match.
     #[must_use]
-    pub fn matches(&self, path: &Key) -> bool {
+    pub(crate) fn matches(&self, path: &Key) -> bool {
         !self.argument.starts_with(':') && crate::rules::pattern::is_match(&self.relative, path)
     }
 

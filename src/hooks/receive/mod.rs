@@ -41,7 +41,8 @@ use above::directories;
 pub use authorise::Objection;
 use authorise::{Rules, Step};
 use branches::{Branches, Judging};
-pub use pusher::{Origin, Pusher, pusher};
+pub use pusher::Origin;
+pub(crate) use pusher::{Pusher, pusher};
 use refs::Listed;
 
 /// A bare repository that receives a push.

@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use crate::rules::lock::is_or_below;
-
 /// Who pushes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pusher {
@@ -36,16 +34,8 @@ const VARIABLES: [(&str, Option<&str>); 5] = [
     ("REMOTE_USER", None),
 ];
 
-impl Pusher {
-    /// Whether an owner's id is theirs.
-    #[must_use]
-    pub fn is(&self, id: &str) -> bool {
-        is_or_below(&self.id, id)
-    }
-}
-
 /// Who pushes, as the environment says; `mapping` turns a host's name into an owner's id.
-pub fn pusher(
+pub(crate) fn pusher(
     variable: &dyn Fn(&str) -> Option<String>,
     mapping: &BTreeMap<String, String>,
 ) -> Option<Pusher> {

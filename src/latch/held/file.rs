@@ -26,7 +26,7 @@ const A_MOMENT: Duration = Duration::from_millis(100);
 
 /// The record of one working tree.
 #[derive(Clone, Debug)]
-pub struct HeldFile {
+pub(crate) struct HeldFile {
     pub(super) path: PathBuf,
     sharing: Sharing,
 }
@@ -49,7 +49,7 @@ struct Content {
 impl HeldFile {
     /// The record in a working tree's git directory.
     #[must_use]
-    pub fn of(git_dir: &Path, sharing: Sharing) -> Self {
+    pub(crate) fn of(git_dir: &Path, sharing: Sharing) -> Self {
         HeldFile {
             path: TreeDir::of(git_dir).held(),
             sharing,
@@ -57,7 +57,7 @@ impl HeldFile {
     }
 
     /// The leases listed. A record that is damaged must not stand in the way of locking: what of it can be read counts.
-    pub fn read(&self) -> Result<Vec<Held>> {
+    pub(crate) fn read(&self) -> Result<Vec<Held>> {
         let bytes = files::read_small(&self.path, LARGEST)?.unwrap_or_default();
         let listed = match toml::from_slice::<Content>(&bytes) {
             Ok(content) => content.lease,
@@ -71,22 +71,25 @@ impl HeldFile {
     }
 
     /// Enters leases that are about to be published.
-    pub fn enter(&self, locks: &[&Lock]) -> Result<()> {
+    pub(crate) fn enter(&self, locks: &[&Lock]) -> Result<()> {
         self.put(locks, false)
     }
 
     /// Confirms leases that are published, or renewed.
-    pub fn confirm(&self, locks: &[&Lock]) -> Result<()> {
+    pub(crate) fn confirm(&self, locks: &[&Lock]) -> Result<()> {
         self.put(locks, true)
     }
 
     /// Notes that these leases are about to be given back, as far as they are listed. `is_over` says which.
-    pub fn announce_release(&self, is_meant: impl Fn(&Held) -> bool) -> Result<Vec<LeaseId>> {
+    pub(crate) fn announce_release(
+        &self,
+        is_meant: impl Fn(&Held) -> bool,
+    ) -> Result<Vec<LeaseId>> {
         self.announce(true, |held| !held.giving_back && is_meant(held))
     }
 
     /// Takes the note back: they were not given back.
-    pub fn withdraw_release(&self, leases: &[LeaseId]) -> Result<()> {
+    pub(crate) fn withdraw_release(&self, leases: &[LeaseId]) -> Result<()> {
         let is_meant = |held: &Held| held.giving_back && leases.contains(&held.lease);
         self.announce(false, is_meant).map(drop)
     }
@@ -148,7 +151,7 @@ impl HeldFile {
     }
 
     /// Strikes leases off: given back, or their loss is known.
-    pub fn strike(&self, is_over: impl Fn(&Held) -> bool) -> Result<()> {
+    pub(crate) fn strike(&self, is_over: impl Fn(&Held) -> bool) -> Result<()> {
         if self.read()?.iter().any(&is_over) {
             self.update(Patience::Long, |held| held.retain(|h| !is_over(h)))?;
         }

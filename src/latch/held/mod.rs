@@ -10,7 +10,7 @@
 
 mod file;
 
-pub use file::HeldFile;
+pub(crate) use file::HeldFile;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
@@ -30,7 +30,7 @@ const UNDER_WAY: TimeDelta = TimeDelta::minutes(10);
 
 /// One lease that was taken here.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Held {
+pub(crate) struct Held {
     /// The path, as it was locked.
     pub path: String,
     /// A file or a directory.
@@ -78,20 +78,20 @@ impl Held {
 
     /// Whether I took it, here. Several owners may work in one tree: two agents, say.
     #[must_use]
-    pub fn is_of(&self, me: &Me) -> bool {
+    pub(crate) fn is_of(&self, me: &Me) -> bool {
         is_same_id(&self.owner, &me.owner.id)
             && Some(&self.workspace) == me.owner.workspace.as_ref()
     }
 
     /// Whether its owner is to hear of it where its lock is gone.
     #[must_use]
-    pub fn can_be_lost(&self) -> bool {
+    pub(crate) fn can_be_lost(&self) -> bool {
         self.confirmed && !self.giving_back
     }
 
     /// Whether a third of its life is over.
     #[must_use]
-    pub fn is_due(&self, now: DateTime<Utc>) -> bool {
+    pub(crate) fn is_due(&self, now: DateTime<Utc>) -> bool {
         let at = self.renew_at.as_deref();
         at.and_then(|at| at.parse::<DateTime<Utc>>().ok())
             .is_some_and(|at| now >= at)
@@ -99,7 +99,7 @@ impl Held {
 
     /// What it occupies; `None` where somebody has written nonsense into the file.
     #[must_use]
-    pub fn claim(&self) -> Option<Claim> {
+    pub(crate) fn claim(&self) -> Option<Claim> {
         RepoPath::new(self.path.as_str())
             .ok()
             .map(|path| Claim::new(&path, self.kind))
@@ -108,7 +108,7 @@ impl Held {
 
 impl HeldFile {
     /// What was lost of the leases listed, judged against a view of their claims. Marks news as told.
-    pub fn losses(&self, view: &View, me: &Me) -> Result<Vec<Loss>> {
+    pub(crate) fn losses(&self, view: &View, me: &Me) -> Result<Vec<Loss>> {
         Ok(self.losses_among(&self.read()?, view, me))
     }
 

@@ -9,7 +9,7 @@ use crate::rules::error::{Error, Result};
 
 /// Whether a file may be written to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Bits {
+pub(crate) enum Bits {
     /// Whoever could write before it was made read-only can again; at least its owner.
     Writable,
     /// Nobody may write.
@@ -116,7 +116,7 @@ impl<'a> Looker<'a> {
 ///
 /// # Errors
 /// [`Error::Io`], as when the file belongs to another account.
-pub fn set(root: &Path, path: &[u8], bits: Bits) -> Result<()> {
+pub(crate) fn set(root: &Path, path: &[u8], bits: Bits) -> Result<()> {
     match Looker::at(root).odd(path, bits, None)? {
         Some(odd) => odd.mend(),
         None => Ok(()),

@@ -8,13 +8,13 @@ use crate::rules::error::{Error, Result};
 
 /// A commit some of whose `.gitattributes` mention the attribute.
 #[derive(Clone, Debug)]
-pub struct InCommit {
+pub(crate) struct InCommit {
     commit: String,
 }
 
 impl InCommit {
     /// Looks for the attribute; `None` where there is no such commit, or no mention of it.
-    pub fn of(repo: &Repo, commit: &str) -> Result<Option<Self>> {
+    pub(crate) fn of(repo: &Repo, commit: &str) -> Result<Option<Self>> {
         let Some(commit) = repo.commit_of(commit)? else {
             return Ok(None);
         };
@@ -32,7 +32,7 @@ impl InCommit {
     }
 
     /// Those of the paths that are `lockable`.
-    pub fn among(&self, repo: &Repo, paths: &[&[u8]]) -> Result<HashSet<Vec<u8>>> {
+    pub(crate) fn among(&self, repo: &Repo, paths: &[&[u8]]) -> Result<HashSet<Vec<u8>>> {
         if paths.is_empty() {
             return Ok(HashSet::new());
         }

@@ -5,7 +5,7 @@
 //! Git LFS has it: a line in `.gitattributes` works from the moment it is written, and a hook, an editor and `lock`
 //! cannot disagree about a file.
 //!
-//! Most repositories have no such file: [`Attributes`] tells them apart without running git. Write bits are a function of
+//! Most repositories have no such file: `Attributes` tells them apart without running git. Write bits are a function of
 //! two inputs, the attribute and the locks of the working tree, and nothing else: [`Settler`] sets them wherever one of
 //! the two may have changed, and remembers what it took.
 
@@ -19,10 +19,10 @@ mod sources;
 use std::collections::{BTreeSet, HashSet};
 use std::path::PathBuf;
 
-pub use bits::{Bits, set};
-pub use commit::InCommit;
+pub(crate) use bits::{Bits, set};
+pub(crate) use commit::InCommit;
 pub use settle::Settler;
-pub use sources::Attributes;
+pub(crate) use sources::Attributes;
 
 use crate::git::command::{Git, split_nul};
 use crate::git::repo::Repo;
@@ -38,12 +38,12 @@ const ATTRIBUTES_FILE: &str = ".gitattributes";
 
 /// Whether the attribute was met in a working tree of this repository: then there is more to do for hooks.
 #[must_use]
-pub fn was_met(repo: &Repo) -> bool {
+pub(crate) fn was_met(repo: &Repo) -> bool {
     marker(repo).exists()
 }
 
 /// Notes that the attribute was met; says whether that is new.
-pub fn note_met(repo: &Repo, sharing: Sharing) -> Result<bool> {
+pub(crate) fn note_met(repo: &Repo, sharing: Sharing) -> Result<bool> {
     if was_met(repo) {
         return Ok(false);
     }
@@ -54,12 +54,12 @@ pub fn note_met(repo: &Repo, sharing: Sharing) -> Result<bool> {
 
 /// Whether a path is a file of attributes.
 #[must_use]
-pub fn is_attributes_file(path: &[u8]) -> bool {
+pub(crate) fn is_attributes_file(path: &[u8]) -> bool {
     path.rsplit(|b| *b == b'/').next() == Some(ATTRIBUTES_FILE.as_bytes())
 }
 
 /// Those of the paths that are `lockable`.
-pub fn among(repo: &Repo, paths: &[&[u8]]) -> Result<HashSet<Vec<u8>>> {
+pub(crate) fn among(repo: &Repo, paths: &[&[u8]]) -> Result<HashSet<Vec<u8>>> {
     if paths.is_empty() {
         return Ok(HashSet::new());
     }

@@ -34,21 +34,15 @@ impl<'a> Settler<'a> {
 
     /// The files that were left writable for a lock.
     #[must_use]
-    pub fn left(&self) -> Vec<Vec<u8>> {
+    pub(crate) fn left(&self) -> Vec<Vec<u8>> {
         self.record.left()
-    }
-
-    /// Whether nothing was ever done here, or all of it was given back.
-    #[must_use]
-    pub fn is_idle(&self) -> bool {
-        self.record.paths().is_empty()
     }
 
     /// These files are `lockable`: writable where they are locked in this working tree, read-only where not.
     ///
     /// # Errors
     /// As of all that looks at a file.
-    pub fn settle(&mut self, paths: &[Vec<u8>], view: &View, me: &Me) -> Result<()> {
+    pub(crate) fn settle(&mut self, paths: &[Vec<u8>], view: &View, me: &Me) -> Result<()> {
         for path in paths {
             if is_locked_here(path, view, me) {
                 self.make_writable(path)?;

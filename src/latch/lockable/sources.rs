@@ -56,7 +56,7 @@ impl Attributes {
     ///
     /// # Errors
     /// [`Error::Io`] with the file that cannot be read.
-    pub fn look(repo: &Repo, config: &Config, home: &Home) -> Result<Self> {
+    pub(crate) fn look(repo: &Repo, config: &Config, home: &Home) -> Result<Self> {
         let record = TreeDir::of(repo.git_dir()).attributes();
         let old = read(&record)?;
         let mut seen = old.clone();
@@ -107,13 +107,13 @@ impl Attributes {
 
     /// Whether git has written its index since all bits were set: files may have come, or been written anew.
     #[must_use]
-    pub fn has_index_moved(&self) -> bool {
+    pub(crate) fn has_index_moved(&self) -> bool {
         let settled = self.seen.settled.as_ref();
         self.is_in_use && settled.is_none_or(|(_, index)| *index != self.index)
     }
 
     /// Notes that the write bits of all files are set. Where that cannot be written they are set again the next time.
-    pub fn note_settled(&mut self, sharing: Sharing) {
+    pub(crate) fn note_settled(&mut self, sharing: Sharing) {
         self.seen.settled = Some((self.sources.clone(), self.index.clone()));
         self.write(sharing);
     }

@@ -11,7 +11,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-pub use trees::WorkingTrees;
+pub(crate) use trees::WorkingTrees;
 
 use crate::os::files;
 use crate::os::marks::Marks;
@@ -21,7 +21,7 @@ use crate::store::TreeDir;
 
 /// What a working tree's record says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Workspace {
+pub(crate) enum Workspace {
     /// It has none: no lock was ever taken here.
     Unknown,
     /// It is this workspace: 16 hexadecimal digits.
@@ -32,7 +32,7 @@ pub enum Workspace {
 
 /// The workspace of a change, which has an id.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settled {
+pub(crate) struct Settled {
     /// 16 hexadecimal digits.
     pub id: String,
     /// The id of the workspace that this one turned out to be a copy of, told once.
@@ -51,12 +51,12 @@ struct Record {
 
 impl Workspace {
     /// The workspace of a working tree, for reading: leaves no trace.
-    pub fn of(git_dir: &Path, host: &str) -> Result<Self> {
+    pub(crate) fn of(git_dir: &Path, host: &str) -> Result<Self> {
         Ok(Self::and_owner(git_dir, host)?.0)
     }
 
     /// The same, and who the configuration said works in this very tree, where that is known.
-    pub fn and_owner(git_dir: &Path, host: &str) -> Result<(Self, Option<String>)> {
+    pub(crate) fn and_owner(git_dir: &Path, host: &str) -> Result<(Self, Option<String>)> {
         let Some(record) = read(&TreeDir::of(git_dir).workspace())? else {
             return Ok((Workspace::Unknown, None));
         };
@@ -72,7 +72,7 @@ impl Workspace {
     ///
     /// It is durable when this returns: what rests on it is written afterwards. In a repository that cannot be written
     /// to, a workspace without a record gets an id that lasts for this call: nothing there can be its own.
-    pub fn settle(
+    pub(crate) fn settle(
         git_dir: &Path,
         host: &str,
         owner: Option<&str>,

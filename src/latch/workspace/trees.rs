@@ -18,7 +18,7 @@ pub struct WorkingTrees {
 impl WorkingTrees {
     /// The trees of a common directory.
     #[must_use]
-    pub fn of(common_dir: &Path) -> Self {
+    pub(crate) fn of(common_dir: &Path) -> Self {
         WorkingTrees {
             common_dir: common_dir.to_owned(),
             known: OnceLock::new(),

@@ -30,7 +30,7 @@ pub struct Violation {
 
 /// Who answers for a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answerable {
+pub(crate) enum Answerable {
     /// I do, who push it; what the holder wrote themselves I may push for them, and of what others wrote I need not
     /// hold the required locks.
     Me,
@@ -43,7 +43,7 @@ pub enum Answerable {
 /// Staged edits are always mine. A `me` without workspace is the person everywhere, as on a server. `required` says
 /// whether a path may only be edited under a lock of one's own; it is asked only where that matters.
 #[must_use]
-pub fn judge(
+pub(crate) fn judge(
     view: &View,
     me: &Me,
     edits: &[Edit],
@@ -73,7 +73,7 @@ pub fn judge(
 
 /// What to ask a store for, to judge these edits: each path's key once.
 #[must_use]
-pub fn claims(edits: &[Edit]) -> Vec<Claim> {
+pub(crate) fn claims(edits: &[Edit]) -> Vec<Claim> {
     claims_of(edits.iter().map(|edit| edit.path.as_slice()))
 }
 

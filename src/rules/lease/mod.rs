@@ -8,8 +8,9 @@ mod renew;
 
 use std::collections::BTreeSet;
 
-pub use release::{Force, Release, Released, release, sweep};
-pub use renew::{Renewal, Renewed, renew, rival};
+pub use release::Force;
+pub(crate) use release::{Release, Released, release, sweep};
+pub(crate) use renew::{Renewal, Renewed, renew, rival};
 
 use renew::renewed;
 
@@ -40,7 +41,7 @@ pub enum Change {
 impl Change {
     /// The place that has a lock after this step.
     #[must_use]
-    pub fn fills(&self) -> Option<Place> {
+    pub(crate) fn fills(&self) -> Option<Place> {
         match self {
             Change::Acquire(lock) | Change::Renew(lock) => lock.claim().place(),
             Change::Remove { .. } => None,
@@ -49,7 +50,7 @@ impl Change {
 
     /// The same step, and what who takes it says about a lock that goes by it.
     #[must_use]
-    pub fn saying(self, words: Option<&str>) -> Self {
+    pub(crate) fn saying(self, words: Option<&str>) -> Self {
         match self {
             Change::Remove {
                 place, was_live, ..
@@ -76,7 +77,7 @@ impl Change {
 
     /// The place that is changed.
     #[must_use]
-    pub fn place(&self) -> Option<Place> {
+    pub(crate) fn place(&self) -> Option<Place> {
         match self {
             Change::Remove { place, .. } => Some(place.clone()),
             filling => filling.fills(),
@@ -114,7 +115,7 @@ pub enum ForcePolicy {
 impl ForcePolicy {
     /// Whether the owner of this id may use force.
     #[must_use]
-    pub fn allows(&self, owner: &str) -> bool {
+    pub(crate) fn allows(&self, owner: &str) -> bool {
         match self {
             ForcePolicy::Anyone => true,
             ForcePolicy::Only(ids) => ids
@@ -126,7 +127,7 @@ impl ForcePolicy {
 
 /// One path to take.
 #[derive(Clone, Debug)]
-pub struct Wanted {
+pub(crate) struct Wanted {
     /// The path, in the index's spelling.
     pub path: RepoPath,
     /// A file, or a directory with everything below it.
@@ -137,7 +138,7 @@ pub struct Wanted {
 
 /// A request for paths.
 #[derive(Clone, Debug)]
-pub struct Request<'a> {
+pub(crate) struct Request<'a> {
     /// The paths, no key twice.
     pub wanted: Vec<Wanted>,
     /// Who asks.
@@ -170,7 +171,7 @@ pub enum Outcome {
 impl Outcome {
     /// The word of JSON.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Outcome::Acquired => "acquired",
             Outcome::Renewed => "renewed",
@@ -243,7 +244,7 @@ pub struct Acquired {
 ///
 /// # Errors
 /// [`Code::BadUsage`] when another person's lock would be stolen without a reason.
-pub fn acquire(view: &View, request: &Request<'_>) -> Result<(Vec<Change>, Acquired)> {
+pub(crate) fn acquire(view: &View, request: &Request<'_>) -> Result<(Vec<Change>, Acquired)> {
     let mut answer = Acquired::default();
     let mut changes = Changes::default();
     for wanted in &request.wanted {

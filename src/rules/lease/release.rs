@@ -6,7 +6,7 @@ use crate::rules::view::{Entry, Me, Standing, View};
 
 /// What to give back.
 #[derive(Clone, Debug)]
-pub enum Release<'a> {
+pub(crate) enum Release<'a> {
     /// The lock on this path, whatever its kind.
     Path(&'a RepoPath),
     /// This lease, wherever it lies.
@@ -24,11 +24,11 @@ pub enum Force {
 
 /// What becomes of one thing to give back.
 #[derive(Clone, Debug)]
-pub enum Released {
+pub(crate) enum Released {
     /// It is free now; this was it.
     Free(Entry),
     /// It was mine, but its time was over already.
-    Lost(Entry),
+    Lost,
     /// It is not mine; whose it is, if it is anybody's.
     NotMine(Option<Entry>),
     /// It is mine, in the hands of another process, which lives or cannot be seen from here.
@@ -39,7 +39,7 @@ pub enum Released {
 
 /// Gives one lock back. A late owner never removes a successor's lock: only what is mine, or what `force` says.
 #[must_use]
-pub fn release(
+pub(crate) fn release(
     view: &View,
     me: &Me,
     what: &Release<'_>,
@@ -65,7 +65,7 @@ pub fn release(
         }
         return match standing {
             Standing::Live => (removal(true), Released::Free(entry.clone())),
-            Standing::Grace | Standing::Expired => (removal(false), Released::Lost(entry.clone())),
+            Standing::Grace | Standing::Expired => (removal(false), Released::Lost),
         };
     }
     let is_mine_elsewhere = entry
@@ -101,7 +101,7 @@ fn find<'a>(view: &'a View, me: &Me, what: &Release<'_>) -> (Option<&'a Entry>, 
 
 /// Removes what has expired.
 #[must_use]
-pub fn sweep(view: &View, is_meant: impl Fn(&Entry) -> bool) -> (Vec<Change>, Vec<Entry>) {
+pub(crate) fn sweep(view: &View, is_meant: impl Fn(&Entry) -> bool) -> (Vec<Change>, Vec<Entry>) {
     let over: Vec<Entry> = view
         .entries()
         .filter(|e| view.standing(e) == Standing::Expired && is_meant(e))

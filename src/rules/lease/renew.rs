@@ -8,7 +8,7 @@ use crate::rules::view::{Entry, Me, Standing, View};
 
 /// A lease to renew: the claim it was taken on, and its id.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Renewal {
+pub(crate) struct Renewal {
     /// What it occupies.
     pub claim: Claim,
     /// The acquisition.
@@ -18,7 +18,7 @@ pub struct Renewal {
 impl Renewal {
     /// The lease of a lock.
     #[must_use]
-    pub fn of(lock: &Lock) -> Self {
+    pub(crate) fn of(lock: &Lock) -> Self {
         Renewal {
             claim: lock.claim(),
             lease: lock.lease.clone(),
@@ -28,7 +28,7 @@ impl Renewal {
 
 /// What becomes of leases that should go on.
 #[derive(Clone, Debug, Default)]
-pub struct Renewed {
+pub(crate) struct Renewed {
     /// They live on.
     pub renewed: Vec<Lock>,
     /// They are lost: expired, gone, another lease, or in conflict with a live lock. With whoever has the path now.
@@ -38,7 +38,12 @@ pub struct Renewed {
 /// Gives leases a new heartbeat. A renewal is a decision too: what is expired for its owner, gone, another's or in
 /// conflict with another's live lock is lost.
 #[must_use]
-pub fn renew(view: &View, me: &Me, leases: &[Renewal], ttl: Option<Ttl>) -> (Vec<Change>, Renewed) {
+pub(crate) fn renew(
+    view: &View,
+    me: &Me,
+    leases: &[Renewal],
+    ttl: Option<Ttl>,
+) -> (Vec<Change>, Renewed) {
     let mut answer = Renewed::default();
     let mut changes = Vec::new();
     for renewal in leases {
@@ -69,7 +74,7 @@ pub fn renew(view: &View, me: &Me, leases: &[Renewal], ttl: Option<Ttl>) -> (Vec
 ///
 /// An unreadable lock is no rival: while the holder's lived nobody could take the path, so it is damage, not a successor.
 #[must_use]
-pub fn rival<'a>(view: &'a View, holder: &Owner, claim: &'a Claim) -> Option<&'a Entry> {
+pub(crate) fn rival<'a>(view: &'a View, holder: &Owner, claim: &'a Claim) -> Option<&'a Entry> {
     // What is held in no workspace is held in all of them: a workspace of the holder's may have locked something in it.
     let mut on_it = view.covering(&claim.key).filter(|e| e.claim == *claim);
     let is_everywhere = on_it.any(|e| {

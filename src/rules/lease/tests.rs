@@ -283,7 +283,7 @@ fn a_process_of_mine_that_nobody_can_see_is_in_progress_until_its_grace_is_over(
     };
     assert!(matches!(came_to(1059, Force::No), Released::InProgress(_)));
     assert!(matches!(came_to(10, Force::Yes), Released::Free(_)));
-    assert!(matches!(came_to(1060, Force::No), Released::Lost(_)));
+    assert!(matches!(came_to(1060, Force::No), Released::Lost));
     // What is bound to nothing is mine, whatever the store says of processes.
     let unbound = [entry(lock("ada", "a"), Liveness::Unknown)];
     assert_eq!(plain(&view(10, &unbound), "ada", "a"), "renewed");
@@ -591,8 +591,8 @@ fn a_late_release_says_lost_and_an_own_process_in_progress() {
         )
         .1
     };
-    assert!(matches!(came_to(1000, held("ada", "a")), Released::Lost(_)));
-    assert!(matches!(came_to(5000, held("ada", "a")), Released::Lost(_)));
+    assert!(matches!(came_to(1000, held("ada", "a")), Released::Lost));
+    assert!(matches!(came_to(5000, held("ada", "a")), Released::Lost));
     let bound = entry(lock("ada", "a"), Liveness::Alive);
     assert!(matches!(came_to(10, bound), Released::InProgress(_)));
     assert!(matches!(

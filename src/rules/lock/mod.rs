@@ -11,16 +11,16 @@ use std::fmt::{self, Write as _};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-pub(crate) use owner::show_person;
-pub use owner::{Owner, id_key, is_or_below, is_same_id};
+pub use owner::{Owner, is_or_below, is_same_id};
+pub(crate) use owner::{id_key, show_person};
 
 use crate::rules::path::{Claim, Kind, RepoPath};
 use crate::rules::time::{DurationSpec, Ttl, rfc3339};
 
 /// The largest lock file, in bytes.
-pub const MAX_BYTES: usize = 16 * 1024;
+pub(crate) const MAX_BYTES: usize = 16 * 1024;
 /// The longest reason, in characters.
-pub const MAX_REASON: usize = 500;
+pub(crate) const MAX_REASON: usize = 500;
 /// The longest owner id, name or host, in characters.
 const MAX_WORD: usize = 256;
 /// The largest number that every JSON reader keeps exactly; a change number is milliseconds since 1970.
@@ -45,7 +45,7 @@ impl LeaseId {
 
     /// When it was chosen, by the clock of whoever did: the first 48 bits of a `UUIDv7` are milliseconds since 1970.
     #[must_use]
-    pub fn chosen_at(&self) -> DateTime<Utc> {
+    pub(crate) fn chosen_at(&self) -> DateTime<Utc> {
         let millis = i64::from_str_radix(&self.0[..12], 16).unwrap_or_default();
         DateTime::from_timestamp_millis(millis).unwrap_or_default()
     }
@@ -144,12 +144,6 @@ impl Lock {
         self.ttl.end_from(self.heartbeat_at)
     }
 
-    /// How long others still honour it after that: the larger of `skew` and a hundredth of the ttl.
-    #[must_use]
-    pub fn grace(&self, skew: DurationSpec) -> TimeDelta {
-        grace(self.ttl, skew)
-    }
-
     /// The bytes of the lock file.
     #[must_use]
     pub fn to_toml(&self) -> String {
@@ -201,7 +195,7 @@ impl Lock {
     ///
     /// # Errors
     /// What is wrong with it, as a half sentence for people.
-    pub fn parse(bytes: &[u8]) -> Result<Self, String> {
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, String> {
         if bytes.len() > MAX_BYTES {
             return Err(format!("it is larger than {MAX_BYTES} bytes"));
         }
@@ -220,7 +214,7 @@ impl Lock {
 
 /// How long others honour a lease past its end: the larger of `skew` and a hundredth of `ttl`.
 #[must_use]
-pub fn grace(ttl: Ttl, skew: DurationSpec) -> TimeDelta {
+pub(crate) fn grace(ttl: Ttl, skew: DurationSpec) -> TimeDelta {
     let hundredth = TimeDelta::milliseconds(
         ttl.as_secs()
             .map_or(0, |s| i64::try_from(s * 10).unwrap_or(i64::MAX)),
@@ -319,7 +313,7 @@ pub(crate) fn moment<'de, D: serde::Deserializer<'de>>(
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn check_reason(reason: &str) -> Result<(), String> {
+pub(crate) fn check_reason(reason: &str) -> Result<(), String> {
     if reason.chars().count() > MAX_REASON {
         return Err(format!("the reason is longer than {MAX_REASON} characters"));
     }

@@ -35,14 +35,14 @@ impl Owner {
     ///
     /// Only a holder takes, extends and nests: an agent below is at work by itself, and two must not share in silence.
     #[must_use]
-    pub fn is(&self, holder: &Owner) -> bool {
+    pub(crate) fn is(&self, holder: &Owner) -> bool {
         is_same_id(&self.id, &holder.id) && self.is_where(holder)
     }
 
     /// Whether `self` may commit, push, renew and unlock what `holder` holds: its own, or that of somebody below it, in
     /// the same workspace or in none. Who is below does not own what is held above.
     #[must_use]
-    pub fn answers_for(&self, holder: &Owner) -> bool {
+    pub(crate) fn answers_for(&self, holder: &Owner) -> bool {
         self.is_person_of(holder) && self.is_where(holder)
     }
 
@@ -69,7 +69,7 @@ pub(crate) fn show_person(f: &mut fmt::Formatter<'_>, name: &str, id: &str) -> f
 
 /// What makes two spellings of an id one, to look it up by: without case, in Unicode's composed form.
 #[must_use]
-pub fn id_key(id: &str) -> Cow<'_, str> {
+pub(crate) fn id_key(id: &str) -> Cow<'_, str> {
     folded(id)
 }
 

@@ -406,7 +406,7 @@ impl RequestContext {
                 }
                 Ok(entry)
             }
-            Released::Lost(_) | Released::NotMine(None) => Err(no_lease(lock.lease.as_str())),
+            Released::Lost | Released::NotMine(None) => Err(no_lease(lock.lease.as_str())),
             Released::InProgress(_) => Err(Problem::of(Code::Held, messages::held_by(lock))),
             Released::NotMine(Some(_)) | Released::Forbidden(_) => {
                 let hint = if is_others {

@@ -49,7 +49,7 @@ impl Caller {
     ///
     /// `repo` is the repository's own name, not another spelling under which a file system finds it as well.
     #[must_use]
-    pub fn role_in(&self, repo: &str) -> Option<Role> {
+    pub(crate) fn role_in(&self, repo: &str) -> Option<Role> {
         self.repos.get(repo).map_or(self.role, |own| own.role())
     }
 }

@@ -41,7 +41,7 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// Why somebody is not let in.
 #[derive(Clone, Debug, thiserror::Error)]
-pub enum Denied {
+pub(crate) enum Denied {
     /// Nothing was said of who asks.
     #[error("a name and a password, or a token, are needed")]
     Missing,
@@ -110,7 +110,7 @@ impl Authenticator {
     ///
     /// # Errors
     /// Why not: nobody is let in then.
-    pub async fn users(&self) -> Result<(), Arc<Error>> {
+    pub(crate) async fn users(&self) -> Result<(), Arc<Error>> {
         match &self.0 {
             Kind::Open(_) => Ok(()),
             Kind::Guarded(guarded) => guarded.users.users().await.map(drop),
@@ -119,7 +119,7 @@ impl Authenticator {
 
     /// Whether nobody is asked who they are.
     #[must_use]
-    pub fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         matches!(self.0, Kind::Open(_))
     }
 
@@ -127,7 +127,11 @@ impl Authenticator {
     ///
     /// # Errors
     /// Why nobody is let in.
-    pub async fn authenticate(&self, peer: IpAddr, headers: &HeaderMap) -> Result<Caller, Denied> {
+    pub(crate) async fn authenticate(
+        &self,
+        peer: IpAddr,
+        headers: &HeaderMap,
+    ) -> Result<Caller, Denied> {
         match &self.0 {
             Kind::Open(caller) => Ok(caller.as_ref().clone()),
             Kind::Guarded(guarded) => guarded.authenticate(peer, headers).await,
@@ -137,7 +141,7 @@ impl Authenticator {
     /// Whom wrong passwords are counted against: the other end of the connection, or the last address that a trusted
     /// proxy names in `X-Forwarded-For`.
     #[must_use]
-    pub fn client_of(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+    pub(crate) fn client_of(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         match &self.0 {
             Kind::Open(_) => peer.to_canonical(),
             Kind::Guarded(guarded) => guarded.client_of(peer, headers),

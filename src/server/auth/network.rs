@@ -14,7 +14,7 @@ pub struct Network {
 impl Network {
     /// Whether an address is one of these. An IPv4 address is the same in its IPv6 clothes, as sockets for both show it.
     #[must_use]
-    pub fn contains(&self, address: IpAddr) -> bool {
+    pub(crate) fn contains(&self, address: IpAddr) -> bool {
         match (self.address, address.to_canonical()) {
             (IpAddr::V4(own), IpAddr::V4(other)) => {
                 (own.to_bits() ^ other.to_bits()) & self.mask_v4() == 0

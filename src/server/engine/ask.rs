@@ -17,7 +17,7 @@ use crate::store::Verdict;
 pub(super) type Decide<T> = dyn FnMut(&View) -> Result<(Vec<Change>, Verdict, T)> + Send;
 
 /// A request for a change.
-pub struct Command<T> {
+pub(crate) struct Command<T> {
     pub(super) claims: Vec<Claim>,
     pub(super) by: Author,
     pub(super) decide: Box<Decide<T>>,
@@ -34,7 +34,7 @@ impl<T> std::fmt::Debug for Command<T> {
 
 /// How to take paths.
 #[derive(Clone, Debug)]
-pub struct AcquireRequest {
+pub(crate) struct AcquireRequest {
     /// The paths, no key twice, each with the lease that it gets if it is acquired.
     pub wanted: Vec<Wanted>,
     /// Why.
@@ -59,7 +59,7 @@ fn policy_of(is_allowed: bool) -> ForcePolicy {
 impl Command<Acquired> {
     /// Takes paths; `may_force` is whether others' locks may be replaced at all.
     #[must_use]
-    pub fn lock(me: Me, taking: AcquireRequest, may_force: bool) -> Self {
+    pub(crate) fn lock(me: Me, taking: AcquireRequest, may_force: bool) -> Self {
         let claim = |wanted: &Wanted| Claim::new(&wanted.path, wanted.kind);
         let force = policy_of(may_force);
         Command {
@@ -87,7 +87,7 @@ impl Command<Acquired> {
 impl Command<Released> {
     /// Gives a lease back. A reason goes into the record.
     #[must_use]
-    pub fn release(
+    pub(crate) fn release(
         me: Me,
         renewal: Renewal,
         force: Force,
@@ -113,7 +113,7 @@ impl Command<Released> {
 impl Command<Renewed> {
     /// Gives leases a new heartbeat.
     #[must_use]
-    pub fn renew(me: Me, leases: Vec<Renewal>, ttl: Option<Ttl>) -> Self {
+    pub(crate) fn renew(me: Me, leases: Vec<Renewal>, ttl: Option<Ttl>) -> Self {
         Command {
             claims: leases.iter().map(|renewal| renewal.claim.clone()).collect(),
             by: Author::from(&me.owner),
@@ -129,7 +129,7 @@ impl Command<Renewed> {
 impl Command<Vec<Entry>> {
     /// Gives back what is still mine of these leases; `by` is who does it, if that is not me.
     #[must_use]
-    pub fn release_all(me: Me, leases: Vec<Renewal>, by: Option<Author>) -> Self {
+    pub(crate) fn release_all(me: Me, leases: Vec<Renewal>, by: Option<Author>) -> Self {
         Command {
             claims: leases.iter().map(|renewal| renewal.claim.clone()).collect(),
             by: by.unwrap_or_else(|| Author::from(&me.owner)),
@@ -151,7 +151,7 @@ impl Command<Vec<Entry>> {
 
     /// Removes what is over of these claims.
     #[must_use]
-    pub fn sweep(by: Author, claims: BTreeSet<Claim>) -> Self {
+    pub(crate) fn sweep(by: Author, claims: BTreeSet<Claim>) -> Self {
         Command {
             claims: claims.iter().cloned().collect(),
             by,

@@ -11,7 +11,7 @@ use crate::rules::time::Clock;
 
 impl RepoService {
     /// Asks for a change. `done` is called once, from whatever thread makes it.
-    pub fn submit<T: Send + 'static>(
+    pub(crate) fn submit<T: Send + 'static>(
         &self,
         ask: Command<T>,
         done: impl FnOnce(Result<(u64, T), Arc<Error>>) + Send + 'static,
@@ -38,7 +38,7 @@ impl RepoService {
     }
 
     /// Makes the changes that wait, until none does.
-    pub fn drain(&self, clock: &dyn Clock) {
+    pub(crate) fn drain(&self, clock: &dyn Clock) {
         let _ending = self.queue.at_work();
         while let Some(jobs) = self.queue.next() {
             let published = || self.follow_if_possible(clock);
@@ -62,7 +62,7 @@ impl RepoService {
     ///
     /// # Errors
     /// Where the system has no thread for it.
-    pub fn keep_tending(self: &Arc<Self>, clock: &'static dyn Clock) -> std::io::Result<()> {
+    pub(crate) fn keep_tending(self: &Arc<Self>, clock: &'static dyn Clock) -> std::io::Result<()> {
         let service = Arc::downgrade(self);
         let thread = std::thread::Builder::new().stack_size(STACK);
         let tending = move || {
@@ -79,7 +79,7 @@ impl RepoService {
     ///
     /// # Errors
     /// Where it cannot be read.
-    pub fn refresh(&self, clock: &dyn Clock) -> Result<()> {
+    pub(crate) fn refresh(&self, clock: &dyn Clock) -> Result<()> {
         self.backend.site.fetch(clock)?;
         self.follow(clock)
     }
@@ -88,7 +88,7 @@ impl RepoService {
     ///
     /// # Errors
     /// Whatever keeps the store from changing; nothing is changed then.
-    pub fn ask<T: Send + 'static>(
+    pub(crate) fn ask<T: Send + 'static>(
         self: &Arc<Self>,
         ask: Command<T>,
         clock: &'static dyn Clock,

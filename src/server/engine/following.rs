@@ -16,7 +16,7 @@ use crate::rules::view::{Entry, LeaseLimits};
 impl RepoService {
     /// Whether the ref was moved and what is in memory has not followed yet: costs no more than looking at a file.
     #[must_use]
-    pub fn is_behind(&self) -> bool {
+    pub(crate) fn is_behind(&self) -> bool {
         self.backend.site.stamp() != *self.seen.lock()
     }
 
@@ -139,7 +139,7 @@ impl RepoService {
     ///
     /// # Errors
     /// Where the history cannot be read.
-    pub fn since(&self, seq: u64) -> Result<Option<Vec<Arc<Published>>>> {
+    pub(crate) fn since(&self, seq: u64) -> Result<Option<Vec<Arc<Published>>>> {
         let recent: Vec<Arc<Published>> = self.recent.lock().iter().cloned().collect();
         if recent.first().is_some_and(|told| told.after <= seq) {
             return Ok(Some(recent.into_iter().filter(|t| t.seq > seq).collect()));
@@ -161,7 +161,7 @@ impl RepoService {
     ///
     /// # Errors
     /// Where it cannot be read.
-    pub fn history(
+    pub(crate) fn history(
         &self,
         path: Option<&RepoPath>,
         from: Option<&(String, usize)>,

@@ -52,7 +52,7 @@ struct Waiting {
 /// Whether somebody is at work on the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "nobody else sees to the queue"]
-pub enum Turn {
+pub(crate) enum Turn {
     /// Nobody: whoever has asked drains it.
     Mine,
     /// Somebody is.

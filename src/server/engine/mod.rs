@@ -33,11 +33,13 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use parking_lot::{Mutex, RwLock};
 
-pub use ask::{AcquireRequest, Command};
-pub use group::Turn;
-pub use query::{Query, mentions};
-pub use sessions::{heartbeat, is_session};
-pub use table::{Below, Listed};
+pub(crate) use ask::{AcquireRequest, Command};
+pub(crate) use group::Turn;
+pub(crate) use query::Query;
+#[cfg(test)]
+pub(crate) use query::mentions;
+pub(crate) use sessions::{heartbeat, is_session};
+pub(crate) use table::{Below, Listed};
 
 use backend::Backend;
 use group::Queue;
@@ -58,7 +60,7 @@ use crate::rules::time::Clock;
 use crate::rules::view::{Content, Entry, LeaseLimits, Me};
 use crate::store::shared::history;
 
-pub use history::Page;
+pub(crate) use history::Page;
 
 /// How many changes and events are kept for those who were away for a moment.
 const RECENT: usize = 4_000;
@@ -71,7 +73,7 @@ const REPLAYED: usize = 2_000;
 
 /// One change of the locks, as it is told.
 #[derive(Debug)]
-pub struct Published {
+pub(crate) struct Published {
     /// Its number.
     pub seq: u64,
     /// The number of the change before.
@@ -83,10 +85,10 @@ pub struct Published {
 }
 
 /// Whom changes are told, in their order.
-pub type Publish = Box<dyn Fn(&Arc<Published>) + Send + Sync>;
+pub(crate) type Publish = Box<dyn Fn(&Arc<Published>) + Send + Sync>;
 
 /// A repository that is served.
-pub struct RepoService {
+pub(crate) struct RepoService {
     name: String,
     backend: Backend,
     server: Author,
@@ -115,7 +117,7 @@ impl std::fmt::Debug for RepoService {
 
 /// What a heartbeat of a session finds.
 #[derive(Clone, Debug, Default)]
-pub struct Heard {
+pub(crate) struct Heard {
     /// What the session has.
     pub renewed: Vec<Entry>,
     /// What it has lost.
@@ -127,7 +129,7 @@ impl RepoService {
     ///
     /// # Errors
     /// Where it is no bare repository that libgit2 reads, or its policy does not parse.
-    pub fn open(
+    pub(crate) fn open(
         name: &str,
         directory: &Path,
         server: Author,
@@ -142,7 +144,7 @@ impl RepoService {
     ///
     /// # Errors
     /// Where the remote does not answer.
-    pub fn open_remote(
+    pub(crate) fn open_remote(
         name: &str,
         url: &str,
         cache: &Path,
@@ -189,13 +191,13 @@ impl RepoService {
 
     /// Its name in addresses.
     #[must_use]
-    pub fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
     /// The team's rules, by the commit that `HEAD` names.
     #[must_use]
-    pub fn policy(&self) -> Arc<Policy> {
+    pub(crate) fn policy(&self) -> Arc<Policy> {
         let rules = self.rules.read();
         rules.clone()
     }
@@ -206,56 +208,56 @@ impl RepoService {
 
     /// What of the policy bears on expiry.
     #[must_use]
-    pub fn terms(&self) -> LeaseLimits {
+    pub(crate) fn terms(&self) -> LeaseLimits {
         self.policy().terms
     }
 
     /// When the locks were last seen to be those of the ref.
     #[must_use]
-    pub fn as_of(&self) -> DateTime<Utc> {
+    pub(crate) fn as_of(&self) -> DateTime<Utc> {
         *self.confirmed_at.lock()
     }
 
     /// The number of the last change.
     #[must_use]
-    pub fn seq(&self) -> u64 {
+    pub(crate) fn seq(&self) -> u64 {
         self.table(Table::seq)
     }
 
     /// What answers to equal questions have in common at a moment: a number for the state, and until when they hold if
     /// nothing changes.
     #[must_use]
-    pub fn state_at(&self, now: DateTime<Utc>) -> (u64, Option<DateTime<Utc>>) {
+    pub(crate) fn state_at(&self, now: DateTime<Utc>) -> (u64, Option<DateTime<Utc>>) {
         self.table(|table| table.state_at(now))
     }
 
     /// The number of the last change, and the last end by time of a lock that nobody has removed yet.
     #[must_use]
-    pub fn tag_at(&self, now: DateTime<Utc>) -> (u64, Option<DateTime<Utc>>) {
+    pub(crate) fn tag_at(&self, now: DateTime<Utc>) -> (u64, Option<DateTime<Utc>>) {
         self.table(|table| (table.seq(), table.last_end(now)))
     }
 
     /// The live locks that a question is about.
     #[must_use]
-    pub fn list(&self, query: &Query, now: DateTime<Utc>) -> Listed {
+    pub(crate) fn list(&self, query: &Query, now: DateTime<Utc>) -> Listed {
         self.table(|table| table.list(query, now))
     }
 
     /// How many live locks a question is about, whatever its cursor and limit say.
     #[must_use]
-    pub fn count(&self, query: &Query, now: DateTime<Utc>) -> usize {
+    pub(crate) fn count(&self, query: &Query, now: DateTime<Utc>) -> usize {
         self.table(|table| table.count(query, now))
     }
 
     /// The live lock of a lease.
     #[must_use]
-    pub fn lease(&self, lease: &str, now: DateTime<Utc>) -> Option<Entry> {
+    pub(crate) fn lease(&self, lease: &str, now: DateTime<Utc>) -> Option<Entry> {
         self.table(|table| table.lease(lease, now).cloned())
     }
 
     /// What a person and their agents have locked.
     #[must_use]
-    pub fn keys_of(&self, person: &str, now: DateTime<Utc>) -> BTreeSet<Key> {
+    pub(crate) fn keys_of(&self, person: &str, now: DateTime<Utc>) -> BTreeSet<Key> {
         let query = Query {
             person: Some(person.to_owned()),
             ..Query::default()
@@ -266,20 +268,20 @@ impl RepoService {
 
     /// How many locks a person and their agents have, those included that are over and not removed yet.
     #[must_use]
-    pub fn count_of(&self, person: &str) -> usize {
+    pub(crate) fn count_of(&self, person: &str) -> usize {
         self.table(|table| table.count_of(person))
     }
 
     /// How many locks, sessions and waiting requests there are.
     #[must_use]
-    pub fn counts(&self) -> (usize, usize, usize) {
+    pub(crate) fn counts(&self) -> (usize, usize, usize) {
         let locks = self.table(Table::len);
         (locks, self.sessions.count(), self.queue.len())
     }
 
     /// What is locked on and below each name in a directory.
     #[must_use]
-    pub fn below(
+    pub(crate) fn below(
         &self,
         directory: &Key,
         now: DateTime<Utc>,
@@ -291,7 +293,7 @@ impl RepoService {
     ///
     /// # Errors
     /// Where the repository cannot be read.
-    pub fn names_in(&self, directory: &RepoPath) -> Result<Vec<(String, Kind)>> {
+    pub(crate) fn names_in(&self, directory: &RepoPath) -> Result<Vec<(String, Kind)>> {
         self.backend.names_in(directory)
     }
 
@@ -299,7 +301,7 @@ impl RepoService {
     ///
     /// # Errors
     /// Where the repository cannot be read.
-    pub fn is_directory(&self, path: &RepoPath) -> Result<bool> {
+    pub(crate) fn is_directory(&self, path: &RepoPath) -> Result<bool> {
         self.backend.is_directory(path)
     }
 
@@ -307,13 +309,13 @@ impl RepoService {
     ///
     /// # Errors
     /// Where the repository cannot be read.
-    pub fn files_below(&self, claim: &Claim) -> Result<Vec<String>> {
+    pub(crate) fn files_below(&self, claim: &Claim) -> Result<Vec<String>> {
         self.backend.files_below(claim)
     }
 
     /// The locks without workspace that an owner has had renewed for more than a third of their life.
     #[must_use]
-    pub fn due_of(&self, id: &str, now: DateTime<Utc>) -> Vec<Renewal> {
+    pub(crate) fn due_of(&self, id: &str, now: DateTime<Utc>) -> Vec<Renewal> {
         self.table(|table| {
             let locks = table.of_owner(id, now).filter_map(Entry::lock);
             locks

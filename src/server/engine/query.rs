@@ -6,7 +6,7 @@ use crate::rules::view::{Entry, Standing, View};
 
 /// Which locks are wanted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Query {
+pub(crate) struct Query {
     /// Those on exactly this path.
     pub path: Option<Key>,
     /// Those that hold this path: on it, or on a directory above it.
@@ -60,7 +60,7 @@ impl Query {
 
 /// Whether what people see of a lock contains a text, in any case and spelling.
 #[must_use]
-pub fn mentions(entry: &Entry, text: &str) -> bool {
+pub(crate) fn mentions(entry: &Entry, text: &str) -> bool {
     let sought = Key::of(text.trim().as_bytes());
     let path = entry.shown_path();
     let words = entry.lock().map_or([path.as_str(), "", "", ""], |lock| {

@@ -32,7 +32,7 @@ const LOSSES: usize = 1_000;
 
 /// Whether a workspace is a session of some server.
 #[must_use]
-pub fn is_session(workspace: &str) -> bool {
+pub(crate) fn is_session(workspace: &str) -> bool {
     workspace.len() == 16
         && workspace.starts_with(MARK)
         && workspace.bytes().all(|b| b.is_ascii_hexdigit())
@@ -40,7 +40,7 @@ pub fn is_session(workspace: &str) -> bool {
 
 /// How often a client should be heard.
 #[must_use]
-pub fn heartbeat() -> Duration {
+pub(crate) fn heartbeat() -> Duration {
     fault::limit("GIT_LATCH_HEARTBEAT_MS", HEARTBEAT)
 }
 

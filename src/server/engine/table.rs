@@ -15,7 +15,7 @@ use crate::rules::view::{Entry, LeaseLimits, Standing, View};
 
 /// A part of the locks.
 #[derive(Clone, Debug)]
-pub struct Listed {
+pub(crate) struct Listed {
     /// Sorted by key.
     pub entries: Vec<Entry>,
     /// The last key, where there are more.
@@ -360,7 +360,7 @@ fn above(key: &Key) -> impl Iterator<Item = Key> {
 
 /// What is locked on and below one name in a directory.
 #[derive(Clone, Debug, Default)]
-pub struct Below {
+pub(crate) struct Below {
     /// The path of one of these locks, as people write it.
     pub shown: String,
     /// The lock on it.

@@ -79,7 +79,7 @@ pub(super) fn is_due(lock: &Lock, now: DateTime<Utc>) -> bool {
 
 impl RepoService {
     /// Does what is due. Called a few times a second, by one thread at a time.
-    pub fn tend(self: &Arc<Self>, clock: &'static dyn Clock) {
+    pub(crate) fn tend(self: &Arc<Self>, clock: &'static dyn Clock) {
         let due = |pick: fn(&mut Done) -> &mut Option<Instant>, every| {
             is_due_again(pick(&mut self.tending.done.lock()), every)
         };
@@ -151,7 +151,7 @@ impl RepoService {
 
     /// What cannot be done at the moment that those who ask depend on.
     #[must_use]
-    pub fn failing(&self) -> Vec<&'static str> {
+    pub(crate) fn failing(&self) -> Vec<&'static str> {
         let done = self.tending.done.lock();
         let failing = done.failing.keys().copied();
         failing.filter(|what| *what != DISK_STEP).collect()
@@ -159,7 +159,7 @@ impl RepoService {
 
     /// Whether the repository is not where it was.
     #[must_use]
-    pub fn is_away(&self) -> bool {
+    pub(crate) fn is_away(&self) -> bool {
         self.tending.done.lock().failing.contains_key(THERE)
     }
 

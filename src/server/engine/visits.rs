@@ -13,20 +13,20 @@ use crate::rules::view::Me;
 impl RepoService {
     /// Begins a session of an owner; gives its id. `None` where they have too many.
     #[must_use]
-    pub fn begin_session(&self, owner: Owner, at_most: usize) -> Option<String> {
+    pub(crate) fn begin_session(&self, owner: Owner, at_most: usize) -> Option<String> {
         (self.sessions.count_of(&owner.id) < at_most)
             .then(|| self.sessions.begin(owner, Instant::now()))
     }
 
     /// Who a session's locks belong to, if it is `owner`'s and lives.
     #[must_use]
-    pub fn session(&self, id: &str, owner: &str) -> Option<Owner> {
+    pub(crate) fn session(&self, id: &str, owner: &str) -> Option<Owner> {
         self.sessions.owner(id, owner)
     }
 
     /// Hears of a session: what it has and has lost. `None` where it has ended, or is another's.
     #[must_use]
-    pub fn hear(&self, id: &str, owner: &str, now: DateTime<Utc>) -> Option<Heard> {
+    pub(crate) fn hear(&self, id: &str, owner: &str, now: DateTime<Utc>) -> Option<Heard> {
         let standing = self.sessions.hear(id, owner, Instant::now())?;
         let mut heard = Heard {
             renewed: Vec::new(),
@@ -57,24 +57,24 @@ impl RepoService {
 
     /// A stream of events begins that keeps a session alive; `false` where there is no such session.
     #[must_use]
-    pub fn join(&self, id: &str, owner: &str) -> bool {
+    pub(crate) fn join(&self, id: &str, owner: &str) -> bool {
         self.sessions.join(id, owner)
     }
 
     /// Such a stream has ended.
-    pub fn leave(&self, id: &str) {
+    pub(crate) fn leave(&self, id: &str) {
         self.sessions.leave(id, Instant::now());
     }
 
     /// What a session holds, and as whom: for [`super::Command::release_all`].
     #[must_use]
-    pub fn leases_of(&self, id: &str, owner: &str) -> Option<(Me, Vec<Renewal>)> {
+    pub(crate) fn leases_of(&self, id: &str, owner: &str) -> Option<(Me, Vec<Renewal>)> {
         let standing = self.sessions.hear(id, owner, Instant::now())?;
         Some((me(standing.owner), standing.leases))
     }
 
     /// Forgets a session.
-    pub fn end_session(&self, id: &str, owner: &str) {
+    pub(crate) fn end_session(&self, id: &str, owner: &str) {
         self.sessions.end(id, owner);
     }
 }

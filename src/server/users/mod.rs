@@ -144,7 +144,7 @@ impl Users {
 }
 
 /// Checks the name of a user or a token: what Basic authentication, a URL and a shell all take as it is.
-pub fn check_name(what: &str, name: &str) -> Result<(), String> {
+pub(crate) fn check_name(what: &str, name: &str) -> Result<(), String> {
     let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"._@+-".contains(&b);
     if (1..=LONGEST_NAME).contains(&name.len()) && name.bytes().all(is_plain) {
         return Ok(());

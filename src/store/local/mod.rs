@@ -9,8 +9,6 @@ mod reading;
 mod retire;
 mod seq;
 
-pub use retire::Retirement;
-
 use std::collections::HashSet;
 use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};
@@ -52,7 +50,7 @@ impl LocalStore {
     /// The store below a repository's common directory. Touches nothing. `who` is what others are told while they
     /// wait for the guard: host and program.
     #[must_use]
-    pub fn new(common_dir: &Path, terms: LeaseLimits, who: &str) -> Self {
+    pub(crate) fn new(common_dir: &Path, terms: LeaseLimits, who: &str) -> Self {
         LocalStore {
             directory: LatchDir::of(common_dir),
             terms,
@@ -65,7 +63,7 @@ impl LocalStore {
 
     /// Who its changes are by, for the record.
     #[must_use]
-    pub fn with_author(self, owner: Option<Owner>) -> Self {
+    pub(crate) fn with_author(self, owner: Option<Owner>) -> Self {
         let author = owner.map(|owner| Author {
             id: owner.id,
             name: owner.name,
@@ -75,13 +73,13 @@ impl LocalStore {
 
     /// The modes of what it creates.
     #[must_use]
-    pub fn with_sharing(self, sharing: Sharing) -> Self {
+    pub(crate) fn with_sharing(self, sharing: Sharing) -> Self {
         LocalStore { sharing, ..self }
     }
 
     /// Whether to trust the locks of a network file system (`latch.trustShare`).
     #[must_use]
-    pub fn with_trust_in_shares(self, trust_share: bool) -> Self {
+    pub(crate) fn with_trust_in_shares(self, trust_share: bool) -> Self {
         LocalStore {
             trust_share,
             ..self
@@ -101,19 +99,19 @@ impl LocalStore {
 
     /// The guard file.
     #[must_use]
-    pub fn guard(&self) -> PathBuf {
+    pub(crate) fn guard(&self) -> PathBuf {
         self.directory.guard()
     }
 
     /// The journal of a change that is under way, or was when its command was killed.
     #[must_use]
-    pub fn journal(&self) -> PathBuf {
+    pub(crate) fn journal(&self) -> PathBuf {
         self.directory.journal()
     }
 
     /// Where new lock files are written before they are published.
     #[must_use]
-    pub fn tmp(&self) -> PathBuf {
+    pub(crate) fn tmp(&self) -> PathBuf {
         self.directory.tmp()
     }
 
@@ -121,12 +119,12 @@ impl LocalStore {
     ///
     /// # Errors
     /// [`Error::InTheWay`] where something else stands in its place.
-    pub fn is_begun(&self) -> Result<bool> {
+    pub(crate) fn is_begun(&self) -> Result<bool> {
         files::is_directory(&self.locks())
     }
 
     /// Creates the directories, and refuses a file system whose locks do not reach everybody.
-    pub fn prepare(&self) -> Result<()> {
+    pub(crate) fn prepare(&self) -> Result<()> {
         for directory in [self.locks(), self.tmp()] {
             // What is synced in a directory is only as durable as the directory is.
             let changed = files::create_directories(&directory, self.sharing)?;
@@ -220,7 +218,7 @@ impl LocalStore {
     }
 
     /// What happened, newest first, as far back as it is known.
-    pub fn history(&self) -> Result<Vec<Event>> {
+    pub(crate) fn history(&self) -> Result<Vec<Event>> {
         // A change that is under way has its number, but not yet its line. Where there can be no guard nothing changes.
         if self.guard().exists() {
             self.let_change_end();

@@ -24,7 +24,7 @@ impl LocalStore {
     /// Whether a change of several paths is under way, or was when its command was killed: readers see it as not made,
     /// and are to look again when the journal is gone.
     #[must_use]
-    pub fn is_changing(&self) -> bool {
+    pub(crate) fn is_changing(&self) -> bool {
         self.journal().exists()
     }
 

@@ -133,7 +133,7 @@ pub(crate) fn since_seq(
 
 /// A part of the history, newest first.
 #[derive(Debug)]
-pub struct Page {
+pub(crate) struct Page {
     /// What happened.
     pub events: Vec<Event>,
     /// Where the next part begins: a commit, and how many of its events are told.

@@ -90,7 +90,7 @@ impl Drop for Pooled {
 
 /// The locks of a bare repository, to look at and to change.
 #[derive(Debug)]
-pub struct HostedStore {
+pub(crate) struct HostedStore {
     repository: PathBuf,
     directory: LatchDir,
     reference: String,
@@ -115,7 +115,12 @@ impl HostedStore {
     ///
     /// # Errors
     /// [`Error::Unsupported`] where libgit2 does not read the repository.
-    pub fn open(repo: &Repo, reference: &str, terms: LeaseLimits, author: Author) -> Result<Self> {
+    pub(crate) fn open(
+        repo: &Repo,
+        reference: &str,
+        terms: LeaseLimits,
+        author: Author,
+    ) -> Result<Self> {
         let repository = repo.common_dir().to_owned();
         let directory = LatchDir::of(&repository);
         let scratch = directory.tmp();

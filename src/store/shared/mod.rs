@@ -38,10 +38,10 @@ use chrono::{DateTime, Utc};
 pub use self::clocks::ClockDifference;
 pub(crate) use self::commit::{LONG, is_for_others, seq_of};
 pub(crate) use self::doubts::Doubts;
-pub use self::hosted::HostedStore;
+pub(crate) use self::hosted::HostedStore;
 use self::pending::PendingFile;
 pub use self::pending::{Pending, PushOutcome};
-pub use self::received::ReceivedStore;
+pub(crate) use self::received::ReceivedStore;
 pub(crate) use self::rejection::{verdict, words};
 use self::remote::Remote;
 use self::tips::Tips;
@@ -90,7 +90,7 @@ pub struct Synced {
 impl SharedStore {
     /// The store of a repository's locks on `remote`. Touches nothing.
     #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         repo: &Repo,
         remote: &str,
         reference: &str,
@@ -133,7 +133,7 @@ impl SharedStore {
 
     /// Whose word is taken for changes made for others: servers', by the policy.
     #[must_use]
-    pub fn with_trust_in(self, trusted: &[String]) -> Self {
+    pub(crate) fn with_trust_in(self, trusted: &[String]) -> Self {
         SharedStore {
             doubts: self.doubts.with_trust_in(trusted),
             ..self
@@ -171,7 +171,7 @@ impl SharedStore {
 
     /// Who the commits are by.
     #[must_use]
-    pub fn with_author(self, author: Option<Owner>) -> Self {
+    pub(crate) fn with_author(self, author: Option<Owner>) -> Self {
         SharedStore { author, ..self }
     }
 
@@ -263,7 +263,7 @@ impl SharedStore {
     ///
     /// # Errors
     /// [`Error::BadUsage`] where one of these refs of that remote is it.
-    pub fn keep_from<'a>(
+    pub(crate) fn keep_from<'a>(
         &self,
         remote: &str,
         mut refs: impl Iterator<Item = &'a str>,
@@ -281,7 +281,7 @@ impl SharedStore {
     }
 
     /// Every change in the ref's history, newest first, as far as it was fetched.
-    pub fn history(&self) -> Result<Vec<Event>> {
+    pub(crate) fn history(&self) -> Result<Vec<Event>> {
         let Some(objects) = self.objects()? else {
             return Ok(Vec::new());
         };

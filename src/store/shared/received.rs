@@ -13,7 +13,7 @@ use crate::store::{Decide, LockStore, Scope};
 
 /// The locks of a bare repository, as they were pushed into it.
 #[derive(Clone, Debug)]
-pub struct ReceivedStore {
+pub(crate) struct ReceivedStore {
     repo: Repo,
     objects: PathBuf,
     reference: String,
@@ -23,7 +23,7 @@ pub struct ReceivedStore {
 impl ReceivedStore {
     /// The locks that lie in a ref of a bare repository. Touches nothing.
     #[must_use]
-    pub fn new(repo: &Repo, reference: &str, terms: LeaseLimits) -> Self {
+    pub(crate) fn new(repo: &Repo, reference: &str, terms: LeaseLimits) -> Self {
         ReceivedStore {
             objects: repo.common_dir().join("objects"),
             repo: repo.clone(),

@@ -31,13 +31,13 @@ pub struct RefUpdate {
 impl RefUpdate {
     /// What the ref is to name; `None` where it is deleted.
     #[must_use]
-    pub fn after(&self) -> Option<&str> {
+    pub(crate) fn after(&self) -> Option<&str> {
         (!is_null(&self.local_oid)).then_some(self.local_oid.as_str())
     }
 
     /// What the ref names on the remote now; `None` where it does not exist.
     #[must_use]
-    pub fn before(&self) -> Option<&str> {
+    pub(crate) fn before(&self) -> Option<&str> {
         (!is_null(&self.remote_oid)).then_some(self.remote_oid.as_str())
     }
 
@@ -126,7 +126,7 @@ impl Push {
 
     /// The updates that bring commits whose edits count: not locks of ours, not notes.
     #[must_use]
-    pub fn judged(&self) -> Vec<RefUpdate> {
+    pub(crate) fn judged(&self) -> Vec<RefUpdate> {
         let judged = self.updates.iter().filter(|update| update.is_judged());
         judged.cloned().collect()
     }
@@ -137,7 +137,7 @@ impl Push {
     /// there are no tracking refs (a push by URL, a remote never fetched from) the remote is asked; if it does not
     /// answer, more commits count as new. The boundary of a shallow clone, which looks as if it added every file, edits
     /// nothing.
-    pub fn edits(&self) -> Result<Vec<Edit>> {
+    pub(crate) fn edits(&self) -> Result<Vec<Edit>> {
         match self.edits_at_a_glance() {
             Some(edits) => Ok(edits.to_vec()),
             None => pushed_by_git(&self.repo, &self.remote, &self.url, &self.judged()),
@@ -146,7 +146,7 @@ impl Push {
 
     /// The same without a process of git; `None` where only git can tell.
     #[must_use]
-    pub fn edits_at_a_glance(&self) -> Option<&[Edit]> {
+    pub(crate) fn edits_at_a_glance(&self) -> Option<&[Edit]> {
         let glimpse = || pushed_at_a_glance(&self.repo, &self.remote, &self.judged());
         self.glimpsed.get_or_init(glimpse).as_deref()
     }
@@ -209,7 +209,7 @@ fn pushed_by_git(repo: &Repo, remote: &str, url: &str, updates: &[RefUpdate]) ->
 /// Those of the paths that the push leaves as they are on the remote: edited and put back before it was pushed.
 ///
 /// None where a ref is new to the remote, or what it names there is not known here.
-pub fn unchanged_at_tip(
+pub(crate) fn unchanged_at_tip(
     repo: &Repo,
     updates: &[RefUpdate],
     among: &[&[u8]],
@@ -237,7 +237,7 @@ pub fn unchanged_at_tip(
 ///
 /// # Errors
 /// [`Error::BadUsage`] if it is none.
-pub fn range(repo: &Repo, range: &str) -> Result<Vec<Edit>> {
+pub(crate) fn range(repo: &Repo, range: &str) -> Result<Vec<Edit>> {
     let bad = |problem: &str| {
         Error::bad_usage(
             format!(

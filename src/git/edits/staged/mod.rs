@@ -10,11 +10,6 @@ use crate::os::files;
 use crate::rules::edit::Edit;
 use crate::rules::error::{Error, Result};
 
-/// The edits in the index, as the next commit would record them. [`StagedQuery`] in one call.
-pub fn staged(repo: &Repo, merged: &[String]) -> Result<Vec<Edit>> {
-    StagedQuery::start(repo, merged)?.finish()
-}
-
 /// The commits that git says it is merging, by the names of its `GITHEAD_<oid>` variables.
 ///
 /// They are meant for pre-merge-commit, where `MERGE_HEAD` does not exist yet. In other hooks they may be left over from
@@ -61,7 +56,7 @@ impl StagedQuery {
     ///
     /// Where there is no commit yet, everything in the index is edited. In a merge, what differs from every parent is,
     /// and so is what throws a parent's change away.
-    pub fn finish(self) -> Result<Vec<Edit>> {
+    pub(crate) fn finish(self) -> Result<Vec<Edit>> {
         let edited = match self.against_head.finish() {
             Ok(output) => merge_edits(&self.git, paths(&output), self.merged)?,
             Err(_) if is_unborn(&self.git)? => differing(&self.git, &empty_tree(&self.git)?)?,
@@ -74,7 +69,7 @@ impl StagedQuery {
 
 /// Those of the paths that are staged exactly as the branch's upstream has them, also by being absent in both: to put
 /// back the team's version is no edit. None where the branch has no upstream.
-pub fn as_upstream(repo: &Repo, among: &[&[u8]]) -> Result<HashSet<Vec<u8>>> {
+pub(crate) fn as_upstream(repo: &Repo, among: &[&[u8]]) -> Result<HashSet<Vec<u8>>> {
     if among.is_empty() {
         return Ok(HashSet::new());
     }

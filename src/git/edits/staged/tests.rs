@@ -2,6 +2,10 @@ use super::*;
 use crate::git::scratch::Scratch;
 use crate::rules::spelling::escaped;
 
+fn staged(repo: &Repo, merged: &[String]) -> Result<Vec<Edit>> {
+    StagedQuery::start(repo, merged)?.finish()
+}
+
 /// The staged edits, escaped, separated by blanks.
 fn edited(scratch: &Scratch) -> String {
     edited_merging(scratch, &[])

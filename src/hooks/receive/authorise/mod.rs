@@ -45,7 +45,7 @@ pub struct Objection {
 impl Objection {
     /// To the change as a whole.
     #[must_use]
-    pub fn of_all(code: Code, problem: impl Into<String>) -> Self {
+    pub(crate) fn of_all(code: Code, problem: impl Into<String>) -> Self {
         Objection {
             path: ".".into(),
             code,
