@@ -11,6 +11,7 @@ use super::context::Context;
 use git_latch::git::command::Git;
 use git_latch::git::config::Config;
 use git_latch::latch::identity;
+use git_latch::os::clock::SystemClock;
 use git_latch::rules::error::{Error, Result};
 use git_latch::rules::event::Author;
 use git_latch::server::auth::{Authenticator, Caller, Network};
@@ -103,6 +104,7 @@ impl Arguments {
                 id: format!("git-latch@{}", context.environment.host),
                 name: "git latch serve".into(),
             },
+            clock: &SystemClock,
         };
         server::run(options, |url| {
             if context.output.json {

@@ -9,7 +9,7 @@ use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 /// Where an operation that runs on gets its time from.
-pub trait Clock: Sync {
+pub trait Clock: std::fmt::Debug + Sync {
     /// The present moment.
     fn now(&self) -> DateTime<Utc>;
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use axum::extract::{ConnectInfo, FromRequestParts, Path};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
+use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use tokio::sync::{Semaphore, watch};
 
@@ -17,12 +18,11 @@ use super::problem::Problem;
 use super::repos::{Hosted, Repos};
 use super::safety;
 use super::users::Role;
-use crate::os::clock::SystemClock;
 use crate::rules::error::{Code, Error};
 use crate::rules::lock::{Lock, Owner};
 use crate::rules::report::{NoTrees, Viewpoint};
 use crate::rules::spelling::Here;
-use crate::rules::time::Clock as _;
+use crate::rules::time::Clock;
 use crate::rules::view::{Entry, LeaseLimits, Me};
 use crate::server::engine::{RepoService, me};
 
@@ -44,6 +44,8 @@ pub(crate) struct App {
     pub(crate) repos: Repos,
     pub(crate) authenticator: Authenticator,
     pub(crate) metrics: Metrics,
+    /// The only one: nothing here asks the system for the time.
+    pub(crate) clock: &'static dyn Clock,
     /// Names by which the server is reached, besides addresses.
     pub(crate) hosts: safety::Hosts,
     pub(crate) lfs_upstream: Option<String>,
@@ -68,21 +70,25 @@ pub(crate) struct RequestContext {
     pub(crate) is_relayed: bool,
 }
 
-/// How somebody sees locks at this moment.
-pub(crate) fn viewpoint<'a>(me: &'a Me, terms: &'a LeaseLimits) -> Viewpoint<'a> {
-    let now = SystemClock.now();
-    Viewpoint {
-        me,
-        now,
-        terms,
-        here: Here::root(),
-        trees: &NoTrees,
-    }
-}
-
 impl RequestContext {
     pub(crate) fn service(&self) -> &RepoService {
         &self.repo.service
+    }
+
+    /// The present moment, by the server's clock.
+    pub(crate) fn now(&self) -> DateTime<Utc> {
+        self.app.clock.now()
+    }
+
+    /// How somebody sees locks at this moment.
+    pub(crate) fn viewpoint<'a>(&self, me: &'a Me, terms: &'a LeaseLimits) -> Viewpoint<'a> {
+        Viewpoint {
+            me,
+            now: self.now(),
+            terms,
+            here: Here::root(),
+            trees: &NoTrees,
+        }
     }
 
     /// Refuses who may not do this.
@@ -129,8 +135,8 @@ impl RequestContext {
     pub(crate) async fn catch_up(&self) {
         if self.service().is_behind() {
             let service = self.repo.service.clone();
-            let following =
-                tokio::task::spawn_blocking(move || service.follow_if_possible(&SystemClock));
+            let clock = self.app.clock;
+            let following = tokio::task::spawn_blocking(move || service.follow_if_possible(clock));
             // Where it cannot follow, there is what was known last, and its age.
             let _ = following.await;
         }
@@ -138,15 +144,16 @@ impl RequestContext {
 
     /// Looks at the ref once more, before a no is given on what may be old.
     pub(crate) async fn refresh(&self) -> Result<(), Problem> {
-        self.read(|service| service.refresh(&SystemClock)).await
+        let clock = self.app.clock;
+        self.read(move |service| service.refresh(clock)).await
     }
 
     /// The live lock of a lease, as far as it can be read. Another server, or a push, may have made it a moment ago.
     pub(crate) async fn lock_of(&self, lease: &str) -> Result<Option<Lock>, Problem> {
-        let mut entry = self.service().lease(lease, SystemClock.now());
+        let mut entry = self.service().lease(lease, self.now());
         if entry.is_none() {
             self.refresh().await?;
-            entry = self.service().lease(lease, SystemClock.now());
+            entry = self.service().lease(lease, self.now());
         }
         Ok(entry.as_ref().and_then(Entry::lock).cloned())
     }

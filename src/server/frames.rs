@@ -3,13 +3,12 @@
 use std::sync::{Arc, OnceLock};
 
 use axum::body::Bytes;
+use chrono::{DateTime, Utc};
 
-use crate::os::clock::SystemClock;
 use crate::rules::event::Event;
 use crate::rules::lock::{Lock, Owner};
 use crate::rules::report::{NoTrees, Viewpoint};
 use crate::rules::spelling::Here;
-use crate::rules::time::Clock as _;
 use crate::rules::view::Me;
 use crate::server::engine::{Published, me};
 
@@ -33,8 +32,8 @@ impl Frames {
         self.told.seq
     }
 
-    /// The bytes for one reader.
-    pub(crate) fn bytes(&self, reader: &Me) -> Bytes {
+    /// The bytes for one reader who reads now.
+    pub(crate) fn bytes(&self, reader: &Me, now: DateTime<Utc>) -> Bytes {
         let Some(events) = &self.told.events else {
             return reset(self.told.seq);
         };
@@ -44,9 +43,9 @@ impl Frames {
             is_own(event.lock.lock()) || is_own(previous)
         };
         if events.iter().any(concerns) {
-            return written(&self.told, events, reader);
+            return written(&self.told, events, reader, now);
         }
-        let nobody = || written(&self.told, events, &nobody());
+        let nobody = || written(&self.told, events, &nobody(), now);
         self.of_others.get_or_init(nobody).clone()
     }
 }
@@ -68,10 +67,10 @@ pub(crate) fn reset(seq: u64) -> Bytes {
     ))
 }
 
-fn written(told: &Published, events: &[Event], reader: &Me) -> Bytes {
+fn written(told: &Published, events: &[Event], reader: &Me, now: DateTime<Utc>) -> Bytes {
     let viewpoint = Viewpoint {
         me: reader,
-        now: SystemClock.now(),
+        now,
         terms: &told.terms,
         here: Here::root(),
         trees: &NoTrees,

@@ -58,12 +58,11 @@ use metrics::Metrics;
 use problem::Problem;
 use repos::Repos;
 
-use crate::os::clock::SystemClock;
 use crate::os::network::raise_open_files;
 use crate::os::signals;
 use crate::rules::error::{Code, Error, Result};
 use crate::rules::event::Author;
-use crate::rules::time::{Clock as _, rfc3339};
+use crate::rules::time::{Clock, rfc3339};
 
 /// The largest body of a request, in bytes.
 const BODY: usize = 1 << 20;
@@ -98,6 +97,8 @@ pub struct Options {
     pub locks_each: usize,
     /// Who makes the changes that nobody asked for.
     pub server: Author,
+    /// Where all times come from.
+    pub clock: &'static dyn Clock,
 }
 
 /// The document of the API.
@@ -166,9 +167,10 @@ async fn serve(options: Options, ready: impl FnOnce(&str)) -> Result<()> {
         .map_err(Error::io("ask for the address of", "the server"))?;
     let (end, ending) = watch::channel(false);
     let app = Arc::new(App {
-        repos: Repos::new(options.source, options.server)?,
+        repos: Repos::new(options.source, options.server, options.clock)?,
         authenticator: options.authenticator,
         metrics: Metrics::new(),
+        clock: options.clock,
         hosts: options.hosts.into(),
         lfs_upstream: options.lfs_upstream,
         locks_each: options.locks_each,
@@ -332,7 +334,7 @@ async fn observe(
         .answered(&method, response.status().as_u16(), took);
     if let (Some(log), Some((target, client))) = (log, told) {
         log.say(json!({
-            "at": rfc3339(SystemClock.now()),
+            "at": rfc3339(app.clock.now()),
             "client": client,
             "user": asker.name(),
             "method": method.as_str(),

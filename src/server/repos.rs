@@ -10,10 +10,9 @@ use tokio::sync::{OnceCell, broadcast, oneshot};
 
 use super::frames::Frames;
 use super::problem::Problem;
-use crate::os::clock::SystemClock;
 use crate::rules::error::{Code, Error, Result};
 use crate::rules::event::Author;
-use crate::rules::time::Clock as _;
+use crate::rules::time::Clock;
 use crate::server::engine::{Command, Publish, RepoService, Turn};
 
 /// How many changes a reader of events may be behind.
@@ -47,6 +46,7 @@ pub enum Source {
 #[derive(Debug)]
 pub(crate) struct Hosted {
     pub(crate) service: Arc<RepoService>,
+    clock: &'static dyn Clock,
     events: broadcast::Sender<Arc<Frames>>,
     answers: Mutex<Answers>,
 }
@@ -79,7 +79,7 @@ impl Hosted {
             .service
             .submit(ask, move |result| drop(sender.send(result)));
         if turn == Turn::Mine {
-            self.service.start(&SystemClock);
+            self.service.start(self.clock);
         }
         match answer.await {
             Ok(result) => result.map_err(|error| Problem::from(&*error)),
@@ -92,7 +92,7 @@ impl Hosted {
 
     /// The answer to a question: an equal one's, if nothing has changed since, or what `make` makes.
     pub(crate) fn answer(&self, question: String, make: impl FnOnce() -> Bytes) -> Bytes {
-        let now = SystemClock.now();
+        let now = self.clock.now();
         let (state, until) = self.service.state_at(now);
         let mut answers = self.answers.lock();
         if answers.state != state || answers.kept.len() >= ANSWERS {
@@ -124,13 +124,14 @@ pub(crate) struct Repos {
     /// The name of the only one.
     only: Option<String>,
     server: Author,
+    clock: &'static dyn Clock,
     opened: Mutex<HashMap<String, Arc<OnceCell<Arc<Hosted>>>>>,
     /// Those that could not be opened when somebody asked for them last.
     broken: Mutex<BTreeSet<String>>,
 }
 
 impl Repos {
-    pub(crate) fn new(source: Source, server: Author) -> Result<Self> {
+    pub(crate) fn new(source: Source, server: Author, clock: &'static dyn Clock) -> Result<Self> {
         let only = match &source {
             Source::Root(root) => {
                 if !root.is_dir() {
@@ -156,6 +157,7 @@ impl Repos {
             source,
             only,
             server,
+            clock,
             opened: Mutex::default(),
             broken: Mutex::default(),
         })
@@ -166,7 +168,8 @@ impl Repos {
         let Some(name) = &self.only else {
             return Ok(());
         };
-        let hosted = open(name.clone(), self.source.clone(), self.server.clone()).await?;
+        let (source, server) = (self.source.clone(), self.server.clone());
+        let hosted = open(name.clone(), source, server, self.clock).await?;
         let mut opened = self.opened.lock();
         opened.insert(name.clone(), Arc::new(OnceCell::new_with(Some(hosted))));
         Ok(())
@@ -198,7 +201,8 @@ impl Repos {
             let mut opened = self.opened.lock();
             opened.entry(name.to_owned()).or_default().clone()
         });
-        let opened = cell.get_or_try_init(|| apart(name.to_owned(), place, self.server.clone()));
+        let server = self.server.clone();
+        let opened = cell.get_or_try_init(|| apart(name.to_owned(), place, server, self.clock));
         let opened = opened.await;
         let mut broken = self.broken.lock();
         match opened {
@@ -359,7 +363,12 @@ fn look_for(directory: &Path, prefix: &str, depth: usize, names: &mut Vec<String
 }
 
 /// Reads a repository's locks, and begins to look after it.
-async fn open(name: String, source: Source, server: Author) -> Result<Arc<Hosted>> {
+async fn open(
+    name: String,
+    source: Source,
+    server: Author,
+    clock: &'static dyn Clock,
+) -> Result<Arc<Hosted>> {
     let (events, _) = broadcast::channel(BEHIND);
     let shown = name.clone();
     let sender = events.clone();
@@ -367,28 +376,34 @@ async fn open(name: String, source: Source, server: Author) -> Result<Arc<Hosted
         let tell: Publish = Box::new(move |told| drop(sender.send(Arc::new(Frames::of(told)))));
         match &source {
             Source::Remote { url, cache } => {
-                RepoService::open_remote(&name, url, cache, server, &SystemClock, tell)
+                RepoService::open_remote(&name, url, cache, server, clock, tell)
             }
             Source::Repo(path) | Source::Root(path) => {
-                RepoService::open(&name, path, server, &SystemClock, tell)
+                RepoService::open(&name, path, server, clock, tell)
             }
         }
     });
     let joined = opening.await.map_err(std::io::Error::other);
     let hosted = Arc::new(Hosted {
         service: Arc::new(joined.map_err(Error::io("open", &shown))??),
+        clock,
         events,
         answers: Mutex::default(),
     });
-    let tending = hosted.service.keep_tending(&SystemClock);
+    let tending = hosted.service.keep_tending(clock);
     tending.map_err(Error::io("start a thread for", &shown))?;
     Ok(hosted)
 }
 
 /// The same, to its end even if whoever asks for it goes away.
-async fn apart(name: String, source: Source, server: Author) -> Result<Arc<Hosted>> {
+async fn apart(
+    name: String,
+    source: Source,
+    server: Author,
+    clock: &'static dyn Clock,
+) -> Result<Arc<Hosted>> {
     let shown = name.clone();
-    let joined = tokio::spawn(open(name, source, server)).await;
+    let joined = tokio::spawn(open(name, source, server, clock)).await;
     joined.map_err(|e| Error::io("open", &shown)(std::io::Error::other(e)))?
 }
 

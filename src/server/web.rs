@@ -14,10 +14,8 @@ use super::api;
 use super::app::{RequestContext, Shared};
 use super::page::{self, Filter, FolderItem, HistoryPage, Person, RepositoryPage, Viewer};
 use super::problem::Problem;
-use crate::os::clock::SystemClock;
 use crate::rules::error::Result;
 use crate::rules::path::{Key, Kind, RepoPath};
-use crate::rules::time::Clock as _;
 use crate::rules::view::Entry;
 use crate::server::engine;
 
@@ -144,7 +142,7 @@ async fn ready(State(app): State<Shared>) -> Response {
             wrong.push(format!("{name}: cannot be served"));
         }
     }
-    let now = SystemClock.now();
+    let now = app.clock.now();
     for hosted in app.repos.open() {
         let name = hosted.service.name();
         let failing = hosted.service.failing();
@@ -194,7 +192,7 @@ async fn repository(
     let below = under.clone();
     let tracked = visit.read(move |service| service.names_in(&below)).await?;
     visit.catch_up().await;
-    let (service, now) = (visit.service(), SystemClock.now());
+    let (service, now) = (visit.service(), visit.now());
     let is_mine = view
         .mine
         .as_deref()

@@ -25,6 +25,7 @@ use super::super::frames::{Frames, reset};
 use super::super::problem::Problem;
 use super::refusals::{ParameterRefusals, Refusals};
 use super::{Asked, schema};
+use crate::rules::time::Clock;
 use crate::rules::view::Me;
 use crate::server::engine::{Published, RepoService};
 
@@ -88,6 +89,7 @@ pub(crate) async fn stream(
     let session = which.session.filter(|_| !visit.is_relayed);
     let joined = session.and_then(|id| Joined::new(&visit, &id));
     let stream = Events {
+        clock: visit.app.clock,
         reader,
         told,
         waiting,
@@ -153,6 +155,7 @@ impl Drop for Joined {
 
 /// The stream of one reader.
 struct Events {
+    clock: &'static dyn Clock,
     reader: Me,
     /// Up to which number everything is told.
     told: u64,
@@ -174,7 +177,7 @@ impl Stream for Events {
         match events.waiting.pop_front() {
             Some(Waiting::Bytes(bytes)) => return events.say(bytes),
             Some(Waiting::Published(told)) => {
-                let bytes = Frames::of(&told).bytes(&events.reader);
+                let bytes = Frames::of(&told).bytes(&events.reader, events.clock.now());
                 return events.say(bytes);
             }
             None => {}
@@ -184,7 +187,7 @@ impl Stream for Events {
                 Poll::Ready(Some(Ok(frames))) if frames.seq() <= events.told => {}
                 Poll::Ready(Some(Ok(frames))) => {
                     events.told = frames.seq();
-                    return events.say(frames.bytes(&events.reader));
+                    return events.say(frames.bytes(&events.reader, events.clock.now()));
                 }
                 Poll::Ready(Some(Err(BroadcastStreamRecvError::Lagged(_)))) => {
                     let seq = events.told;

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::json;
 use utoipa::IntoParams;
 
-use super::super::app::{RequestContext, viewpoint};
+use super::super::app::RequestContext;
 use super::super::problem::Problem;
 use super::refusals::{ParameterRefusals, Refusals};
 use super::{Asked, begun, limit, path, schema};
@@ -55,7 +55,7 @@ pub(crate) async fn list(
     let path = which.path.as_deref().map(path).transpose()?;
     let page = page(&visit, path, begun(which.cursor.as_deref()), limit).await?;
     let (me, terms) = (visit.me(""), visit.service().terms());
-    let viewpoint = viewpoint(&me, &terms);
+    let viewpoint = visit.viewpoint(&me, &terms);
     let events: Vec<_> = page
         .events
         .iter()

@@ -5,17 +5,17 @@ use std::collections::HashMap;
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
+use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 
-use super::super::app::{PATHS, RequestContext, viewpoint};
+use super::super::app::{PATHS, RequestContext};
 use super::super::problem::Problem;
 use super::super::users::Role;
 use super::read::no_lease;
 use super::refusals::{BodyRefusals, HeldRefusals, ParameterRefusals, Refusals};
 use super::{Asked, Body, Named, messages, schema, target};
-use crate::os::clock::SystemClock;
 use crate::rules::error::{Code, Error};
 use crate::rules::lease::{
     Acquired, Batch, Force, Outcome, Refusal, Released, Renewal, Steal, Wanted,
@@ -23,7 +23,7 @@ use crate::rules::lease::{
 use crate::rules::lock::{LeaseId, Lock, check_reason, is_or_below, is_same_id};
 use crate::rules::path::{Claim, Kind};
 use crate::rules::report::Viewpoint;
-use crate::rules::time::{Clock as _, DurationSpec, Ttl};
+use crate::rules::time::{DurationSpec, Ttl};
 use crate::rules::view::{Entry, LeaseLimits, Me};
 use crate::server::engine::{AcquireRequest, Command, is_session, me};
 
@@ -99,7 +99,7 @@ fn checked_reason(reason: Option<String>) -> Result<Option<String>, Problem> {
 }
 
 /// The paths, each with a lease of its own; each key once.
-fn wanted(paths: &[String]) -> Result<Vec<Wanted>, Problem> {
+fn wanted(paths: &[String], now: DateTime<Utc>) -> Result<Vec<Wanted>, Problem> {
     if paths.is_empty() {
         return Err(Problem::bad_usage("no paths are named"));
     }
@@ -114,7 +114,6 @@ fn wanted(paths: &[String]) -> Result<Vec<Wanted>, Problem> {
             detail,
         ));
     }
-    let now = SystemClock.now();
     let mut kinds = HashMap::new();
     let mut all = Vec::new();
     for path in paths {
@@ -190,7 +189,7 @@ impl RequestContext {
             return Ok(());
         }
         // Near the limit it is worth the while to count in earnest.
-        let held = self.service().keys_of(person, SystemClock.now());
+        let held = self.service().keys_of(person, self.now());
         let has = held.len();
         let coming = wanted
             .iter()
@@ -236,7 +235,9 @@ pub(crate) async fn lock(
     } else {
         terms.ttl
     };
-    let wanted = visit.as_tracked(wanted(&request.paths)?).await?;
+    let wanted = visit
+        .as_tracked(wanted(&request.paths, visit.now())?)
+        .await?;
     visit.check_count(&wanted)?;
     let taking = AcquireRequest {
         wanted,
@@ -251,7 +252,7 @@ pub(crate) async fn lock(
     };
     let ask = Command::lock(me.clone(), taking, visit.may_force());
     let (_, acquired) = visit.repo.change(ask).await?;
-    let viewpoint = viewpoint(&me, &terms);
+    let viewpoint = visit.viewpoint(&me, &terms);
     tell_stolen(&visit, &acquired);
     let of_mine = |refusal: &Refusal| {
         let holder = refusal.holder.as_ref().and_then(Entry::lock);
@@ -337,7 +338,7 @@ pub(crate) async fn renew(
     let ask = Command::renew(me.clone(), vec![Renewal::of(&lock)], ttl);
     let (_, renewed) = visit.repo.change(ask).await?;
     let lock = renewed.renewed.first().ok_or_else(|| no_lease(&lease))?;
-    let viewpoint = viewpoint(&me, &terms);
+    let viewpoint = visit.viewpoint(&me, &terms);
     Ok(Json(viewpoint.lock(lock)).into_response())
 }
 
@@ -372,7 +373,7 @@ pub(crate) async fn unlock(
     };
     let reason = checked_reason(how.reason)?;
     let entry = visit.release(&lock, &me, force, reason).await?;
-    let viewpoint = viewpoint(&me, &terms);
+    let viewpoint = visit.viewpoint(&me, &terms);
     Ok(Json(viewpoint.entry(&entry)).into_response())
 }
 

@@ -6,15 +6,14 @@ use serde::Deserialize;
 use serde_json::json;
 use utoipa::IntoParams;
 
-use super::super::app::{RequestContext, viewpoint};
+use super::super::app::RequestContext;
 use super::super::problem::Problem;
 use super::refusals::{ParameterRefusals, Refusals};
 use super::schema;
 use super::{Asked, Named, begun, cursor_of, key_of, limit, path};
-use crate::os::clock::SystemClock;
 use crate::rules::report::{NoTrees, Viewpoint};
 use crate::rules::spelling::Here;
-use crate::rules::time::{Clock as _, rfc3339};
+use crate::rules::time::rfc3339;
 use crate::server::engine::Query;
 
 /// How many locks a page has, where nothing is said, and at most.
@@ -101,7 +100,7 @@ pub(crate) async fn list(
     let query = which.query(&visit.caller.id)?;
     visit.catch_up().await;
     let service = visit.service();
-    let (seq, end) = service.tag_at(SystemClock.now());
+    let (seq, end) = service.tag_at(visit.now());
     let end = end.map_or(0, |end| end.timestamp_millis());
     let tag = format!("W/\"{seq}-{end}\"");
     let is_known = |known: &str| known.split(',').any(|known| known.trim() == tag);
@@ -113,7 +112,7 @@ pub(crate) async fn list(
     }
     let question = format!("{}\n{which:?}", visit.caller.id);
     let bytes = visit.repo.answer(question, || {
-        let now = SystemClock.now();
+        let now = visit.now();
         let (seq, _) = service.tag_at(now);
         let listed = service.list(&query, now);
         let (me, terms) = (visit.me(""), service.terms());
@@ -158,10 +157,10 @@ pub(crate) async fn one(visit: RequestContext, Named(lease): Named) -> Result<Re
     visit.catch_up().await;
     let entry = visit
         .service()
-        .lease(&lease, SystemClock.now())
+        .lease(&lease, visit.now())
         .ok_or_else(|| no_lease(&lease))?;
     let (me, terms) = (visit.me(""), visit.service().terms());
-    let viewpoint = viewpoint(&me, &terms);
+    let viewpoint = visit.viewpoint(&me, &terms);
     Ok(axum::Json(viewpoint.entry(&entry)).into_response())
 }
 

@@ -7,14 +7,12 @@ use serde::Deserialize;
 use serde_json::json;
 use utoipa::ToSchema;
 
-use super::super::app::{RequestContext, SESSIONS_EACH, viewpoint};
+use super::super::app::{RequestContext, SESSIONS_EACH};
 use super::super::problem::Problem;
 use super::super::users::Role;
 use super::refusals::{BodyRefusals, HeldRefusals, Refusals};
 use super::{Body, Named, schema};
-use crate::os::clock::SystemClock;
 use crate::rules::error::Code;
-use crate::rules::time::Clock as _;
 use crate::server::engine::{self, Command, me};
 
 /// The longest label, in characters.
@@ -99,14 +97,12 @@ pub(crate) async fn heartbeat(
     Body(Nothing {}): Body<Nothing>,
 ) -> Result<Response, Problem> {
     let terms = visit.service().terms();
-    let heard = visit
-        .service()
-        .hear(&id, &visit.caller.id, SystemClock.now());
+    let heard = visit.service().hear(&id, &visit.caller.id, visit.now());
     let heard = heard.ok_or_else(|| no_session(&id))?;
     let mut owner = visit.owner("");
     owner.workspace = Some(id);
     let me = me(owner);
-    let viewpoint = viewpoint(&me, &terms);
+    let viewpoint = visit.viewpoint(&me, &terms);
     let renewed: Vec<_> = heard
         .renewed
         .iter()
@@ -141,7 +137,7 @@ pub(crate) async fn end(visit: RequestContext, Named(id): Named) -> Result<Respo
             .1
     };
     visit.service().end_session(&id, &visit.caller.id);
-    let viewpoint = viewpoint(&me, &terms);
+    let viewpoint = visit.viewpoint(&me, &terms);
     let released: Vec<_> = released
         .iter()
         .map(|entry| viewpoint.entry(entry))

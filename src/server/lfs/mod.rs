@@ -17,16 +17,14 @@ use serde_json::{Value, json};
 use self::verify::verify;
 use super::api::messages;
 use super::api::{Asked, Body, cursor_of, key_of, path, target};
-use super::app::{RequestContext, Shared, viewpoint};
+use super::app::{RequestContext, Shared};
 use super::problem::Problem;
 use super::render::LFS_TYPE;
 use super::users::Role;
-use crate::os::clock::SystemClock;
 use crate::rules::error::Code;
 use crate::rules::lease::{Batch, Force, Renewal, Steal, Wanted};
 use crate::rules::lock::{LeaseId, Lock};
 use crate::rules::path::{Key, Kind};
-use crate::rules::time::Clock as _;
 use crate::rules::view::Entry;
 use crate::server::engine::{AcquireRequest, Command, Query};
 
@@ -97,7 +95,7 @@ async fn create(visit: RequestContext, Body(request): Body<Create>) -> Result<Re
     let (path, kind) = target(&request.path)?;
     visit.renew_due();
     let policy = visit.service().policy();
-    let lease = LeaseId::generate(SystemClock.now());
+    let lease = LeaseId::generate(visit.now());
     let wanted = visit.as_tracked(vec![Wanted { path, kind, lease }]).await?;
     visit.check_count(&wanted)?;
     let taking = AcquireRequest {
@@ -133,7 +131,7 @@ async fn create(visit: RequestContext, Body(request): Body<Create>) -> Result<Re
     let Some(holder) = holder else {
         return Err(Problem::of(Code::Held, "it cannot be locked"));
     };
-    let message = messages::held(&request.path, holder, &viewpoint(&me, &policy.terms));
+    let message = messages::held(&request.path, holder, &visit.viewpoint(&me, &policy.terms));
     Ok(answer(
         StatusCode::CONFLICT,
         json!({"lock": shown_entry(holder), "message": message}),
@@ -157,7 +155,7 @@ fn page_of(limit: Option<u64>) -> usize {
 
 async fn list(visit: RequestContext, Asked(which): Asked<Listing>) -> Result<Response, Problem> {
     visit.catch_up().await;
-    let now = SystemClock.now();
+    let now = visit.now();
     let named = |text: Option<String>| text.filter(|text| !text.is_empty());
     if let Some(id) = named(which.id) {
         let found = visit.service().lease(lease_of(&id), now);
@@ -227,7 +225,7 @@ impl RequestContext {
         if self.role < Role::Editor {
             return;
         }
-        let due: Vec<Renewal> = self.service().due_of(&self.caller.id, SystemClock.now());
+        let due: Vec<Renewal> = self.service().due_of(&self.caller.id, self.now());
         if due.is_empty() {
             return;
         }

@@ -6,10 +6,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{answer, page_of, shown, shown_entry};
-use crate::os::clock::SystemClock;
 use crate::rules::lock::{Lock, is_or_below};
 use crate::rules::path::{Key, Kind};
-use crate::rules::time::Clock as _;
 use crate::rules::view::Entry;
 use crate::server::api::{Body, cursor_of, key_of};
 use crate::server::app::RequestContext;
@@ -44,7 +42,7 @@ pub(super) async fn verify(
         limit: Some(limit),
         ..Query::default()
     };
-    let listed = visit.service().list(&query, SystemClock.now());
+    let listed = visit.service().list(&query, visit.now());
     let page = Page::of(&visit, listed, (after, told), limit).await?;
     let mut body = json!({"ours": page.ours, "theirs": page.theirs});
     if let Some(next) = page.next {
