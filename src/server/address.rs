@@ -10,7 +10,14 @@
 
 use axum::extract::Request;
 use axum::http::Uri;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
+/// All but the unreserved characters of RFC 3986, section 2.3.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
 const API: &str = "/api/v1/repos/";
 const LFS: &str = "/info/lfs/";
 /// What comes after a repository's name.
@@ -65,6 +72,11 @@ fn inside(path: &str) -> Option<String> {
 /// A name as one component.
 fn one(repo: &str) -> String {
     repo.replace('/', "%2F")
+}
+
+/// A component of an address, with what could mean something else in it escaped.
+pub(super) fn escaped(text: &str) -> String {
+    utf8_percent_encode(text, RESERVED).to_string()
 }
 
 #[cfg(test)]

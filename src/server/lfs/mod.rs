@@ -256,7 +256,7 @@ async fn objects(
     };
     let repo = repo.strip_suffix(".git").unwrap_or(&repo);
     let escape = |text: &str| {
-        let parts = text.split('/').map(super::web::escaped);
+        let parts = text.split('/').map(super::address::escaped);
         parts.collect::<Vec<_>>().join("/")
     };
     let base = upstream.replace("{repo}", &escape(repo));

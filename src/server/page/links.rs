@@ -1,8 +1,7 @@
 //! Addresses: every segment and every value percent-encoded.
 
-use std::fmt::Write as _;
-
 use super::Filter;
+use crate::server::address::escaped;
 
 /// The page of a repository.
 pub(super) fn repository(repo: &str) -> String {
@@ -36,30 +35,18 @@ pub(super) fn filtered(repo: &str, filter: &Filter<'_>) -> String {
 
 /// A path whose slashes stay slashes.
 fn path(text: &str) -> String {
-    text.split('/').map(encoded).collect::<Vec<_>>().join("/")
+    text.split('/').map(escaped).collect::<Vec<_>>().join("/")
 }
 
 /// A query of those parameters that have a value.
 fn question(parameters: &[(&str, &str)]) -> String {
     let given = parameters.iter().filter(|(_, value)| !value.is_empty());
     let pairs: Vec<String> = given
-        .map(|(name, value)| format!("{name}={}", encoded(value)))
+        .map(|(name, value)| format!("{name}={}", escaped(value)))
         .collect();
     if pairs.is_empty() {
         String::new()
     } else {
         format!("?{}", pairs.join("&"))
     }
-}
-
-/// Everything but RFC 3986's unreserved characters as `%XX`.
-fn encoded(text: &str) -> String {
-    text.bytes().fold(String::new(), |mut done, byte| {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            done.push(char::from(byte));
-        } else {
-            write!(done, "%{byte:02X}").expect("writing to a string cannot fail");
-        }
-        done
-    })
 }
