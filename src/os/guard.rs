@@ -55,8 +55,8 @@ impl Guard {
                     guard: path.to_owned(),
                 });
             }
-            // Differs by process, so that those started together do not march in step.
-            let jitter = Duration::from_micros(u64::from(std::process::id() % 7) * 50);
+            // So that those started together do not march in step.
+            let jitter = Duration::from_micros(fastrand::u64(..=300));
             thread::sleep(pause + jitter);
             pause = (pause * 2).min(LONGEST_PAUSE);
         }

@@ -179,8 +179,7 @@ impl Daemon {
         let instance = Instance::begin(&latch, &environment.host, clock.now())?;
         let (sender, results) = mpsc::channel();
         let now = Instant::now();
-        let seed =
-            u64::from(std::process::id()) << 32 ^ u64::from(clock.now().timestamp_subsec_nanos());
+        let seed = fastrand::u64(..);
         let mut daemon = Daemon {
             store: Worker::start(sender.clone(), live.waker()),
             tree: Worker::start(sender.clone(), live.waker()),

@@ -12,7 +12,6 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
-use uuid::Uuid;
 
 use crate::rules::error::{Error, Result};
 
@@ -158,11 +157,10 @@ pub(in crate::server) fn sha256(parts: &[&[u8]]) -> [u8; 32] {
     hasher.finalize().into()
 }
 
-/// 244 random bits of the system.
+/// 256 random bits of the system.
 pub(in crate::server) fn random() -> [u8; 32] {
     let mut bytes = [0; 32];
-    bytes[..16].copy_from_slice(Uuid::new_v4().as_bytes());
-    bytes[16..].copy_from_slice(Uuid::new_v4().as_bytes());
+    getrandom::fill(&mut bytes).expect("the system has random bits");
     bytes
 }
 

@@ -68,7 +68,7 @@ impl Turn {
         // Hardly longer than a change takes: where none comes in that time, those ahead have gone away.
         let wait = self
             .push()
-            .mul_f64(if ahead > 2 { 1.1 } else { 0.5 } + noise() * 0.2);
+            .mul_f64(if ahead > 2 { 1.1 } else { 0.5 } + fastrand::f64() * 0.2);
         Ok((ahead > 0).then(|| wait.min(LONGEST)))
     }
 
@@ -112,11 +112,11 @@ impl Turn {
         let push = push.max(Duration::from_millis(10));
         self.lost += 1;
         if self.lost == 1 {
-            return Ok(push.mul_f64(noise()));
+            return Ok(push.mul_f64(fastrand::f64()));
         }
         let early = self.ahead(objects, tip, now)? + ABREAST;
         let early = u32::try_from(early.max(0)).unwrap_or(0);
-        Ok(push / 10 * early + (push / 40).mul_f64(noise()))
+        Ok(push / 10 * early + (push / 40).mul_f64(fastrand::f64()))
     }
 
     /// Notes how long a push took, where that is known.
@@ -131,10 +131,4 @@ impl Turn {
         let millis = noted.and_then(|text| text.parse().ok()).unwrap_or(100);
         Duration::from_millis(millis)
     }
-}
-
-/// Something between 0 and 1.
-fn noise() -> f64 {
-    let (bits, _) = uuid::Uuid::new_v4().as_u64_pair();
-    f64::from(u32::try_from(bits >> 32).unwrap_or_default()) / f64::from(u32::MAX)
 }
