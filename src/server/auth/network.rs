@@ -4,42 +4,17 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
+use ipnet::IpNet;
+
 /// An address, or those that begin like it: `10.0.0.0/8`, `::1`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Network {
-    address: IpAddr,
-    length: u8,
-}
+pub struct Network(IpNet);
 
 impl Network {
     /// Whether an address is one of these. An IPv4 address is the same in its IPv6 clothes, as sockets for both show it.
     #[must_use]
     pub(crate) fn contains(&self, address: IpAddr) -> bool {
-        match (self.address, address.to_canonical()) {
-            (IpAddr::V4(own), IpAddr::V4(other)) => {
-                (own.to_bits() ^ other.to_bits()) & self.mask_v4() == 0
-            }
-            (IpAddr::V6(own), IpAddr::V6(other)) => {
-                (own.to_bits() ^ other.to_bits()) & self.mask_v6() == 0
-            }
-            _ => false,
-        }
-    }
-
-    fn mask_v4(&self) -> u32 {
-        u32::MAX.unbounded_shl(32 - u32::from(self.length))
-    }
-
-    fn mask_v6(&self) -> u128 {
-        u128::MAX.unbounded_shl(128 - u32::from(self.length))
-    }
-
-    /// Whether the address has nothing beyond the network's length.
-    fn is_whole(&self) -> bool {
-        match self.address {
-            IpAddr::V4(own) => own.to_bits() & !self.mask_v4() == 0,
-            IpAddr::V6(own) => own.to_bits() & !self.mask_v6() == 0,
-        }
+        self.0.contains(&address.to_canonical())
     }
 }
 
@@ -61,25 +36,22 @@ impl FromStr for Network {
         }
         let most = if address.is_ipv4() { 32 } else { 128 };
         let length = length.map_or(Ok(most), |l| l.parse().map_err(|_| form()))?;
-        let network = Network { address, length };
-        if length > most {
-            return Err(form());
-        }
+        let network = IpNet::new(address, length).map_err(|_| form())?;
         if length == 0 {
             return Err(format!("`{text}` would trust everybody"));
         }
-        if !network.is_whole() {
+        if network != network.trunc() {
             return Err(format!(
                 "`{text}`: the address has bits beyond the first {length}"
             ));
         }
-        Ok(network)
+        Ok(Network(network))
     }
 }
 
 impl fmt::Display for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.address, self.length)
+        self.0.fmt(f)
     }
 }
 
