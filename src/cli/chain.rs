@@ -39,7 +39,7 @@ impl Called<'_> {
         let depth = self.depth();
         if depth >= TOO_DEEP {
             return Err(Error::Unsupported {
-                problem: format!("the {} hooks call each other in a circle", self.name),
+                problem: format!("the {} hooks call each other in a loop", self.name),
                 hint: Some(format!(
                     "the one that calls git-latch again is {}",
                     path.display()

@@ -77,7 +77,7 @@ fn refused(context: &Context, latch: &Latch, error: Error) -> Result<Answer> {
     let charge = words_of_check::charge(&viewpoint, &violations);
     let hint = words_of_check::advice_on_push(viewpoint.here, &violations);
     let message = messages::plain(&format!(
-        "the branch is not pushed: it {charge}\n       the commit is here, and your locks stay yours"
+        "the branch was not pushed: it {charge}\n       the commit exists here and you keep your locks"
     ));
     let failure = Failure::new(first.code, message, hint);
     let keys = json!({"unlocked": [], "refused": [], "commit": null});
@@ -91,7 +91,7 @@ fn hint(viewpoint: &Viewpoint<'_>, done: &CheckedIn, refusal: &Refusal, paths: &
             "it went to {remote}; the lock stays until the remote that shares the locks has it, then: git latch unlock {paths}"
         ),
         (Code::NotHeld, _) if refusal.holder.is_none() => {
-            format!("nothing is committed; lock it first: git latch lock {paths}")
+            format!("nothing was committed; lock it first: git latch lock {paths}")
         }
         _ => unlock::hint(viewpoint, refusal, paths),
     }
@@ -101,7 +101,7 @@ fn tell(context: &Context, here: &Here, done: &CheckedIn) {
     if !done.left_out.is_empty() {
         let names = messages::first_lines(&done.left_out, |name| path(here, name));
         context.output.note(format!(
-            "changed, and left out, because it is not locked by you, or new and not staged:\n{names}"
+            "changed but left out, because not locked by you, or new and not staged:\n{names}"
         ));
     }
     if !done.new.is_empty() {

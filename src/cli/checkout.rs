@@ -84,7 +84,7 @@ fn newer_than(
             remote, problem, ..
         } => Error::Unreachable {
             remote,
-            problem: format!("{problem}; whether the copy here is the newest is not known, and nothing is locked (--stale-ok goes on all the same)"),
+            problem: format!("{problem}; cannot tell whether the copy here is the newest, so nothing was locked (--stale-ok locks anyway)"),
             hint: None,
         },
         other => other,

@@ -216,7 +216,7 @@ impl Context {
         let at = shared.synced_at();
         match at.filter(|_| !self.is_fresh(at)) {
             Some(at) => self.output.note(format!(
-                "the locks of `{}` are as they were fetched {}: git latch sync",
+                "the locks of `{}` were last fetched {}: git latch sync",
                 shared.remote(),
                 super::output::ago(at, now)
             )),
@@ -251,7 +251,7 @@ impl Context {
         };
         let age = super::output::ago(at, self.clock.now());
         self.output
-            .note(format!("{error}; judging by the locks as fetched {age}"));
+            .note(format!("{error}; using the locks fetched {age}"));
     }
 
     /// Says what goes wrong while something goes on.
@@ -288,7 +288,7 @@ impl Context {
             format!("; it is workspace {id} from now on")
         });
         self.output.note(format!(
-            "this working tree was copied from workspace {original}, and locks taken there are not its own{now}"
+            "this working tree was copied from workspace {original}; locks taken there do not belong to it{now}"
         ));
         Ok(())
     }

@@ -31,7 +31,7 @@ pub(super) struct Arguments {
     /// Only say what would be done
     #[arg(long)]
     dry_run: bool,
-    /// Look at locks every second and at files every 30 s instead of being told by the system
+    /// Poll locks every second and files every 30 s instead of using file system events
     #[arg(long)]
     poll: bool,
     /// How often to fetch shared locks, a second at least
@@ -167,7 +167,7 @@ impl Teller<'_> {
     }
 
     fn end(mut self) {
-        let sentence = "your locks stay yours until they end";
+        let sentence = "you keep your locks until they end";
         if !self.is_quiet() {
             self.say(&Line::plain("stopped", sentence, json!({})));
         }
@@ -227,7 +227,7 @@ fn of_leases(viewpoint: &Viewpoint<'_>, notice: &Notice) -> Option<Line> {
             let here = viewpoint.here;
             let word = here.named(lock.path.as_str().as_bytes(), lock.kind);
             let sentence = format!(
-                "{} ends {} and is not renewed, as nothing in it was changed lately; to keep it: git latch renew {word}",
+                "{} ends {} and is not renewed because nothing in it changed recently; to keep it: git latch renew {word}",
                 messages::path_of(here, lock),
                 until(*end, viewpoint.now)
             );
@@ -251,9 +251,11 @@ fn of_leases(viewpoint: &Viewpoint<'_>, notice: &Notice) -> Option<Line> {
             let more = json!({"error": failure, "paths": paths, "until": until});
             Line::alert("not_renewed", sentence, more)
         }
-        Notice::RenewedAgain => {
-            Line::good("renewed_again", "your locks are renewed again", json!({}))
-        }
+        Notice::RenewedAgain => Line::good(
+            "renewed_again",
+            "your locks are being renewed again",
+            json!({}),
+        ),
         Notice::Would(action) => of_deed(viewpoint, action),
         _ => return None,
     })
@@ -300,7 +302,11 @@ fn of_the_rest(here: &Here, notice: &Notice) -> Option<Line> {
                 json!({"error": Failure::of(error, here)}),
             )
         }
-        Notice::InStep => Line::good("in_step", "the shared locks are fetched again", json!({})),
+        Notice::InStep => Line::good(
+            "in_step",
+            "the shared locks are being fetched again",
+            json!({}),
+        ),
         Notice::Failed(what, error) => {
             let sentence = format!("{what}: {}", messages::said(here, error));
             Line::alert(
@@ -312,14 +318,13 @@ fn of_the_rest(here: &Here, notice: &Notice) -> Option<Line> {
         Notice::Jumped(jump) => {
             let seconds = jump.num_seconds();
             let sentence = format!(
-                "the clock jumped by {seconds} s; what was lost is looked for before anything is renewed"
+                "the clock jumped by {seconds} s; checking for lost locks before renewing any"
             );
             Line::plain("woke", sentence, json!({"seconds": seconds}))
         }
         Notice::NotWatched(why, count) => {
-            let sentence = format!(
-                "files are only looked at every 30 s in {count} of the folders that matter: {why}"
-            );
+            let sentence =
+                format!("{count} of the folders that matter are only polled, every 30 s: {why}");
             Line::alert(
                 "not_watched",
                 sentence,

@@ -151,7 +151,7 @@ fn policy_check(latch: &Latch) -> Check {
                 output::file(path)
             ),
         ),
-        None => Check::right("policy", "none: the defaults are in force"),
+        None => Check::right("policy", "none: the defaults apply"),
     }
 }
 
@@ -217,9 +217,9 @@ fn bits_check(context: &Context, latch: &Latch) -> Option<Check> {
         let inside = first.strip_prefix(latch.repo().root()?).unwrap_or(first);
         let first = context.here(latch.repo()).path(&path_to_bytes(inside));
         let detail = match count {
-            1 => format!("the write bits of {first} are not as attribute and locks want them"),
+            1 => format!("the write bits of {first} do not match its attribute and locks"),
             n => format!(
-                "the write bits of {first} and {} more are not as attributes and locks want them",
+                "the write bits of {first} and {} more do not match their attributes and locks",
                 n - 1
             ),
         };
@@ -239,7 +239,7 @@ fn bare_checks(context: &Context, latch: &Latch, checks: &mut Vec<Check>) {
         checks.push(Check::wrong(
             "policy",
             Code::BadPolicy,
-            "HEAD names no commit: no policy is in force",
+            "HEAD names no commit: no policy applies",
             "git symbolic-ref HEAD refs/heads/NAME",
         ));
     }
@@ -267,7 +267,7 @@ fn share_checks(context: &Context, latch: &Latch, checks: &mut Vec<Check>) {
             "clocks",
             Code::Io,
             messages::clocks(&off),
-            "set the clocks by NTP",
+            "synchronize the clocks, for example with NTP",
         ));
     }
 }
@@ -281,7 +281,7 @@ fn lock_checks(context: &Context, latch: &Latch, checks: &mut Vec<Check>) {
     for entry in view.live() {
         if entry.lock().is_none() {
             let mend = format!(
-                "if nobody is at work on it: git latch unlock --force {}",
+                "if nobody is working on it: git latch unlock --force {}",
                 here.named(entry.path(), entry.claim.kind)
             );
             let path = messages::path_of_entry(here, entry);
@@ -302,7 +302,7 @@ fn lock_checks(context: &Context, latch: &Latch, checks: &mut Vec<Check>) {
                 "clocks",
                 Code::Io,
                 detail,
-                "set the clocks by NTP",
+                "synchronize the clocks, for example with NTP",
             ));
         }
     }

@@ -127,7 +127,7 @@ impl Told {
                 "seq": null, "event": "dropped", "at": at, "path": null, "lock": null, "count": count,
             }));
         } else {
-            let sentence = format!("{count} lines that nobody read");
+            let sentence = format!("{count} lines that were not read");
             self.line(SystemClock.now(), "dropped", output::ALERT, &sentence);
         }
         self.text.push_str(&rest);
@@ -158,7 +158,7 @@ fn write_all(queue: &Receiver<String>, shared: &Shared) {
             }
             Err(error) => {
                 if std::mem::replace(&mut was_well, false) {
-                    output::eprint(&format!("note: what happens cannot be written: {error}"));
+                    output::eprint(&format!("note: cannot write events: {error}"));
                 }
             }
         }

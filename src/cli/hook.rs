@@ -55,8 +55,8 @@ impl Arguments {
     pub(super) fn run(&self, context: &Context) -> Result<Answer> {
         let Some(hook) = Hook::of(&self.name) else {
             return Err(Error::BadUsage {
-                problem: format!("`{}` is no hook of git-latch", self.name),
-                hint: Some("git latch init installs those that are".into()),
+                problem: format!("unknown hook `{}`", self.name),
+                hint: Some("`git latch init` installs the hooks that exist".into()),
             });
         };
         if let Some(prefix) = std::env::var_os("GIT_PREFIX") {
@@ -195,7 +195,7 @@ impl Arguments {
     fn push(&self, repo: &Repo, input: &[u8]) -> Result<Push> {
         let [remote, url] = self.arguments.as_slice() else {
             return Err(Error::BadUsage {
-                problem: "pre-push wants the remote's name and its URL".into(),
+                problem: "pre-push expects the remote's name and its URL".into(),
                 hint: None,
             });
         };
@@ -319,7 +319,7 @@ fn mend(here: &Here<'_>, script: &Path) {
     match mended() {
         Ok(names) => names.iter().for_each(|name| {
             context.output.note(format!(
-                "another tool had replaced the {name} hook of git-latch: it is back, and runs the other one"
+                "another tool had replaced git-latch's {name} hook: it is installed again, and runs the other one"
             ));
         }),
         Err(error) => tracing::debug!(%error, "hooks that were replaced are not mended"),

@@ -21,7 +21,7 @@ pub(super) struct Arguments {
     /// Share locks with other clones through this remote
     #[arg(long, value_name = "R")]
     remote: Option<String>,
-    /// Have pushes into this bare repository judged: install the pre-receive hook
+    /// Check pushes into this bare repository: install the pre-receive hook
     #[arg(long, conflicts_with = "remote")]
     bare: bool,
     /// Install into a hooks directory that all of your repositories use
@@ -101,7 +101,10 @@ impl Arguments {
         if !latch.repo().is_bare() {
             return Err(Error::BadUsage {
                 problem: "this is not a bare repository".into(),
-                hint: Some("here it is `git latch init`; --bare is for where pushes arrive".into()),
+                hint: Some(
+                    "run `git latch init` here; --bare is for repositories that receive pushes"
+                        .into(),
+                ),
             });
         }
         let hooks = Hooks::of(latch.repo())?;
@@ -109,11 +112,11 @@ impl Arguments {
         tell_hooks(context, &hooks, &installed);
         if !latch.repo().has_head()? {
             context.output.note(
-                "HEAD names no commit yet: until it does, no policy is in force (git symbolic-ref HEAD refs/heads/NAME)",
+                "HEAD names no commit yet: until it does, no policy applies (git symbolic-ref HEAD refs/heads/NAME)",
             );
         }
         context.output.done(format!(
-            "{} pushes into this repository are judged, by the policy in the branch that HEAD names",
+            "{} pushes into this repository are checked by the policy in the branch that HEAD names",
             styled(GOOD, "ready:")
         ));
         Ok(Answer::done(json!({
@@ -174,7 +177,7 @@ fn unprotected(context: &Context, keys: Value, problems: &[Problem]) -> Answer {
         1 => "this repository is not protected yet: 1 thing is left to do".to_owned(),
         n => format!("this repository is not protected yet: {n} things are left to do"),
     };
-    let hint = "do what is said above, then: git latch doctor";
+    let hint = "follow the steps above, then: git latch doctor";
     let failure = Failure::new(Code::Unsupported, message, Some(hint.into())).with_exit(1);
     Answer::with(keys, Some(failure))
 }
@@ -284,7 +287,7 @@ fn tell_hooks(context: &Context, hooks: &Hooks, installed: &[(&str, Outcome)]) {
     let chained = named(|outcome| *outcome == Outcome::Chained);
     if !chained.is_empty() {
         context.output.note(format!(
-            "what was there before goes on running, with git-latch: {chained}"
+            "existing hooks keep running, with git-latch: {chained}"
         ));
     }
 }

@@ -22,7 +22,7 @@ impl Interrupt {
     pub(crate) fn wake_on_signals(waker: Waker) {
         // The flag is set before: handlers run in the order in which they were registered.
         if let Err(error) = signals::on_end(move || waker.wake()) {
-            tracing::debug!(%error, "signals end no wait");
+            tracing::debug!(%error, "signals do not end a wait");
         }
     }
 

@@ -48,7 +48,7 @@ pub(super) struct LockArguments {
     /// Let the lease end this long after its last heartbeat, such as 90s, 1h30m, 8h, 3d, 2w
     #[arg(long, value_name = "D", value_parser = Ttl::typed)]
     pub(super) ttl: Option<Ttl>,
-    /// Wait until the paths are free, at most this long (`--wait=30m`; an hour where nothing is said)
+    /// Wait until the paths are free, at most this long (`--wait=30m`; one hour by default)
     #[arg(long, value_name = "D", value_parser = DurationSpec::typed, num_args = 0..=1, require_equals = true, default_missing_value = LONGEST_WAIT)]
     pub(super) wait: Option<DurationSpec>,
     /// Accept paths that do not exist yet
@@ -78,10 +78,8 @@ impl LockArguments {
             Some(path) if self.wait.is_some() => {
                 let length = path.to_string_lossy();
                 Err(Error::BadUsage {
-                    problem: format!("`{length}` is taken for a path, and there is no such file"),
-                    hint: Some(format!(
-                        "a length of time is joined to its flag: --wait={length}"
-                    )),
+                    problem: format!("`{length}` is read as a path, and no such file exists"),
+                    hint: Some(format!("attach the duration to the flag: --wait={length}")),
                 })
             }
             _ => Ok(()),
@@ -192,7 +190,7 @@ pub(super) fn interrupted(context: &Context, latch: &Latch, acquired: &Acquired)
     latch.give_up(acquired, &context.clock)?;
     let failure = Failure::new(
         Code::Held,
-        "interrupted while waiting; nothing is locked",
+        "interrupted while waiting; nothing was locked",
         None,
     );
     Ok(Answer::with(
@@ -265,27 +263,27 @@ fn hint(viewpoint: &Viewpoint<'_>, refusal: &Refusal, paths: &str) -> String {
     let mine = viewpoint.me.has(entry);
     match entry.lock() {
         _ if refusal.code == Code::Forbidden => {
-            "the policy's `[force] who` says who may; ask one of them".into()
+            "the policy's `[force] who` lists who may do this; ask one of them".into()
         }
         None => format!(
-            "if nobody is at work on it: git latch unlock --force {}",
+            "if nobody is working on it: git latch unlock --force {}",
             here.named(entry.path(), entry.claim.kind)
         ),
         Some(_) if refusal.why == Why::InProgress => {
             format!("wait until it is done: git latch lock --wait {paths}")
         }
         Some(_) if !viewpoint.me.holds(entry) && mine => format!(
-            "somebody below you is at work on it; to take it over: git latch lock --steal {paths}"
+            "one of your agents is working on it; to take it over: git latch lock --steal {paths}"
         ),
         Some(lock) if mine => format!(
-            "give that one back first: git latch unlock {}",
+            "unlock that one first: git latch unlock {}",
             here.named(lock.path.as_str().as_bytes(), lock.kind)
         ),
         Some(lock) if viewpoint.me.owner.is_person_of(&lock.owner) => {
-            format!("it is your own lock elsewhere: git latch lock --steal {paths}")
+            format!("it is your own lock, taken elsewhere: git latch lock --steal {paths}")
         }
         Some(_) => format!(
-            "wait with `git latch lock --wait {paths}`, or ask the holder; in need: git latch lock --steal -m WHY {paths}"
+            "wait with `git latch lock --wait {paths}`, or ask the holder; to take it over: git latch lock --steal -m WHY {paths}"
         ),
     }
 }

@@ -31,7 +31,7 @@ impl Arguments {
                 .synced_at()
                 .map_or("never".into(), |at| ago(at, context.clock.now()));
             context.output.note(format!(
-                "{}; this is what was fetched {asked}",
+                "{}; showing what was fetched {asked}",
                 messages::said(context.here(latch.repo()), &error)
             ));
         }

@@ -30,7 +30,7 @@ pub(crate) fn path_of_entry(here: &Here, entry: &Entry) -> String {
 /// Whose lock it is, and where: "you", "Ada <ada@example.com> on ws-12", "you, in another working tree (/home/ada/b)".
 pub(crate) fn holder(viewpoint: &Viewpoint<'_>, entry: &Entry) -> String {
     let Some(lock) = entry.lock() else {
-        return "nobody knows".into();
+        return "unknown holder".into();
     };
     let mine = viewpoint.me.holds(entry);
     if mine && entry.may_be_running() {
@@ -127,7 +127,7 @@ pub(crate) fn refusal(viewpoint: &Viewpoint<'_>, refusal: &Refusal) -> String {
         ),
         Code::NotHeld => format!("{name} is not locked by you but by {holder}, {terms}"),
         Code::Forbidden => {
-            format!("the policy does not let you take {name} from {holder}, {terms}")
+            format!("the policy does not allow you to take {name} from {holder}, {terms}")
         }
         _ if refusal.why == Why::InProgress => {
             format!("{name} is in progress here: held by {holder}, {terms}")
@@ -187,7 +187,7 @@ pub(crate) fn refused(
         refusal(viewpoint, first)
     } else {
         let lines = first_lines(refusals, |r| refusal(viewpoint, r));
-        format!("{} paths are refused\n{lines}", refusals.len())
+        format!("{} paths were refused\n{lines}", refusals.len())
     };
     let largest = refusals.iter().map(|r| exit::of(r.code)).max();
     let step = hint(first, "");
@@ -227,7 +227,7 @@ pub(crate) fn loss(viewpoint: &Viewpoint<'_>, loss: &Loss) -> String {
         }
         (Cause::Removed, None) => {
             format!(
-                "your lock on {name} is gone, noticed {when}; nobody has it, as far as is known here"
+                "your lock on {name} is gone, noticed {when}; as far as known here, nobody has it"
             )
         }
     }
@@ -275,8 +275,10 @@ pub(crate) fn said(here: &Here, error: &Error) -> String {
 /// How changes are noticed, where that has changed: by looking, for want of events, or by events again.
 pub(crate) fn polling(why: Option<&str>) -> String {
     match why {
-        Some(why) => format!("looking every second instead of being told of changes: {why}"),
-        None => "being told of changes again".to_owned(),
+        Some(why) => {
+            format!("polling every second, because change events are not available: {why}")
+        }
+        None => "using change events again".to_owned(),
     }
 }
 
@@ -285,7 +287,7 @@ pub(crate) fn clocks(off: &ClockDifference) -> String {
     let seconds = off.ahead.num_seconds();
     let direction = if seconds > 0 { "ahead of" } else { "behind" };
     format!(
-        "the clock of {} is at least {} s {direction} this one, or this one is wrong: leases end at another time there",
+        "the clock of {} is at least {} s {direction} this one, or this one is wrong: leases end at a different time there",
         git_latch::rules::spelling::escaped(off.by.as_bytes()),
         seconds.abs()
     )
@@ -304,9 +306,9 @@ pub(crate) fn settled(here: &Here, pending: &Pending, now: DateTime<Utc>) -> Str
     };
     let what = match (pending.taken.as_slice(), pending.released.as_slice()) {
         (taken, []) => format!("the change that takes {}", listed(taken)),
-        ([], released) => format!("the change that gives back {}", listed(released)),
+        ([], released) => format!("the change that releases {}", listed(released)),
         (taken, released) => format!(
-            "the change that takes {} and gives back {}",
+            "the change that takes {} and releases {}",
             listed(taken),
             listed(released)
         ),
@@ -316,11 +318,11 @@ pub(crate) fn settled(here: &Here, pending: &Pending, now: DateTime<Utc>) -> Str
         .map_or(String::new(), |at| format!(", made {},", ago(at, now)));
     match pending.fate {
         Some(PushOutcome::Arrived) if pending.released.is_empty() => {
-            format!("{what}{when} has arrived after all: what you need no longer, unlock")
+            format!("{what}{when} has arrived after all: unlock what you no longer need")
         }
         Some(PushOutcome::Arrived) => format!("{what}{when} has arrived after all"),
         Some(PushOutcome::Missed) | None => {
-            format!("{what}{when} has not arrived: do it again, if it is still wanted")
+            format!("{what}{when} has not arrived: repeat it if you still want it")
         }
     }
 }

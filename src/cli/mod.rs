@@ -57,7 +57,7 @@ use output::Output;
 
 /// Leases on paths, for files that git cannot merge.
 ///
-/// Locks tell everybody who edits what. They end by themselves when their holder vanishes; hooks reject edits of what
+/// Locks show everyone who edits what. They end by themselves when their holder vanishes; hooks reject edits of what
 /// others have locked.
 #[derive(Debug, Parser)]
 #[command(
@@ -84,7 +84,7 @@ struct Global {
     /// Print results and errors only
     #[arg(short, long, global = true)]
     quiet: bool,
-    /// Say on stderr what is done; twice for more
+    /// Log on stderr what is done; twice for more
     #[arg(short, long, global = true, action = ArgAction::Count)]
     verbose: u8,
     /// Run as if started in this directory
@@ -134,13 +134,13 @@ enum Command {
     Lock(lock::Arguments),
     /// Give locks back
     Unlock(unlock::Arguments),
-    /// Give my leases a new heartbeat
+    /// Renew my leases
     Renew(renew::Arguments),
     /// Show my locks, others' locks on files I have changed, and leases I have lost
     Status(status::Arguments),
     /// List every live lock
     List(list::Arguments),
-    /// Tell whether a commit or push of these edits would be rejected
+    /// Check whether a commit or push of these edits would be rejected
     Check(check::Arguments),
     /// Lock files of which this working tree has the newest version, and make them writable
     Checkout(checkout::Arguments),
@@ -148,7 +148,7 @@ enum Command {
     Checkin(checkin::Arguments),
     /// Hold locks while a command runs
     Run(run::Arguments),
-    /// Tell what happens to locks, as it happens
+    /// Report what happens to locks, as it happens
     Watch(watch::Arguments),
     /// Keep my leases alive, notice edits of what others have locked, lock on first edit
     Daemon(daemon::Arguments),
@@ -161,12 +161,12 @@ enum Command {
     Sync(sync::Arguments),
     /// Remove locks that have expired
     Sweep(sweep::Arguments),
-    /// Look for what is wrong with the set-up
+    /// Find what is wrong with the set-up
     Doctor(doctor::Arguments),
     /// Serve locks over HTTP: for browsers, backends and Git LFS clients
     #[cfg(feature = "server")]
     Serve(Box<serve::Arguments>),
-    /// Keep the users of `serve`: who they are, what they may do, their tokens
+    /// Manage the users of `serve`: who they are, what they may do, their tokens
     #[cfg(feature = "server")]
     User(user::Arguments),
     /// Run one of the git hooks (called by the scripts that `init` installs)

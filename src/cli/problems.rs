@@ -72,16 +72,16 @@ fn problem(
             mend.to_owned(),
         ),
         (State::NotExecutable, Some((file, _))) => (
-            format!("{} is not executable: git leaves it out", shown(&file)),
+            format!("{} is not executable: git ignores it", shown(&file)),
             format!("chmod +x {}", shown(&file)),
         ),
         (State::NotExecutable, None) => (
-            format!("{name} is not executable: git leaves it out"),
+            format!("{name} is not executable: git ignores it"),
             mend.to_owned(),
         ),
         (State::LineTooLate, Some((file, line))) => (
             format!(
-                "{} runs Git LFS before git-latch, which finds nothing to read then",
+                "{} runs Git LFS before git-latch, which then finds nothing to read",
                 shown(&file)
             ),
             format!("move this line to its beginning: {line}"),
@@ -93,7 +93,7 @@ fn problem(
         (_, Some((file, line))) => {
             let file = shown(&file);
             (
-                format!("{file} is missing: it is to call git-latch"),
+                format!("{file} is missing: it must call git-latch"),
                 format!("printf '#!/bin/sh\\n%s\\n' '{line}' >{file} && chmod +x {file}"),
             )
         }

@@ -43,7 +43,7 @@ fn tell(context: &Context, receiver: &Receiver, judged: &Judged) -> u8 {
         });
         output::failure(&Failure::new(
             first.code,
-            format!("this push changes locks as it may not\n{lines}"),
+            format!("push rejected: unauthorized lock change\n{lines}"),
             advice(receiver, first),
         ));
         exit = exit::of(first.code);
@@ -85,10 +85,10 @@ fn advice(receiver: &Receiver, objection: &Objection) -> Option<String> {
             messages::shell_word(&pusher.id)
         )),
         (Code::Forbidden, _) => {
-            Some("the policy's `[force] who` says who may; ask one of them".into())
+            Some("the policy's `[force] who` lists who may do this; ask one of them".into())
         }
         (Code::Refused, _) => Some(
-            "set this machine's clock right, or have the policy allow more: `[lease] clock_skew`"
+            "correct this machine's clock, or allow more in the policy: `[lease] clock_skew`"
                 .into(),
         ),
         (Code::Held, _) => Some("git latch sync, and see who has it: git latch list".into()),

@@ -51,7 +51,7 @@ impl Arguments {
             context.output.done(line);
         }
         if selection.is_none() && answer.renewed.is_empty() && answer.lost.is_empty() {
-            context.output.done("nothing of yours is locked");
+            context.output.done("you have no locks");
         }
         Ok(Answer::with(
             report(&viewpoint, &answer, &losses),

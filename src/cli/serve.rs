@@ -38,16 +38,16 @@ pub(super) struct Arguments {
     /// A name by which clients reach the server; addresses and `localhost` need none. Can be repeated
     #[arg(long = "host", value_name = "NAME", value_parser = host)]
     hosts: Vec<String>,
-    /// Tell people apart by this file, which `git latch user` writes
+    /// Authenticate people by this file, which `git latch user` writes
     #[arg(long, value_name = "FILE")]
     users: Option<PathBuf>,
-    /// Believe a proxy at this address, or network, where a request comes from (`X-Forwarded-For`). Can be repeated
+    /// Trust a proxy at this address or network to say where a request comes from (`X-Forwarded-For`). Can be repeated
     #[arg(long, value_name = "ADDRESS", requires = "users")]
     trust_proxy: Vec<Network>,
-    /// Believe it as well who somebody is: by this header, such as `X-Forwarded-User`, which it must not let clients send
+    /// Also trust that proxy to name the user in this header, such as `X-Forwarded-User`, which it must not let clients send
     #[arg(long, value_name = "NAME", requires = "trust_proxy")]
     proxy_header: Option<String>,
-    /// Lead Git LFS clients there for contents; `{repo}` in it is the repository's name
+    /// Send Git LFS clients there for contents; `{repo}` in it is the repository's name
     #[arg(long, value_name = "URL")]
     lfs_upstream: Option<String>,
     /// Speak TLS with this certificate (PEM, the whole chain)
@@ -59,30 +59,30 @@ pub(super) struct Arguments {
     /// Write a line of JSON for each request to this file; `-` is standard error
     #[arg(long, value_name = "FILE")]
     access_log: Option<PathBuf>,
-    /// How many connections there may be at a time
+    /// Maximum number of open connections
     #[arg(long, value_name = "N", default_value_t = server::CONNECTIONS, value_parser = at_least_one)]
     max_connections: usize,
-    /// How many locks one person may have in one repository
+    /// Maximum number of locks of one person in one repository
     #[arg(long, value_name = "N", default_value_t = server::LOCKS_EACH, value_parser = at_least_one)]
     max_locks: usize,
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {
-    let example = || "it is no ADDRESS:PORT, such as 127.0.0.1:7420, 0.0.0.0:7420 or [::1]:7420";
+    let example = || "expected ADDRESS:PORT, such as 127.0.0.1:7420, 0.0.0.0:7420 or [::1]:7420";
     text.parse().map_err(|_| example().to_owned())
 }
 
 fn host(name: &str) -> Result<String, String> {
     let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
     if name.is_empty() || !name.chars().all(is_name) {
-        return Err("it is no bare name, such as latch.example.com".into());
+        return Err("expected a bare host name, such as latch.example.com".into());
     }
     Ok(name.to_owned())
 }
 
 fn at_least_one(text: &str) -> Result<usize, String> {
     let number = text.parse().ok().filter(|n| *n > 0);
-    number.ok_or_else(|| "it is no number above 0".into())
+    number.ok_or_else(|| "expected a number above 0".into())
 }
 
 impl Arguments {
@@ -138,7 +138,7 @@ impl Arguments {
         cache
             .map(|cache| cache.join("git-latch"))
             .ok_or_else(|| Error::BadUsage {
-                problem: "there is no home directory to keep what is fetched in".into(),
+                problem: "there is no home directory for the cache".into(),
                 hint: Some("name one: --cache DIR".into()),
             })
     }
@@ -148,7 +148,7 @@ impl Arguments {
         if let Some(users) = &self.users {
             if !context.directory.join(users).exists() {
                 return Err(Error::BadUsage {
-                    problem: format!("there is no file of users `{}`", users.display()),
+                    problem: format!("there is no users file `{}`", users.display()),
                     hint: Some(format!(
                         "git latch user add NAME --role admin --users {}",
                         users.display()
@@ -157,8 +157,8 @@ impl Arguments {
             }
             let header = self.proxy_header.as_deref().map(|name| {
                 name.parse().map_err(|_| Error::BadUsage {
-                    problem: format!("`{name}` is no name of a header"),
-                    hint: Some("such as X-Forwarded-User".into()),
+                    problem: format!("invalid header name `{name}`"),
+                    hint: Some("use a name such as X-Forwarded-User".into()),
                 })
             });
             return Authenticator::guarded(
@@ -188,8 +188,8 @@ fn upstream(url: &str) -> Result<String> {
     let is_http = url.starts_with("https://") || url.starts_with("http://");
     if !is_http {
         return Err(Error::BadUsage {
-            problem: format!("`{url}` is no URL that Git LFS clients could be led to"),
-            hint: Some("such as https://git.example.com/{repo}.git/info/lfs".into()),
+            problem: format!("invalid URL `{url}` for Git LFS clients"),
+            hint: Some("use a URL such as https://git.example.com/{repo}.git/info/lfs".into()),
         });
     }
     Ok(url.to_owned())

@@ -13,7 +13,7 @@ use git_latch::rules::error::{Error, Result};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// Take it back: later clones are set up by `git latch init` again
+    /// Undo it: later clones need `git latch init` again
     #[arg(long)]
     undo: bool,
 }
@@ -40,7 +40,7 @@ impl Arguments {
                 styled(GOOD, "undone:")
             )),
             _ => output.done(format!(
-                "{} every later clone that has a policy is protected from its first file on ({directory})",
+                "{} every later clone that has a policy is protected from the start ({directory})",
                 styled(GOOD, "set up:")
             )),
         }
@@ -71,7 +71,7 @@ fn tell_limits(context: &Context, template: &Template) -> Result<()> {
     if std::env::var_os("GIT_TEMPLATE_DIR").is_some() {
         context
             .output
-            .note("GIT_TEMPLATE_DIR is set: git takes that template instead, as long as it is");
+            .note("GIT_TEMPLATE_DIR is set: git uses that template instead");
     }
     Ok(())
 }

@@ -18,7 +18,7 @@ use git_latch::rules::view::Entry;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// Tell who holds these files, directories or patterns, or anything in them, instead
+    /// Show who holds these files, directories or patterns, or anything in them, instead
     #[arg(value_name = "PATH")]
     paths: Vec<OsString>,
     #[command(flatten)]
@@ -100,7 +100,7 @@ fn show(context: &Context, viewpoint: &Viewpoint<'_>, status: &Status) {
     });
     section(
         &styled(ALERT, "Changed by you, locked by others:"),
-        "a commit of them is rejected; use \"git latch lock --wait <path>\", or undo the change",
+        "committing them is rejected; use \"git latch lock --wait <path>\", or undo the change",
         rows(blocking.collect()),
     );
     let unlocked = status.unlocked.iter();
@@ -117,8 +117,7 @@ fn show(context: &Context, viewpoint: &Viewpoint<'_>, status: &Status) {
     );
     let others = status.view.live().filter(|e| !viewpoint.me.has(e)).count();
     if is_first {
-        output
-            .result("nothing of yours is locked, and nothing you have changed is locked by others");
+        output.result("you have no locks, and nothing you have changed is locked by others");
     }
     if others > 0 {
         let locks = if others == 1 { "lock" } else { "locks" };

@@ -11,7 +11,7 @@ use git_latch::rules::time::{Clock as _, rfc3339};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// Put what was seen last back on the remote, where the ref has vanished or went back
+    /// Restore what was last seen on the remote, if its ref vanished or went back
     #[arg(long, conflicts_with = "reset")]
     restore: bool,
     /// Forget what was seen here, and accept what the remote has
@@ -40,7 +40,7 @@ impl Arguments {
         context.tell_news(&latch)?;
         context.tell_clocks(&latch);
         let what = match changes {
-            _ if self.restore => "the lock ref is there again as it was seen here last".to_owned(),
+            _ if self.restore => "the lock ref is restored to what was last seen here".to_owned(),
             0 => "nothing new".to_owned(),
             1 => "1 lock changed".to_owned(),
             n => format!("{n} locks changed"),

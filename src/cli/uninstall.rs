@@ -21,7 +21,7 @@ use git_latch::store::{Scope, TreeDir};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// Also while somebody holds locks
+    /// Even while there are locks
     #[arg(long)]
     force: bool,
 }
@@ -59,7 +59,7 @@ impl Arguments {
         if let Some(first) = there.first().filter(|_| !self.force) {
             let message = format!("there are locks: {first}");
             let message = anstream::adapter::strip_str(&message).to_string();
-            let hint = "give yours back with `git latch unlock --all`, or drop them all: git latch uninstall --force";
+            let hint = "unlock yours with `git latch unlock --all`, or drop them all: git latch uninstall --force";
             let failure = Failure::new(Code::Held, message, Some(hint.into()));
             return Ok(Answer::with(super::empty("uninstall"), Some(failure)));
         }
@@ -82,14 +82,14 @@ impl Arguments {
         }
         for script in found.lines_left() {
             context.output.note(format!(
-                "{} still calls git-latch: it is the team's; take the line out where nobody uses git-latch any more",
+                "{} still calls git-latch and belongs to the team; remove the line once nobody uses git-latch any more",
                 script.display()
             ));
         }
         if root.join(policy::FILE).exists() {
             let shown = context.here(latch.repo()).path(policy::FILE.as_bytes());
             context.output.note(format!(
-                "{shown} stays: it is the team's; git rm {shown} removes it"
+                "{shown} stays: it belongs to the team; git rm {shown} removes it"
             ));
         }
         Ok(Answer::done(json!({ "hooks": report(&hooks) })))

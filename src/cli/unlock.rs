@@ -25,10 +25,10 @@ pub(super) struct Arguments {
     /// Give back the lock with this lease id
     #[arg(long, value_name = "LEASE", conflicts_with = "paths")]
     id: Option<String>,
-    /// Also what others hold, what has changes not committed or not pushed, what is unreadable
+    /// Also release others' locks, unreadable locks, and paths with uncommitted or unpushed changes
     #[arg(long)]
     force: bool,
-    /// Say why, for the holder to read; wanted where the lock is another person's
+    /// Say why, for the holder to read; required for another person's lock
     #[arg(short, long, value_name = "WHY", requires = "force")]
     message: Option<String>,
 }
@@ -38,8 +38,8 @@ impl Arguments {
         let latch = context.open()?;
         if self.paths.is_empty() && !self.all && self.id.is_none() {
             return Err(Error::BadUsage {
-                problem: "nothing is named to give back".into(),
-                hint: Some("name paths, or give back every lock of yours in this working tree: git latch unlock --all".into()),
+                problem: "no paths to unlock are named".into(),
+                hint: Some("name paths, or unlock everything of yours in this working tree: git latch unlock --all".into()),
             });
         }
         let selection = context.select(&latch, &self.paths)?;
@@ -68,7 +68,7 @@ impl Arguments {
                 .done(format!("{} {path}{from}", styled(GOOD, "unlocked")));
         }
         if self.all && answer.unlocked.is_empty() && answer.refused.is_empty() {
-            context.output.done("nothing of yours is locked");
+            context.output.done("you have no locks");
         }
         Ok(Answer::with(
             report(&viewpoint, &answer),
@@ -98,12 +98,10 @@ pub(super) fn hint(viewpoint: &Viewpoint<'_>, refusal: &Refusal, paths: &str) ->
     let lock = refusal.holder.as_ref().and_then(|entry| entry.lock());
     match refusal.code {
         Code::Unpushed if refusal.why == Why::Unpushed => {
-            format!(
-                "git push, or give the lock back all the same: git latch unlock --force {paths}"
-            )
+            format!("git push, or unlock anyway: git latch unlock --force {paths}")
         }
         Code::Unpushed => format!(
-            "commit or revert them first, or give the lock back all the same: git latch unlock --force {paths}"
+            "commit or revert them first, or unlock anyway: git latch unlock --force {paths}"
         ),
         Code::Lost if refusal.holder.is_some() => format!("git latch lock --wait {paths}"),
         Code::Lost => format!("git latch lock {paths}"),
@@ -113,13 +111,15 @@ pub(super) fn hint(viewpoint: &Viewpoint<'_>, refusal: &Refusal, paths: &str) ->
                 .named(l.path.as_str().as_bytes(), l.kind))
         ),
         Code::NotHeld => "`git latch list --mine` shows what is yours".into(),
-        Code::Forbidden => "the policy's `[force] who` says who may; ask one of them".into(),
+        Code::Forbidden => {
+            "the policy's `[force] who` lists who may do this; ask one of them".into()
+        }
         _ if refusal.why == Why::InProgress => {
-            format!("it ends with that process; in need: git latch unlock --force {paths}")
+            format!("it ends with that process; to remove it now: git latch unlock --force {paths}")
         }
         _ if lock.is_some_and(|lock| viewpoint.me.owner.is_person_of(&lock.owner)) => {
-            format!("it is your own lock elsewhere: git latch unlock --force {paths}")
+            format!("it is your own lock, taken elsewhere: git latch unlock --force {paths}")
         }
-        _ => format!("ask the holder; in need: git latch unlock --force -m WHY {paths}"),
+        _ => format!("ask the holder; to remove it: git latch unlock --force -m WHY {paths}"),
     }
 }

@@ -60,10 +60,10 @@ struct Add {
     /// What people are shown [default: NAME]
     #[arg(long = "name", value_name = "SHOWN")]
     shown: Option<String>,
-    /// Let no password in: the user comes through a proxy, or with a token
+    /// Allow no password: the user comes through a proxy, or with a token
     #[arg(long, conflicts_with = "keep_password")]
     no_password: bool,
-    /// Leave a user's password as it is; so it is with `--repo` for a user who is known
+    /// Keep the user's password; the default with `--repo` for an existing user
     #[arg(long)]
     keep_password: bool,
     #[command(flatten)]
@@ -93,7 +93,7 @@ struct Issue {
     /// What the token is for, such as `ci`
     #[arg(long)]
     label: String,
-    /// Take the token away instead
+    /// Revoke the token instead
     #[arg(long)]
     revoke: bool,
     #[command(flatten)]
@@ -136,7 +136,7 @@ impl Add {
     fn check(&self) -> Result<bool> {
         if self.role == Access::None && self.repo.is_none() {
             return Err(Error::BadUsage {
-                problem: "the role `none` is for one repository".into(),
+                problem: "the role `none` needs a repository".into(),
                 hint: Some("name one with --repo, or: git latch user remove".into()),
             });
         }
@@ -206,10 +206,8 @@ impl Issue {
         let (mut users, mut user) = self.user()?;
         if user.tokens.contains_key(&self.label) {
             return Err(Error::BadUsage {
-                problem: format!("`{}` has a token `{}` already", self.name, self.label),
-                hint: Some(
-                    "take it away with --revoke first, or give this one another label".into(),
-                ),
+                problem: format!("`{}` already has a token `{}`", self.name, self.label),
+                hint: Some("revoke it with --revoke first, or use another label".into()),
             });
         }
         let (text, token) = Token::issue(context.clock.now());

@@ -26,13 +26,13 @@ pub(super) struct Arguments {
     /// Also run this shell command for each event: the event on its standard input, and in `GIT_LATCH_*`
     #[arg(long, value_name = "CMD")]
     exec: Option<String>,
-    /// First tell what has happened since the change of this number
+    /// First report what has happened since the change of this number
     #[arg(long, value_name = "SEQ")]
     since: Option<u64>,
-    /// Also tell of heartbeats
+    /// Also report heartbeats
     #[arg(long)]
     all: bool,
-    /// Look every second instead of being told by the system
+    /// Poll every second instead of using file system events
     #[arg(long)]
     poll: bool,
 }
@@ -117,7 +117,7 @@ fn greet(context: &Context, live: &Live) {
     }
     if let Some(shared) = live.latch().shared() {
         context.output.note(format!(
-            "the locks of `{}` are told as they are fetched: git latch daemon does that every 30 s, git latch sync once",
+            "the locks of `{}` are reported as they are fetched: git latch daemon fetches every 30 s, git latch sync once",
             shared.remote()
         ));
     }

@@ -218,7 +218,7 @@ impl Hooks {
         let shown = quoted(self.directory.as_os_str().as_encoded_bytes());
         Err(Error::Unsupported {
             problem: format!(
-                "git looks for hooks in {shown}, which is no directory: it runs none here"
+                "git looks for hooks in {shown}, which is not a directory: it runs none here"
             ),
             hint: Some("git config --unset core.hooksPath".into()),
         })

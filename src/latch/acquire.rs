@@ -105,7 +105,7 @@ impl Latch {
     fn check(&self, options: &LockOptions) -> Result<()> {
         if let Some(reason) = &options.reason {
             check_reason(reason)
-                .map_err(|problem| Error::bad_usage(problem, "say it in a sentence"))?;
+                .map_err(|problem| Error::bad_usage(problem, "use one short sentence"))?;
         }
         self.check_ttl(options.ttl)
     }

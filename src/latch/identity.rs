@@ -127,7 +127,7 @@ fn checked_agent(agent: &str) -> Result<&str> {
     if agent.split('/').any(str::is_empty) {
         return Err(Error::bad_usage(
             format!("GIT_LATCH_AGENT `{agent}` has an empty part"),
-            "a name, such as codex-1, and one of an agent's own agent as codex-1/2",
+            "use a name such as codex-1, or codex-1/2 for an agent of that agent",
         ));
     }
     Ok(agent)
@@ -142,7 +142,7 @@ fn check_id(what: &str, id: &str) -> Result<()> {
     match problem {
         Some(problem) => Err(Error::bad_usage(
             problem,
-            "an id is a mail address or a name, such as ada@example.com",
+            "use an email address or a name, such as ada@example.com",
         )),
         None => Ok(()),
     }

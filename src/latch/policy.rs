@@ -330,7 +330,7 @@ fn check_ref(name: Option<String>) -> Result<String, Problem> {
     } else {
         Err((
             "ref",
-            format!("`{name}` is no full name of a ref, such as `refs/heads/latch`"),
+            format!("invalid ref `{name}`: expected a full name, such as `refs/heads/latch`"),
         ))
     }
 }
@@ -342,7 +342,7 @@ impl Lease {
             Some(ttl) if ttl > max_ttl => {
                 return Err((
                     "ttl",
-                    format!("the ttl of `{ttl}` is over max_ttl, `{max_ttl}`"),
+                    format!("the ttl of `{ttl}` exceeds max_ttl, `{max_ttl}`"),
                 ));
             }
             Some(ttl) => ttl,
@@ -363,7 +363,7 @@ impl ForceSection {
             Some(Who::Word(word)) if word == "anyone" => Ok(ForcePolicy::Anyone),
             Some(Who::Word(word)) => Err((
                 "who",
-                format!("`{word}` is neither \"anyone\" nor a list of owner ids"),
+                format!("invalid value `{word}`: expected \"anyone\" or a list of owner ids"),
             )),
             Some(Who::Ids(ids)) => Ok(ForcePolicy::Only(ids)),
         }
@@ -398,7 +398,7 @@ mod tests {
     fn mistakes_are_told_with_their_line() {
         assert_eq!(
             problem("[lease]\n\nttl = \"24\"\n"),
-            ".latch.toml:3: `24` is no length of time: a whole number and s, m, h or d is, such as `90s` or `24h`"
+            ".latch.toml:3: invalid duration `24`: expected a whole number followed by s, m, h or d, such as `90s` or `24h`"
         );
         assert!(problem("[lease]\ntll = \"1h\"").starts_with(".latch.toml:2: unknown field `tll`"));
         assert!(problem("[hook]\n").starts_with(".latch.toml:1: unknown field `hook`"));
@@ -412,12 +412,13 @@ mod tests {
             problem("[lease]\nmax_ttl = \"1h\"\nttl = \"2h\"")
                 .starts_with(".latch.toml:3: the ttl of `2h`")
         );
-        assert!(problem("[force]\nwho = \"me\"").starts_with(".latch.toml:2: `me` is neither"));
+        assert!(problem("[force]\nwho = \"me\"").starts_with(".latch.toml:2: invalid value `me`"));
         assert!(
-            problem("[require]\npatterns = [\"\"]").starts_with(".latch.toml:2: `` is no pattern")
+            problem("[require]\npatterns = [\"\"]")
+                .starts_with(".latch.toml:2: invalid pattern ``")
         );
         assert!(
-            problem("[share]\nref = \"latch\"").starts_with(".latch.toml:2: `latch` is no full")
+            problem("[share]\nref = \"latch\"").starts_with(".latch.toml:2: invalid ref `latch`")
         );
         assert!(problem("[lease\n").starts_with(".latch.toml:1: "));
     }

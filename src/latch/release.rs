@@ -87,7 +87,7 @@ impl Latch {
         clock: &dyn Clock,
     ) -> Result<Unlocked> {
         check_reason(reason.unwrap_or_default())
-            .map_err(|problem| Error::bad_usage(problem, "say it in a sentence"))?;
+            .map_err(|problem| Error::bad_usage(problem, "use one short sentence"))?;
         let reason = reason.filter(|reason| !reason.trim().is_empty());
         self.give_back(what, force, reason, PushState::AsFetched, clock)
     }

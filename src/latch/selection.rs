@@ -306,9 +306,8 @@ impl Latch {
             None => {
                 return Err(Error::BadPath {
                     path: argument,
-                    problem:
-                        "there is no such file or directory, git tracks none, and nobody has locked it"
-                            .into(),
+                    problem: "no such file or directory, and it is neither tracked nor locked"
+                        .into(),
                     hint: None,
                 });
             }

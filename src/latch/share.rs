@@ -57,9 +57,9 @@ impl Latch {
         let ttl = asked.unwrap_or(self.terms().ttl);
         if self.shared().is_some() && ttl < SHORTEST {
             let hint = match asked {
-                _ if max < SHORTEST => format!("let the policy's `max_ttl` be at least {SHORTEST}"),
-                Some(_) => format!("ask for at least `--ttl {SHORTEST}`"),
-                None => format!("let the policy's `ttl` be at least {SHORTEST}"),
+                _ if max < SHORTEST => format!("set the policy's `max_ttl` to at least {SHORTEST}"),
+                Some(_) => format!("use at least `--ttl {SHORTEST}`"),
+                None => format!("set the policy's `ttl` to at least {SHORTEST}"),
             };
             return Err(Error::bad_usage(
                 format!("a ttl of `{ttl}` is too short for shared locks: every renewal is a push"),
@@ -68,8 +68,8 @@ impl Latch {
         }
         if ttl > max {
             return Err(Error::bad_usage(
-                format!("a ttl of `{ttl}` is over the policy's max_ttl of `{max}`"),
-                format!("ask for at most `--ttl {max}`, and renew"),
+                format!("a ttl of `{ttl}` exceeds the policy's max_ttl of `{max}`"),
+                format!("use at most `--ttl {max}`, and renew"),
             ));
         }
         Ok(())

@@ -62,7 +62,7 @@ pub(crate) fn read(path: &Path) -> Result<Option<Found>> {
         let what = if meta.is_dir() {
             "it is a directory"
         } else {
-            "it is no regular file"
+            "it is not a regular file"
         };
         return Ok(Some(Found {
             bytes: Err(what.into()),
@@ -118,7 +118,7 @@ fn read_at_most(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
         return Err(io::ErrorKind::IsADirectory.into());
     }
     if !meta.is_file() {
-        return Err(io::Error::other("it is no regular file"));
+        return Err(io::Error::other("it is not a regular file"));
     }
     if meta.len() > limit {
         return Err(io::Error::other(format!("it is larger than {limit} bytes")));
@@ -165,7 +165,7 @@ fn odd(path: &Path, error: io::Error) -> Result<Option<Found>> {
     };
     let what = match meta.file_type() {
         kind if kind.is_symlink() => "it is a symbolic link",
-        kind if !kind.is_file() && !kind.is_dir() => "it is no regular file",
+        kind if !kind.is_file() && !kind.is_dir() => "it is not a regular file",
         _ => return Err(Error::io("read", path)(error)),
     };
     Ok(Some(Found {

@@ -132,15 +132,15 @@ impl By {
 
     fn advice(self) -> &'static str {
         match self {
-            By::Remote => "your locks stay yours; git pull, and git latch checkin again",
+            By::Remote => "you keep your locks; run git pull, then git latch checkin again",
             By::Policy(_) => {
-                "the commit is here, and your locks stay yours; what the remote names is to be taken out of the branch, or waited for"
+                "the commit exists here and you keep your locks; remove from the branch what the remote rejected, or wait until it is free"
             }
             By::Git => {
-                "the commit is here, and your locks stay yours; git push as git says above, then git latch checkin again"
+                "the commit exists here and you keep your locks; run git push as git says above, then git latch checkin again"
             }
             By::Nobody => {
-                "the commit is here, and your locks stay yours; git latch checkin again once the remote answers"
+                "the commit exists here and you keep your locks; run git latch checkin again once the remote answers"
             }
         }
     }
@@ -246,7 +246,7 @@ pub enum Error {
         lease: String,
     },
     /// Nothing that an argument matches is locked.
-    #[error("nothing that {} matches is locked", quoted(argument.as_bytes()))]
+    #[error("no locks match {}", quoted(argument.as_bytes()))]
     NoneHeld {
         /// The argument, as it was given.
         argument: String,
@@ -260,7 +260,7 @@ pub enum Error {
         guard: PathBuf,
     },
     /// The working tree has a daemon already.
-    #[error("a daemon runs in this working tree already: {holder}")]
+    #[error("a daemon is already running in this working tree: {holder}")]
     DaemonRuns {
         /// What it wrote into its guard: process, host, since when.
         holder: String,
@@ -279,7 +279,7 @@ pub enum Error {
     ///
     /// Nothing that it was to take counts as taken. What it was to give back counts as given back: its holder may not rely
     /// on it any more.
-    #[error("whether the change has reached the remote `{remote}` is not known: {problem}")]
+    #[error("cannot tell whether the change reached the remote `{remote}`: {problem}")]
     Unknown {
         /// The remote's name.
         remote: String,
@@ -289,7 +289,7 @@ pub enum Error {
         released: Vec<String>,
     },
     /// The remote says no, and not because somebody was faster.
-    #[error("the remote `{remote}` refuses the lock ref: {problem}")]
+    #[error("the remote `{remote}` rejected the lock ref: {problem}")]
     Refused {
         /// The remote's name.
         remote: String,
@@ -299,7 +299,7 @@ pub enum Error {
         hint: Option<String>,
     },
     /// A branch that was to be pushed together with a change of the locks was not.
-    #[error("`{branch}` is not pushed to `{remote}`: {problem}")]
+    #[error("`{branch}` was not pushed to `{remote}`: {problem}")]
     NotPushed {
         /// The remote's name.
         remote: String,
@@ -311,7 +311,7 @@ pub enum Error {
         by: By,
     },
     /// Git, or a hook of the user's, does not commit.
-    #[error("nothing is committed: {problem}")]
+    #[error("nothing was committed: {problem}")]
     NotCommitted {
         /// Its words.
         problem: String,
@@ -319,7 +319,7 @@ pub enum Error {
         hint: Option<String>,
     },
     /// The remote's own git-latch says no to a change of the locks.
-    #[error("the remote `{remote}` does not let you: {problem}")]
+    #[error("the remote `{remote}` denied the change: {problem}")]
     Forbidden {
         /// The remote's name.
         remote: String,
@@ -331,7 +331,7 @@ pub enum Error {
         hint: Option<String>,
     },
     /// Others were faster for too long.
-    #[error("others change locks on `{remote}` all the time; nothing was changed")]
+    #[error("the locks on `{remote}` keep changing; nothing was changed")]
     Contended {
         /// The remote's name.
         remote: String,
@@ -404,15 +404,15 @@ impl Error {
         let path = |path: &String| here.path(path.as_bytes());
         match self {
             Error::HeldHere { path: held, remote } => format!(
-                "locks are to be shared through `{remote}`, but {} is still locked by somebody else on this machine alone",
+                "cannot share locks through `{remote}` yet: another holder still has a local lock on {}",
                 path(held)
             ),
             Error::HeldThere { path: held, remote } => format!(
-                "your lock on {} cannot move to `{remote}`: somebody has it there",
+                "your lock on {} cannot move to `{remote}`: another holder has locked it there",
                 path(held)
             ),
             Error::ReasonWanted { path: held, owner } => format!(
-                "to take the lock on {} away from {owner} needs a reason",
+                "removing the lock on {}, held by {owner}, needs a reason",
                 path(held)
             ),
             other => other.to_string(),
@@ -424,11 +424,11 @@ impl Error {
     pub fn advice(&self, here: &Here) -> Option<String> {
         match self {
             Error::HeldThere { path, .. } => Some(format!(
-                "take `[share] remote` out of the policy, and give it back: git latch unlock {}",
+                "remove `[share] remote` from the policy, then unlock it: git latch unlock {}",
                 here.path(path.as_bytes())
             )),
             Error::ReasonWanted { path, .. } => Some(format!(
-                "say why, for its holder to read: git latch unlock --force -m WHY {}",
+                "give a reason for its holder to read: git latch unlock --force -m WHY {}",
                 here.path(path.as_bytes())
             )),
             other => other.hint(),
@@ -474,27 +474,27 @@ impl Error {
             | Error::NotCommitted { hint, .. }
             | Error::Forbidden { hint, .. } => hint.clone(),
             Error::Unreachable { remote, hint, .. } => {
-                let usual = || {
-                    format!("nothing was changed; see whether `git ls-remote {remote}` works")
-                };
+                let usual =
+                    || format!("nothing was changed; check that `git ls-remote {remote}` works");
                 Some(hint.clone().unwrap_or_else(usual))
             }
             Error::Unknown { released, .. } => Some(unknown_hint(!released.is_empty()).into()),
             Error::NotPushed { by, .. } => Some(by.advice().into()),
             Error::Contended { .. } => Some("try again".into()),
-            Error::BadPolicy { .. } => {
-                Some("mend that line, or take it out; every key is in the file that `git latch init` writes".into())
-            }
-            Error::BadUsers { .. } => {
-                Some("mend it by hand: a file that cannot be understood is not written over".into())
-            }
+            Error::BadPolicy { .. } => Some(
+                "fix or remove that line; the file that `git latch init` writes lists every key"
+                    .into(),
+            ),
+            Error::BadUsers { .. } => Some(
+                "fix it by hand: git-latch does not overwrite a file that it cannot parse".into(),
+            ),
             Error::NoIdentity => Some("git config --global user.email you@example.com".into()),
             Error::NotARepository { .. } => {
                 Some("change into a repository, or name one with `-C DIR`".into())
             }
             Error::InTheWay { .. } => Some("move it away, then run `git latch init`".into()),
             Error::DaemonRuns { .. } => {
-                Some("one is enough; to have another one, end that process first".into())
+                Some("only one can run at a time; to start another, end that process first".into())
             }
             Error::Busy { guard, .. } => Some(format!(
                 "nothing was changed; try again, or see who holds {}",
@@ -502,13 +502,13 @@ impl Error {
             )),
             Error::Io { source, path, .. } => io_hint(source, path),
             Error::Corrupt { .. } => {
-                Some("`git latch doctor` shows what is wrong and how to mend it".into())
+                Some("`git latch doctor` shows what is wrong and how to fix it".into())
             }
             Error::NoneHeld { .. } => Some("`git latch list` shows what is locked".into()),
             Error::NoSuchLease { .. } => {
                 Some("`git latch list --mine --json` shows the leases that are yours".into())
             }
-            Error::HeldHere { .. } => Some("wait until it is given back: git latch list".into()),
+            Error::HeldHere { .. } => Some("wait until it is unlocked: git latch list".into()),
             Error::HeldThere { .. } | Error::ReasonWanted { .. } => self.advice(Here::root()),
             Error::Git { .. } => None,
         }
@@ -518,9 +518,9 @@ impl Error {
 /// What a change counts as of which nothing is known.
 fn unknown_hint(has_released: bool) -> &'static str {
     if has_released {
-        "it counts as given back: do not rely on it any more; once the remote answers, what became of it is told by: git latch sync"
+        "the lock counts as released: do not rely on it; once the remote answers, see what happened: git latch sync"
     } else {
-        "it counts as not done; once the remote answers, what became of it is told by: git latch sync"
+        "the change counts as not done; once the remote answers, see what happened: git latch sync"
     }
 }
 
@@ -531,7 +531,7 @@ fn io_hint(source: &io::Error, path: &Path) -> Option<String> {
             Some(format!("free some space on the file system of {}", quoted_path(path)))
         }
         io::ErrorKind::PermissionDenied => {
-            Some("mend its permissions; repositories used by several accounts want `core.sharedRepository`".into())
+            Some("fix its permissions; a repository shared by several accounts needs `core.sharedRepository`".into())
         }
         io::ErrorKind::ReadOnlyFilesystem => Some("the file system is mounted read-only".into()),
         _ => None,

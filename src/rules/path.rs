@@ -88,7 +88,7 @@ fn problem_with(path: &str) -> Option<&'static str> {
         return Some("it has control characters");
     }
     if path.starts_with('/') {
-        return Some("it begins with a slash: paths are from the repository's root");
+        return Some("it begins with a slash: paths are relative to the repository's root");
     }
     let last = path.matches('/').count();
     path.split('/')
@@ -97,10 +97,10 @@ fn problem_with(path: &str) -> Option<&'static str> {
             "" => Some("it has an empty component"),
             "." | ".." => Some("it has a component `.` or `..`"),
             c if begins_like_git(c) && is_git_directory(c) => {
-                Some("it lies inside `.git`, or what a file system takes for it")
+                Some("it lies inside `.git`, or a name that a file system treats as `.git`")
             }
             c if depth < last && begins_like_git(c) && is_git_file(c) => {
-                Some("a file of git's own is no directory")
+                Some("a git file cannot be a directory")
             }
             c if depth == 0 && c.eq_ignore_ascii_case(".locks") => {
                 Some("`.locks` is the lock directory")

@@ -21,7 +21,7 @@ impl Patterns {
     pub(crate) fn new(lines: &[String]) -> Result<Self, String> {
         let parse = |line: &String| {
             let folded = Key::of(line.as_bytes());
-            gix_glob::parse(folded.as_bytes()).ok_or_else(|| format!("`{line}` is no pattern"))
+            gix_glob::parse(folded.as_bytes()).ok_or_else(|| format!("invalid pattern `{line}`"))
         };
         Ok(Patterns {
             patterns: lines.iter().map(parse).collect::<Result<_, _>>()?,

@@ -66,7 +66,7 @@ impl FromStr for DurationSpec {
     fn from_str(text: &str) -> Result<Self, String> {
         let form = || {
             format!(
-                "`{text}` is no length of time: a whole number and s, m, h or d is, such as `90s` or `24h`"
+                "invalid duration `{text}`: expected a whole number followed by s, m, h or d, such as `90s` or `24h`"
             )
         };
         let unit = text.chars().next_back().ok_or_else(form)?;
@@ -92,7 +92,7 @@ impl DurationSpec {
     pub fn typed(text: &str) -> Result<Self, String> {
         let form = || {
             format!(
-                "`{text}` is no length of time: whole numbers and s, m, h, d or w are, such as `90s`, `24h`, `1h30m` or `2w`"
+                "invalid duration `{text}`: expected whole numbers, each followed by s, m, h, d or w, such as `90s`, `24h`, `1h30m` or `2w`"
             )
         };
         let mut rest = text;
@@ -138,7 +138,7 @@ fn seconds_in(unit: char) -> Option<u64> {
 }
 
 fn too_long(text: &str) -> String {
-    format!("`{text}` is too long: 100 years (36500d) is the most")
+    format!("`{text}` is too long: the maximum is 100 years (36500d)")
 }
 
 impl fmt::Display for DurationSpec {
@@ -214,7 +214,7 @@ impl Ttl {
         let length = length(text)?;
         if length.as_secs() == 0 {
             return Err(format!(
-                "a ttl of `{text}` would expire at once: `1s` is the least"
+                "a ttl of `{text}` would expire at once: the minimum is `1s`"
             ));
         }
         Ok(Ttl::For(length))

@@ -26,7 +26,7 @@ use crate::rules::time::Clock;
 use crate::rules::view::{Entry, LeaseLimits, Me};
 use crate::server::engine::{RepoService, me};
 
-/// How many locks one person may have in one repository, where nothing else is said.
+/// Maximum number of locks of one person in one repository, where nothing else is said.
 pub const LOCKS_EACH: usize = 10_000;
 /// How many sessions one person may have in one repository.
 pub(crate) const SESSIONS_EACH: usize = 1_000;
@@ -122,7 +122,10 @@ impl RequestContext {
     ) -> Result<T, Problem> {
         let waiting = tokio::time::timeout(LONGEST_WAIT, self.app.reading.acquire()).await;
         let Ok(Ok(_turn)) = waiting else {
-            let problem = Problem::of(Code::Busy, "too many read at the moment; try again");
+            let problem = Problem::of(
+                Code::Busy,
+                "too many requests are reading at the moment; try again",
+            );
             return Err(problem.retry_after(LONGEST_WAIT));
         };
         let service = self.repo.service.clone();
@@ -200,9 +203,9 @@ impl App {
             match denied {
                 Denied::Missing => Problem::of(
                     Code::NoIdentity,
-                    "name and password, or a token, are needed",
+                    "a name and password, or a token, are required",
                 ),
-                Denied::Wrong => Problem::of(Code::NoIdentity, "name, password or token are wrong"),
+                Denied::Wrong => Problem::of(Code::NoIdentity, "wrong name, password or token"),
                 Denied::TooMany { retry_after } => Problem::new(
                     StatusCode::TOO_MANY_REQUESTS,
                     Code::NoIdentity,
@@ -225,7 +228,7 @@ impl App {
         let caller = self.authenticate(parts).await?;
         let Path(RepoName { repo: name }) = Path::from_request_parts(parts, &())
             .await
-            .map_err(|_| Problem::of(Code::NotARepository, "no repository is called that"))?;
+            .map_err(|_| Problem::of(Code::NotARepository, "no such repository"))?;
         let name = name.strip_suffix(".git").unwrap_or(&name);
         let Some(role) = caller.role_in(name) else {
             let detail = format!(
@@ -238,7 +241,7 @@ impl App {
         let repo = self.repos.find(name).await?;
         if repo.service.is_away() {
             let shown = crate::rules::spelling::quoted(name.as_bytes());
-            let detail = format!("the repository {shown} is away at the moment");
+            let detail = format!("the repository {shown} is unavailable at the moment");
             return Err(Problem::of(Code::Unreachable, detail));
         }
         Ok(RequestContext {

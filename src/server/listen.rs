@@ -58,13 +58,13 @@ pub(super) fn tls(cert: &Path, key: &Path) -> Result<TlsAcceptor> {
             "the {what} in `{}` cannot be used: {problem}",
             path.display()
         ),
-        hint: Some("PEM files are wanted: --tls-cert with the whole chain, --tls-key".into()),
+        hint: Some("expected PEM files: --tls-cert with the whole chain, --tls-key".into()),
     };
     let certs: Result<Vec<CertificateDer<'static>>, _> =
         CertificateDer::pem_file_iter(cert).and_then(Iterator::collect);
     let certs = certs.map_err(|e| bad("certificate", cert, e.to_string()))?;
     if certs.is_empty() {
-        return Err(bad("certificate", cert, "there is none in it".into()));
+        return Err(bad("certificate", cert, "it contains none".into()));
     }
     let secret = PrivateKeyDer::from_pem_file(key).map_err(|e| bad("key", key, e.to_string()))?;
     let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());

@@ -88,16 +88,12 @@ impl Metrics {
         );
         all.register(
             "locks",
-            "Locks, expired ones that nobody has removed yet too",
+            "Locks, including expired ones not removed yet",
             self.locks.clone(),
         );
-        all.register("sessions", "Sessions that live", self.sessions.clone());
-        all.register("streams", "Open streams of events", self.listeners.clone());
-        all.register(
-            "waiting",
-            "Requests for changes that wait",
-            self.waiting.clone(),
-        );
+        all.register("sessions", "Live sessions", self.sessions.clone());
+        all.register("streams", "Open event streams", self.listeners.clone());
+        all.register("waiting", "Change requests that wait", self.waiting.clone());
         all.register("seq", "The number of the last change", self.changes.clone());
     }
 

@@ -69,7 +69,7 @@ const BODY: usize = 1 << 20;
 /// How long a request may take to be answered, and how long its body may stand still.
 const ANSWER: Duration = Duration::from_secs(90);
 const BODY_STANDS_STILL: Duration = Duration::from_secs(15);
-/// How many connections there may be at a time, where nothing else is said.
+/// Maximum number of open connections, where nothing else is said.
 pub const CONNECTIONS: usize = 16_384;
 
 /// How to serve.
@@ -91,9 +91,9 @@ pub struct Options {
     pub tls: Option<(PathBuf, PathBuf)>,
     /// Where the access log goes; `-` is standard error.
     pub access_log: Option<PathBuf>,
-    /// How many connections there may be at a time.
+    /// Maximum number of open connections.
     pub connections: usize,
-    /// How many locks one person may have in one repository.
+    /// Maximum number of locks of one person in one repository.
     pub locks_each: usize,
     /// Who makes the changes that nobody asked for.
     pub server: Author,
@@ -106,7 +106,7 @@ pub struct Options {
 #[openapi(
     info(
         title = "git-latch",
-        description = "Leases on paths of git repositories. Answers that say no are `application/problem+json`. \
+        description = "Leases on paths of git repositories. Errors are `application/problem+json`. \
             `{repo}` is the repository's path below the root, without `.git`, its slashes as they are or as `%2F`."
     ),
     components(schemas(api::schema::Problem))
@@ -120,8 +120,11 @@ struct Document;
 pub fn run(options: Options, ready: impl FnOnce(&str)) -> Result<()> {
     if !options.has_users && !options.listen.ip().is_loopback() {
         return Err(Error::bad_usage(
-            format!("whoever reaches {} could change every lock", options.listen),
-            "tell people apart with `--users FILE` (`git latch user add` writes it), or listen on 127.0.0.1",
+            format!(
+                "anyone who reaches {} could change every lock",
+                options.listen
+            ),
+            "require logins with `--users FILE` (`git latch user add` writes it), or listen on 127.0.0.1",
         ));
     }
     raise_open_files();
@@ -153,9 +156,9 @@ async fn serve(options: Options, ready: impl FnOnce(&str)) -> Result<()> {
         .transpose()?;
     let listener = TcpListener::bind(options.listen).await.map_err(|error| {
         let hint = match error.kind() {
-            std::io::ErrorKind::AddrNotAvailable => "that is no address of this machine",
-            std::io::ErrorKind::PermissionDenied => "ports below 1024 are not for everybody",
-            _ => "another server may be there: `--listen ADDRESS:PORT` takes another, port 0 any",
+            std::io::ErrorKind::AddrNotAvailable => "it is not an address of this machine",
+            std::io::ErrorKind::PermissionDenied => "ports below 1024 need special permission",
+            _ => "another server may be using it; choose another with `--listen ADDRESS:PORT`, port 0 for any",
         };
         Error::bad_usage(
             format!("cannot listen on {}: {error}", options.listen),
@@ -202,7 +205,7 @@ async fn serve(options: Options, ready: impl FnOnce(&str)) -> Result<()> {
 /// Without signals the server ends when its process does.
 fn heed(caught: std::io::Result<()>) {
     if let Err(error) = caught {
-        tracing::debug!(%error, "signals are not heard");
+        tracing::debug!(%error, "signals cannot be received");
     }
 }
 
@@ -261,11 +264,7 @@ fn router(app: Shared, log: Option<AccessLog>) -> Router {
         .layer(from_fn(in_time))
         .layer(from_fn_with_state(app.hosts.clone(), safety::guard))
         .layer(CatchPanicLayer::custom(|_| {
-            Problem::of(
-                Code::Io,
-                "something went wrong here; it is in the server's log",
-            )
-            .into_response()
+            Problem::of(Code::Io, "internal error; see the server's log").into_response()
         }))
         .layer(from_fn(unknown_methods))
         .layer(from_fn(render::problems))
@@ -281,7 +280,7 @@ async fn in_time(request: Request, next: Next) -> Response {
     if let Ok(response) = tokio::time::timeout(ANSWER, next.run(request)).await {
         return response;
     }
-    let detail = "no answer in time; what was asked for may still come about";
+    let detail = "no answer in time; the request may still take effect";
     Problem::of(Code::Busy, detail)
         .retry_after(ANSWER)
         .into_response()
@@ -296,7 +295,7 @@ async fn unknown_methods(request: Request, next: Next) -> Response {
     let problem = Problem::new(
         StatusCode::METHOD_NOT_ALLOWED,
         Code::BadUsage,
-        "that cannot be done with this address",
+        "this address does not allow that method",
     );
     let mut answer = problem.into_response();
     if let Some(allow) = response.headers().get(header::ALLOW) {

@@ -117,7 +117,7 @@ impl From<&Error> for Problem {
             tracing::warn!(
                 code = problem.code,
                 error = problem.detail,
-                "the store is away"
+                "the store is unavailable"
             );
         }
         problem.hint = match error.code() {

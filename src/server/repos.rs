@@ -84,7 +84,7 @@ impl Hosted {
         match answer.await {
             Ok(result) => result.map_err(|error| Problem::from(&*error)),
             Err(_) => Err(
-                Problem::of(Code::Busy, "whether it came about is not known; try again")
+                Problem::of(Code::Busy, "cannot tell whether it took effect; try again")
                     .retry_after(std::time::Duration::from_secs(1)),
             ),
         }
@@ -136,7 +136,7 @@ impl Repos {
             Source::Root(root) => {
                 if !root.is_dir() {
                     return Err(Error::bad_usage(
-                        format!("`{}` is no directory", root.display()),
+                        format!("`{}` is not a directory", root.display()),
                         "name the directory that holds the bare repositories: --root DIR",
                     ));
                 }
@@ -229,7 +229,7 @@ impl Repos {
     fn check_root(&self) -> Result<(), Problem> {
         match &self.source {
             Source::Root(root) if !root.is_dir() => {
-                let detail = "the repositories are away at the moment";
+                let detail = "the repositories are unavailable at the moment";
                 Err(Problem::of(Code::Unreachable, detail))
             }
             _ => Ok(()),
@@ -301,8 +301,8 @@ fn cannot_be_served(error: &Error) -> Problem {
             Code::BadPolicy,
             format!("the policy of the served branch is broken: {detail}"),
         )
-        .with_hint("push a commit to that branch that mends the line, or takes it out"),
-        _ => Problem::of(Code::Unreachable, detail).with_hint("its admin has to look after it"),
+        .with_hint("push a commit to that branch that fixes or removes the line"),
+        _ => Problem::of(Code::Unreachable, detail).with_hint("ask its admin to repair it"),
     }
 }
 

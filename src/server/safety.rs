@@ -98,7 +98,7 @@ fn check(hosts: &[String], request: &Request) -> Result<(), Problem> {
     if !is_same_origin(headers, host.as_deref().unwrap_or_default()) {
         return Err(Problem::of(
             Code::Forbidden,
-            "the request comes from a page of somebody else's",
+            "the request comes from a page of another origin",
         ));
     }
     Ok(())

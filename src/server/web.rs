@@ -84,7 +84,7 @@ impl FromRequestParts<Shared> for HtmlRequest {
 
 /// What nothing answers to.
 pub(super) async fn nothing(headers: HeaderMap) -> Response {
-    let problem = Problem::not_found("there is nothing at this address");
+    let problem = Problem::not_found("nothing exists at this address");
     let accept = headers
         .get(header::ACCEPT)
         .and_then(|accept| accept.to_str().ok());

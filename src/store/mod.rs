@@ -28,7 +28,7 @@ use crate::rules::view::View;
 fn place_of(lock: &Lock) -> Result<Place> {
     lock.claim()
         .place()
-        .ok_or_else(|| Error::bad_path(lock.path.as_str(), "a file of git's own is no directory"))
+        .ok_or_else(|| Error::bad_path(lock.path.as_str(), "a git file cannot be a directory"))
 }
 
 /// What of a store to read.

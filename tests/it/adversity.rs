@@ -103,7 +103,7 @@ fn a_remote_that_does_not_answer_is_given_up_and_the_fate_of_the_change_is_told(
     command.env("GIT_LATCH_DEADLINE_MS", "700");
     Run::of(command.args(["lock", "hero.psd"]))
         .ended(4)
-        .said("whether the change has reached the remote `origin` is not known");
+        .said("cannot tell whether the change reached the remote `origin`");
     std::fs::remove_file(away.join("hooks/reference-transaction")).unwrap();
     std::fs::rename(&away, &bare.path).unwrap();
     ada.ok(&["lock", "hero.psd"]);

@@ -211,7 +211,7 @@ fn a_broken_policy_is_told_with_its_line() {
     ada.write(".latch.toml", "[lease]\n\nttl = \"soon\"\n");
     ada.latch(&["lock", "hero.psd"])
         .ended(2)
-        .said(".latch.toml:3: `soon` is no length of time");
+        .said(".latch.toml:3: invalid duration `soon`");
     assert_eq!(ada.json(&["list"])["error"]["code"], "bad_policy");
 }
 

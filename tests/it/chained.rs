@@ -258,7 +258,7 @@ fn a_tool_that_takes_the_place_while_ours_runs_finds_ours_back() {
     std::fs::remove_file(ada.path.join(".git/hooks/pre-commit.old")).unwrap();
     ada.ok(&["init"]);
     for _ in 0..3 {
-        commit(&ada).ended(0).said("it is back");
+        commit(&ada).ended(0).said("it is installed again");
         protects(&ada);
         assert!(!ada.path.join(".git/hooks/pre-commit.old").exists());
     }
@@ -347,7 +347,7 @@ fn the_hook_after_a_checkout_keeps_its_exit_code_and_ours_still_runs() {
 fn hooks_that_call_each_other_come_to_an_end() {
     let sandbox = Sandbox::new();
     let ada = with_hook(&sandbox, "#!/bin/sh\nexec .git/hooks/pre-commit \"$@\"\n");
-    commit(&ada).ended(1).said("in a circle");
+    commit(&ada).ended(1).said("in a loop");
 }
 
 #[test]

@@ -65,7 +65,7 @@ fn in_a_range_each_commit_is_judged_as_its_author() {
     assert_eq!(answer["violations"][0]["commit"], head.trim());
     ada.latch(&["check", "--range", "nonsense..HEAD"])
         .ended(2)
-        .said("is no range");
+        .said("invalid commit range");
 }
 
 #[test]

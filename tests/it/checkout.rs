@@ -140,7 +140,7 @@ fn a_refused_branch_leaves_the_lock() {
         refused["error"]["message"]
             .as_str()
             .unwrap()
-            .contains("`main` is not pushed to `origin`")
+            .contains("`main` was not pushed to `origin`")
     );
     assert!(
         refused["error"]["hint"]

@@ -50,7 +50,7 @@ fn there_is_one_for_each_working_tree() {
     let pid = first.pid().as_raw_nonzero().to_string();
     ada.latch(&["daemon"])
         .ended(1)
-        .said("a daemon runs in this working tree already")
+        .said("a daemon is already running in this working tree")
         .said(&format!("process {pid} on"));
     daemon(&ada.worktree("other"), &[]);
     first.signal(Signal::KILL);
@@ -399,7 +399,7 @@ fn an_output_that_takes_nothing_does_not_end_it() {
     let script = "exec \"$0\" daemon > /dev/full";
     let mut command = ada.command("sh");
     let mut daemon = Stream::start(command.args(["-c", script, LATCH]));
-    daemon.says("what happens cannot be written");
+    daemon.says("cannot write events");
     daemon.signal(Signal::TERM);
     assert_eq!(daemon.ended(), 0);
 }
@@ -417,7 +417,7 @@ fn who_removes_its_guard_does_not_get_two() {
     });
     ada.latch(&["daemon"])
         .ended(1)
-        .said("runs in this working tree already");
+        .said("is already running in this working tree");
 }
 
 #[test]

@@ -131,7 +131,7 @@ fn a_length_that_is_not_joined_to_wait_is_no_path() {
         let lock = [&["lock", "--wait", "2s", "hero.psd"][..], more].concat();
         ada.latch(&lock)
             .ended(2)
-            .said("hint: a length of time is joined to its flag: --wait=2s");
+            .said("hint: attach the duration to the flag: --wait=2s");
     }
     assert_eq!(ada.locks(), []);
     ada.write("2s", "a file\n");

@@ -35,10 +35,10 @@ fn a_question_half_a_minute_later_asks_the_remote() {
         );
         let cached = later(&ada, n * 1000 + 45, &[question, &["--cached"]].concat());
         assert!(!knows_of_bob(&cached), "{cached:?}");
-        cached.said("the locks of `origin` are as they were fetched 4");
+        cached.said("the locks of `origin` were last fetched 4");
         let fresh = later(&ada, n * 1000 + 45, question);
         assert!(
-            knows_of_bob(&fresh) && !fresh.stderr.contains("as they were fetched"),
+            knows_of_bob(&fresh) && !fresh.stderr.contains("were last fetched"),
             "{fresh:?}"
         );
         later(&bob, n * 1000 + 50, &["unlock", "hero.psd"]).ended(0);
@@ -60,17 +60,17 @@ fn an_old_answer_says_its_age_wherever_it_is_given() {
         let run = later(&ada, 100, question);
         assert!(knows_of_bob(&run), "{run:?}");
         run.said("the remote `origin` cannot be reached")
-            .said("as they were fetched 2 min ago");
+            .said("were last fetched 2 min ago");
     }
     for question in [&["status"][..], &["check"]] {
-        later(&ada, 100, question).said("as they were fetched 2 min ago");
+        later(&ada, 100, question).said("were last fetched 2 min ago");
     }
     ada.write("hero.psd", "two\n");
     ada.git(&["add", "hero.psd"]);
     let clock = sandbox.clock();
     clock.set(100);
     let commit = Run::of(clock.of(ada.command("git").args(["commit", "-q", "-m", "two"])));
-    commit.ended(1).said("as they were fetched 2 min ago");
+    commit.ended(1).said("were last fetched 2 min ago");
 }
 
 #[test]
@@ -111,7 +111,7 @@ fn a_remote_that_does_not_answer_costs_a_question_two_seconds() {
     let began = Instant::now();
     later(&ada, 100, &["list"])
         .ended(0)
-        .said("as they were fetched");
+        .said("were last fetched");
     // The limit itself, and not the ten minutes; a busy machine may take its time.
     assert!(began.elapsed().as_secs() < 60);
 }

@@ -162,7 +162,7 @@ fn a_held_file_is_refused_with_holder_since_and_until() {
     // What one holds oneself: said, and renewed.
     lfs(&tree, &["lock", "notes.txt"]).ended(0);
     let before = lock_of(&server.by("bob"), "notes.txt");
-    lfs(&tree, &["lock", "notes.txt"]).said("locked by you already; renewed until 20");
+    lfs(&tree, &["lock", "notes.txt"]).said("already locked by you; renewed until 20");
     let after = lock_of(&server.by("bob"), "notes.txt");
     assert_eq!(after["lease"], before["lease"]);
     assert!(after["heartbeat_at"].as_str() > before["heartbeat_at"].as_str());

@@ -226,7 +226,7 @@ fn what_git_lfs_forces_into_our_place_is_back_with_the_next_commit() {
         ada.latch(&["list"]).said("git latch init");
         ada.write("hero.psd", "changed\n");
         let commit = ada.try_git(&["commit", "-qam", "changed"]).ended(0);
-        commit.said("another tool had replaced the pre-push hook of git-latch");
+        commit.said("another tool had replaced git-latch's pre-push hook");
         assert_eq!(push(&ada), 1, "{force:?}");
         ada.ok(&["doctor"]);
         ada.by("bob@example.com").ok(&["lock", "hero.psd"]);

@@ -72,7 +72,7 @@ fn a_conflict_has_the_lock_and_a_message() {
     for (who, path, said) in [
         (&bob, "hero.psd", "is locked by ada"),
         (&bob, "HERO.psd", "is locked by ada"),
-        (&ada, "hero.psd", "by you already"),
+        (&ada, "hero.psd", "already locked by you"),
     ] {
         let conflict = told(&create(who, path), 409);
         assert_eq!(conflict["lock"]["id"], lock["id"]);

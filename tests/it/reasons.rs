@@ -32,7 +32,7 @@ fn another_persons_lock_is_not_taken_away_without_a_word() {
     ] {
         let refused = bob.latch(arguments).ended(2);
         refused
-            .said("hint: say why")
+            .said("hint: give a reason")
             .said("git latch unlock --force -m WHY hero.psd");
     }
     bob.latch(&["unlock", "-m", "in need", "hero.psd"]).ended(2);

@@ -470,7 +470,7 @@ fn a_tree_that_git_would_not_write_is_refused() {
         let url = bare.path.to_str().unwrap();
         let pushed = push(&store, "bob@example.com", &["--no-verify", url, &refspec]);
         assert!(
-            pushed.stderr.contains("names something twice"),
+            pushed.stderr.contains("has duplicate or unsorted entries"),
             "{kind}: {pushed:?}"
         );
     }
@@ -571,7 +571,7 @@ fn nothing_stands_in_the_way_of_the_lock_ref_and_no_policy_bricks_the_branch() {
             "bob@example.com",
             &["--no-verify", "origin", &refspec],
         )
-        .said("in the way of the lock ref");
+        .said("would conflict with the lock ref");
     }
     for text in ["[share]\nref = \"refs/heads/main\"\n", ""] {
         if text.is_empty() {
@@ -603,7 +603,7 @@ fn a_history_is_not_dropped_before_it_is_long_nor_signed_by_another() {
     let message = format!("x\n\nLatch-Seq: {seq}\n");
     let url = bare.path.to_str().unwrap();
     for (mail, parent, told) in [
-        ("bob@example.com", None, "is not dropped yet"),
+        ("bob@example.com", None, "is too short to be dropped"),
         (
             "carol@example.com",
             Some(tip.trim()),

@@ -481,7 +481,7 @@ fn what_is_not_here_cannot_be_judged_and_is_refused() {
         .env("GIT_LATCH_PUSHER", BOB);
     let judged = Run::fed(&mut judging, line.as_bytes());
     assert_ne!(judged.code, 0);
-    let told = "is not in this repository: the push cannot be judged";
+    let told = "is not in this repository: the push cannot be checked";
     assert!(judged.stderr.contains(told), "{judged:?}");
     assert!(judged.stderr.contains("git-latch: io ."), "{judged:?}");
     std::fs::rename(&aside, &object).unwrap();

@@ -177,9 +177,7 @@ fn a_policy_that_names_no_remote_makes_git_run_nothing() {
             ada.latch(command);
         }
         assert!(!ada.path.join("ran").exists(), "{remote}");
-        refused
-            .ended(4)
-            .said("git knows no remote of this name here");
+        refused.ended(4).said("git has no remote of this name here");
     }
 }
 

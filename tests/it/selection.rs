@@ -104,7 +104,7 @@ fn what_is_neither_there_nor_tracked_nor_locked_is_said_to_be_so() {
     for command in ["status", "check", "unlock", "renew", "checkin"] {
         for argument in ["scenes/town.tscn", "nowhere", "nowhere/"] {
             let said = inside.latch(&[command, argument]).ended(2);
-            said.said("no such file or directory, git tracks none");
+            said.said("no such file or directory, and it is neither tracked nor locked");
         }
         let answer = inside.json(&[command, "nothing*"]);
         assert_eq!(answer["error"]["code"], "bad_path", "{command}");

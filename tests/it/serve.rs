@@ -233,7 +233,7 @@ fn a_person_has_so_many_locks_and_may_renew_them_all() {
     let held = ada.lfs("POST", "locks", &json!({"path": "1"})).is(409);
     assert_eq!(
         held["message"].as_str().unwrap().split(';').next(),
-        Some("`1` is locked by you already")
+        Some("`1` is already locked by you")
     );
     ada.lfs("POST", "locks", &json!({"path": "4"})).is(429);
     // Nor is what is over: the other client has made the life of `1` longer, not that of `2`.

@@ -367,5 +367,5 @@ fn a_refusal_says_what_whoever_asked_can_do() {
         detail.starts_with("`notes.txt` is locked by you, on editor"),
         "{detail}"
     );
-    assert!(hint(refused.clone()).contains("yours elsewhere"));
+    assert!(hint(refused.clone()).contains("you hold it elsewhere"));
 }

@@ -87,7 +87,7 @@ fn turning_it_on_moves_my_locks_and_refuses_while_others_hold_some() {
     carol.ok(&["lock", "notes.txt"]);
     late.latch(&["init", "--remote", "origin"])
         .ended(2)
-        .said("notes.txt is still locked by somebody else on this machine alone");
+        .said("another holder still has a local lock on notes.txt");
     carol.ok(&["--as", "carol@example.com", "list"]);
     std::fs::remove_file(late.path.join(".latch.toml")).unwrap();
     carol.ok(&["unlock", "notes.txt"]);
@@ -185,7 +185,7 @@ fn a_ref_that_vanished_and_was_begun_anew_takes_nobodys_lock_away() {
     // Eve has never seen the ref: to her nothing is locked.
     clone(&sandbox, "eve").ok(&["lock", "hero.psd"]);
     for arguments in [&["sync"][..], &["renew"], &["lock", "notes.txt"]] {
-        ada.latch(arguments).ended(4).said("was begun anew");
+        ada.latch(arguments).ended(4).said("was created again");
     }
     assert_eq!(ada.locks(), [("hero.psd".into(), "ada@example.com".into())]);
     // What is there now is another's: it is not overwritten.

@@ -157,7 +157,7 @@ fn an_unlock_of_which_nobody_knows_counts_as_given_back() {
         bob.ok(&["sync"]).code == 0 && bob.locks().is_empty()
     });
     bob.ok(&["lock", "hero.psd"]);
-    ada.ok(&["sync"]).said("gives back hero.psd");
+    ada.ok(&["sync"]).said("releases hero.psd");
     let told = ada.ok(&["sync"]);
     assert!(!told.stderr.contains("hero.psd"), "told once: {told:?}");
     assert_eq!(ada.json(&["status"])["lost"], serde_json::json!([]));

@@ -92,7 +92,7 @@ fn all_means_all_of_mine_here() {
     assert!(
         ada.ok(&["unlock", "--all"])
             .stdout
-            .contains("nothing of yours")
+            .contains("you have no locks")
     );
 }
 
@@ -118,7 +118,7 @@ fn a_pattern_means_the_locked_ones() {
     assert_eq!(unlocked["refused"], json!([]));
     ada.latch(&["unlock", "*.tscn"])
         .ended(3)
-        .said("nothing that `*.tscn` matches is locked");
+        .said("no locks match `*.tscn`");
 }
 
 #[test]

@@ -99,8 +99,8 @@ fn what_cannot_be_is_refused_and_no_file_is_made() {
             "\ncorrect horse\n",
             "the password is empty",
         ),
-        ("add ada --role editor", "1234567\n", "less than 8"),
-        ("add a:b --role editor", "", "`a:b` has not"),
+        ("add ada --role editor", "1234567\n", "fewer than 8"),
+        ("add a:b --role editor", "", "`a:b` cannot be"),
         (
             "add ada --role editor --id=",
             "",
@@ -109,7 +109,7 @@ fn what_cannot_be_is_refused_and_no_file_is_made() {
         (
             "add ada --role editor --repo a.git",
             "",
-            "no name of a repository",
+            "invalid repository name",
         ),
         ("add ada --role editor --keep-password", "", "no user `ada`"),
         ("add ada --role none", "", "--repo"),

@@ -222,7 +222,7 @@ fn a_command_that_hangs_or_fails_holds_nothing_up() {
     assert_eq!(watch.ended(), 0);
     let mut watch = begun(ada.command(LATCH).args(["watch", "--exec", "exit 3"]));
     ada.ok(&["lock", "hero.psd"]);
-    watch.says("the command of --exec ended with 3");
+    watch.says("the --exec command ended with 3");
 }
 
 #[test]
@@ -299,7 +299,7 @@ fn without_events_it_looks_every_second_and_says_so() {
     let ada = sandbox.repo();
     without_grace(&ada);
     let mut watch = watching(&ada, &["--poll"]);
-    watch.says("looking every second instead of being told of changes: it was told to");
+    watch.says("polling every second, because change events are not available: it was told to");
     ada.ok(&["lock", "hero.psd"]);
     watch.tells(&[("locked", "hero.psd")]);
     ada.by("bob")

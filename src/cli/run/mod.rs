@@ -32,7 +32,7 @@ pub(super) struct Arguments {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum OnLost {
-    /// Say it; exit 3 unless the command fails itself
+    /// Report it; exit 3 unless the command fails itself
     Warn,
     /// End the command (SIGTERM, after 10 s SIGKILL); exit 124
     Terminate,
@@ -137,7 +137,7 @@ fn not_started(error: &std::io::Error) -> Answer {
 fn interrupted() -> Answer {
     let failure = Failure::new(
         Code::Held,
-        "interrupted while waiting; nothing is locked",
+        "interrupted while waiting; nothing was locked",
         None,
     );
     Answer::with(

@@ -18,7 +18,7 @@ pub(super) fn read(name: &str) -> Result<String> {
     let warning = if hidden.is_hidden() {
         ""
     } else {
-        " (it will be seen)"
+        " (input will be visible)"
     };
     output::ask(&format!("Password for {name}{warning}: "));
     let first = typed(&hidden)?;

@@ -65,7 +65,7 @@ impl Runner {
         let is_dropped = self.calls.try_send(call).is_err();
         if is_dropped && !std::mem::replace(&mut self.has_dropped, true) {
             self.output
-                .note("the command of --exec is too slow: it is not run for every event");
+                .note("the --exec command is too slow: it is not run for every event");
         }
     }
 
@@ -94,11 +94,11 @@ impl Worker {
             match self.call(&call) {
                 Ok(Some(code)) => self
                     .output
-                    .note(format!("the command of --exec ended with {code}")),
+                    .note(format!("the --exec command ended with {code}")),
                 Ok(None) => {}
                 Err(error) => self
                     .output
-                    .note(format!("the command of --exec does not run: {error}")),
+                    .note(format!("the --exec command does not run: {error}")),
             }
         }
     }

@@ -135,7 +135,7 @@ impl Repo {
                 self.git_dir.display()
             ),
             hint: Some(
-                "run the command in a working tree (`git clone` or `git worktree add` makes one); on a server, `git latch init --bare` has pushes judged"
+                "run the command in a working tree (`git clone` or `git worktree add` makes one); on a server, use `git latch init --bare`"
                     .into(),
             ),
         })
@@ -157,7 +157,7 @@ impl Repo {
         if bytes.is_none() && !output.ends_with(b" missing\n") {
             return Err(Error::Corrupt {
                 path: PathBuf::from(path),
-                problem: "it is no file".into(),
+                problem: "it is not a file".into(),
             });
         }
         Ok(bytes.map(|bytes| bytes.strip_suffix(b"\n").unwrap_or(bytes).to_vec()))
@@ -331,7 +331,7 @@ fn not_a_repository(directory: &Path, error: Error) -> Error {
     match error {
         Error::Git { problem, .. } if problem.contains("dubious ownership") => Error::Unsupported {
             problem: format!(
-                "the repository `{}` belongs to another user, and git does not use such",
+                "the repository `{}` belongs to another user, so git refuses to use it",
                 directory.display()
             ),
             hint: Some(format!(

@@ -136,7 +136,7 @@ impl PackDirectory {
         let ids = ids_in(&bytes).map(|ids| ObjectIds(ids.into_iter().collect()));
         ids.ok_or_else(|| Error::Corrupt {
             path: index,
-            problem: "it is no index of a pack".into(),
+            problem: "it is not a pack index".into(),
         })
     }
 

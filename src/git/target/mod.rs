@@ -155,7 +155,7 @@ impl<'a> Resolver<'a> {
             }
             (Named::Nothing(_), Unknown::Refuse) => Err(Error::BadPath {
                 path: text.into_owned(),
-                problem: "there is no such file or directory, and git tracks none".into(),
+                problem: "no such file or directory, and git does not track it".into(),
                 hint: Some("for a file that does not exist yet, add `--new`".into()),
             }),
         }

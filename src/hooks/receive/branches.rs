@@ -388,6 +388,6 @@ pub(super) fn violations(moves: &[Move], touched: Vec<Offences>) -> Vec<Violatio
 fn too_many(limit: usize) -> Error {
     Error::bad_usage(
         format!("this push changes more than {limit} paths"),
-        "push fewer refs at once, or have the policy allow more: `[hooks] max_paths`",
+        "push fewer refs at once, or allow more in the policy: `[hooks] max_paths`",
     )
 }

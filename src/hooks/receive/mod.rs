@@ -169,7 +169,7 @@ impl Receiver {
             };
             let is_alike = remote_ref != lock_ref && remote_ref.eq_ignore_ascii_case(lock_ref);
             if is_alike || is_below(remote_ref, lock_ref) || is_below(lock_ref, remote_ref) {
-                let problem = format!("`{remote_ref}` would stand in the way of the lock ref");
+                let problem = format!("`{remote_ref}` would conflict with the lock ref");
                 return Some(Objection::of_all(Code::Forbidden, problem));
             }
         }
@@ -178,11 +178,11 @@ impl Receiver {
 
     fn objections(&self, update: &RefUpdate, clock: &dyn Clock) -> Result<Vec<Objection>> {
         let Some(new) = update.after() else {
-            let problem = "the lock ref is not deleted by a push";
+            let problem = "a push may not delete the lock ref";
             return Ok(vec![Objection::of_all(Code::Forbidden, problem)]);
         };
         if !self.repo.is_commit(new)? {
-            let problem = "the lock ref names commits only";
+            let problem = "the lock ref must name a commit";
             return Ok(vec![Objection::of_all(Code::BadUsage, problem)]);
         }
         // Not read into memory only to be refused.
@@ -207,7 +207,7 @@ impl Receiver {
         if let Some(old) = dropped.filter(|_| !rules.is_trusted()) {
             let length = self.repo.count(&old.commit)?;
             if length < shared::LONG {
-                let problem = format!("a history of {length} changes is not dropped yet");
+                let problem = format!("a history of {length} changes is too short to be dropped");
                 return Ok(vec![Objection::of_all(Code::Forbidden, problem)]);
             }
         }
@@ -224,7 +224,7 @@ impl Receiver {
             return Ok(signature.chain(rules.on_extent(&new, 0)).take(1).collect());
         }
         if !self.objects.is_in_order(before, &new.tree)? {
-            let problem = "the locks' tree names something twice, or is out of order";
+            let problem = "the lock tree has duplicate or unsorted entries";
             return Ok(vec![Objection::of_all(Code::BadUsage, problem)]);
         }
         let differing = self.objects.differing(before, &new.tree)?;

@@ -115,7 +115,7 @@ pub(super) fn tips(git: &Git, objects: &[&str]) -> Result<Vec<Tip>> {
 fn is_missing(object: &str) -> Error {
     Error::Corrupt {
         path: "objects".into(),
-        problem: format!("`{object}` is not in this repository: the push cannot be judged"),
+        problem: format!("`{object}` is not in this repository: the push cannot be checked"),
     }
 }
 

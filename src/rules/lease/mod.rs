@@ -384,7 +384,7 @@ fn refuse(
         {
             return Err(Error::bad_usage(
                 format!("stealing `{path}` from {} needs a reason", lock.owner),
-                "say why, for its holder to read: `--steal -m REASON`",
+                "give a reason for its holder to read: `--steal -m REASON`",
             ));
         }
     }

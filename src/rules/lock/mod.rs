@@ -66,7 +66,7 @@ impl TryFrom<String> for LeaseId {
             Ok(LeaseId(text))
         } else {
             Err(format!(
-                "`{}` is no lease id of 32 hexadecimal digits",
+                "invalid lease id `{}`: expected 32 hexadecimal digits",
                 crate::rules::spelling::escaped(text.as_bytes())
             ))
         }
@@ -261,10 +261,10 @@ impl Record {
         }
         let path = RepoPath::new(self.path).map_err(|e| e.to_string())?;
         if path.is_root() && self.kind == Kind::File {
-            return Err("the whole repository is no file".into());
+            return Err("the whole repository cannot be a file".into());
         }
         if self.seq > MAX_SEQ {
-            return Err("its seq is no number of milliseconds".into());
+            return Err("its seq is not a number of milliseconds".into());
         }
         check_reason(self.reason.as_deref().unwrap_or_default())?;
         check_word("owner.id", &self.owner.id)?;
@@ -306,7 +306,7 @@ pub(crate) fn moment<'de, D: serde::Deserializer<'de>>(
     let text = toml::value::Datetime::deserialize(deserializer)?.to_string();
     DateTime::parse_from_rfc3339(&text)
         .map(|moment| crate::rules::time::to_millis(moment.with_timezone(&Utc)))
-        .map_err(|_| serde::de::Error::custom(format!("`{text}` is no moment in UTC")))
+        .map_err(|_| serde::de::Error::custom(format!("`{text}` is not a time in UTC")))
 }
 
 /// Checks a reason: at most 500 characters, no control characters.
@@ -433,7 +433,7 @@ pidns = 4026531836
         assert!(broken("1795214512345", "9223372036854775807").contains("seq"));
         assert!(broken("retopology", "a\\u001bb").contains("control"));
         assert!(broken("24h", "0s").contains("at once"));
-        assert!(broken("22:42:00.000Z", "22:42:00").contains("no moment"));
+        assert!(broken("22:42:00.000Z", "22:42:00").contains("not a time"));
         assert!(broken("ada@example.com", "").contains("empty"));
         assert!(broken("Ada", &"a".repeat(300)).contains("longer"));
     }

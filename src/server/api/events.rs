@@ -50,7 +50,7 @@ pub(crate) struct Which {
     params(
         schema::InRepository,
         Which,
-        ("Last-Event-ID" = Option<String>, Header, description = "The last id that was read: what came after it is told first"),
+        ("Last-Event-ID" = Option<String>, Header, description = "The last id that was received: later events are sent first"),
     ),
     responses(
         (status = 200, description = "Events as they happen", body = schema::Frame, content_type = "text/event-stream"),

@@ -92,6 +92,6 @@ fn parse(cursor: &str) -> Result<(String, usize), Problem> {
     let is_commit = commit.len() == 40 && commit.bytes().all(|b| b.is_ascii_hexdigit());
     match told.parse() {
         Ok(told) if is_commit => Ok((commit.to_owned(), told)),
-        _ => Err(Problem::bad_usage("that is no cursor of this server's")),
+        _ => Err(Problem::bad_usage("invalid cursor")),
     }
 }

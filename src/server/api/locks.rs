@@ -87,7 +87,7 @@ fn ttl_of(text: Option<&str>, terms: &LeaseLimits) -> Result<Option<Ttl>, Proble
     if ttl > terms.max_ttl {
         let max = terms.max_ttl;
         return Err(Problem::bad_usage(format!(
-            "a ttl of `{ttl}` is over the policy's max_ttl of `{max}`"
+            "a ttl of `{ttl}` exceeds the policy's max_ttl of `{max}`"
         )));
     }
     Ok(Some(ttl))
@@ -101,11 +101,11 @@ fn checked_reason(reason: Option<String>) -> Result<Option<String>, Problem> {
 /// The paths, each with a lease of its own; each key once.
 fn wanted(paths: &[String], now: DateTime<Utc>) -> Result<Vec<Wanted>, Problem> {
     if paths.is_empty() {
-        return Err(Problem::bad_usage("no paths are named"));
+        return Err(Problem::bad_usage("no paths are given"));
     }
     if paths.len() > PATHS {
         let detail = format!(
-            "{} paths at once are too many: {PATHS} are the most",
+            "too many paths at once: {}, the maximum is {PATHS}",
             paths.len()
         );
         return Err(Problem::new(
@@ -176,7 +176,7 @@ impl RequestContext {
         match (self.role >= Role::Admin, self.may_force()) {
             (false, _) => "ask the holder, or an admin",
             (true, true) => {
-                "you may take it away: by force, with a reason (`force=true&reason=WHY`, or `\"steal\": true`; `git lfs unlock --force`)"
+                "you may remove it by force, with a reason (`force=true&reason=WHY`, or `\"steal\": true`; `git lfs unlock --force`)"
             }
             (true, false) => "ask the holder: the policy's `[force] who` does not name you",
         }
@@ -198,10 +198,10 @@ impl RequestContext {
         if coming == 0 || has + coming <= most {
             return Ok(());
         }
-        let detail = format!("{} has {has} locks; {most} are the most", self.caller.id);
+        let detail = format!("{} has {has} locks; the maximum is {most}", self.caller.id);
         Err(
             Problem::new(StatusCode::TOO_MANY_REQUESTS, Code::Refused, detail)
-                .with_hint("give back what is not needed any more"),
+                .with_hint("release locks that are no longer needed"),
         )
     }
 }
@@ -259,7 +259,7 @@ pub(crate) async fn lock(
         holder.is_some_and(|lock| is_same_id(&lock.owner.id, &me.owner.id))
     };
     let hint = if acquired.refused.iter().all(of_mine) {
-        "it is yours elsewhere: give it back there, or `\"steal\": true` takes it over"
+        "you hold it elsewhere: release it there, or take it over with `\"steal\": true`"
     } else {
         visit.how_to_force()
     };
@@ -388,8 +388,8 @@ impl RequestContext {
     ) -> Result<Entry, Problem> {
         let is_others = !is_or_below(&lock.owner.id, &self.caller.id);
         if is_others && force == Force::Yes && reason.is_none() {
-            let detail = format!("{}; taking it away needs a reason", messages::held_by(lock));
-            return Err(Problem::bad_usage(detail).with_hint("say it: `reason=WHY`"));
+            let detail = format!("{}; removing it needs a reason", messages::held_by(lock));
+            return Err(Problem::bad_usage(detail).with_hint("add `reason=WHY`"));
         }
         let ask = Command::release(
             me.clone(),
@@ -413,7 +413,7 @@ impl RequestContext {
                 let hint = if is_others {
                     self.how_to_force()
                 } else {
-                    "it is yours in another working tree: give it back there, or ask for `force`"
+                    "you hold it in another working tree: release it there, or use `force`"
                 };
                 Err(Problem::of(Code::Forbidden, messages::held_by(lock)).with_hint(hint))
             }

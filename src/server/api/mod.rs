@@ -107,7 +107,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Named {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let path = axum::extract::Path::<(String, String)>::from_request_parts(parts, state).await;
-        let path = path.map_err(|_| Problem::not_found("there is nothing at this address"))?;
+        let path = path.map_err(|_| Problem::not_found("nothing exists at this address"))?;
         Ok(Named(path.0.1))
     }
 }
@@ -130,7 +130,7 @@ pub(crate) fn target(path: &str) -> Result<(RepoPath, Kind), Problem> {
         kind
     };
     if Claim::new(&path, kind).place().is_none() {
-        let detail = format!("`{path}` cannot be locked: a file of git's own is no directory");
+        let detail = format!("`{path}` cannot be locked: a git file cannot be a directory");
         return Err(Problem::of(Code::BadPath, detail));
     }
     Ok((path, kind))
@@ -159,14 +159,14 @@ pub(crate) fn key_of(cursor: &str) -> Result<Key, Problem> {
         .map(|key| URL_SAFE_NO_PAD.decode(key));
     match bytes {
         Some(Ok(bytes)) => Ok(Key::of(&bytes)),
-        _ => Err(Problem::bad_usage("that is no cursor of this server's")),
+        _ => Err(Problem::bad_usage("invalid cursor")),
     }
 }
 
 /// How many are wanted, of at most so many.
 pub(crate) fn limit(asked: Option<usize>, usual: usize, most: usize) -> Result<usize, Problem> {
     match asked {
-        Some(0) => Err(Problem::bad_usage("a limit of 0 asks for nothing")),
+        Some(0) => Err(Problem::bad_usage("the limit must be at least 1")),
         asked => Ok(asked.unwrap_or(usual).min(most)),
     }
 }

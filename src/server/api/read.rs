@@ -83,10 +83,10 @@ impl Which {
     params(
         schema::InRepository,
         Which,
-        ("If-None-Match" = Option<String>, Header, description = "What was told last: 304 where nothing has changed"),
+        ("If-None-Match" = Option<String>, Header, description = "The ETag received last: 304 if nothing has changed"),
     ),
     responses(
-        (status = 200, description = "Live locks, by path", body = schema::Locks, headers(("ETag" = String, description = "Weak: of what would be told"))),
+        (status = 200, description = "Live locks, by path", body = schema::Locks, headers(("ETag" = String, description = "Weak, of the answer"))),
         (status = 304, description = "As the `If-None-Match` says", headers(("ETag" = String, description = "The same"))),
         ParameterRefusals,
         Refusals,

@@ -8,7 +8,7 @@ use super::schema::Problem;
 /// What any request may be answered with.
 #[derive(IntoResponses)]
 pub(crate) enum Refusals {
-    /// Nobody says who asks, or name, password or token are wrong
+    /// No credentials, or a wrong name, password or token
     #[response(
         status = 401,
         content_type = "application/problem+json",

@@ -38,9 +38,9 @@ pub(crate) fn no_session(id: &str) -> Problem {
     let shown = crate::rules::spelling::quoted(id.as_bytes());
     Problem::of(
         Code::Lost,
-        format!("you have no session {shown}: it has ended, or never was"),
+        format!("you have no session {shown}: it has ended, or never existed"),
     )
-    .with_hint("begin a new one")
+    .with_hint("start a new one")
 }
 
 /// Begin a session
@@ -49,7 +49,7 @@ pub(crate) fn no_session(id: &str) -> Problem {
     params(schema::InRepository),
     request_body = SessionRequest,
     responses(
-        (status = 201, description = "It lives as long as heartbeats come, or a stream of events is open for it", body = schema::Session, links(
+        (status = 201, description = "It lives while heartbeats arrive, or an event stream is open for it", body = schema::Session, links(
             ("heartbeat" = (operation_id = "heartbeat", parameters(("id" = "$response.body#/session")))),
             ("end" = (operation_id = "endSession", parameters(("id" = "$response.body#/session")))),
         )),
@@ -72,7 +72,7 @@ pub(crate) async fn begin(
     let owner = visit.owner(if label.is_empty() { "session" } else { label });
     let session = visit.service().begin_session(owner, SESSIONS_EACH);
     let session = session.ok_or_else(|| {
-        let detail = format!("{} has {SESSIONS_EACH} sessions already", visit.caller.id);
+        let detail = format!("{} already has {SESSIONS_EACH} sessions", visit.caller.id);
         Problem::new(StatusCode::TOO_MANY_REQUESTS, Code::Refused, detail)
     })?;
     let seconds = engine::heartbeat().as_secs().max(1);

@@ -43,13 +43,13 @@ const LOOK: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum Denied {
     /// Nothing was said of who asks.
-    #[error("a name and a password, or a token, are needed")]
+    #[error("a name and password, or a token, are required")]
     Missing,
     /// What was said is not right.
-    #[error("name, password or token are wrong")]
+    #[error("wrong name, password or token")]
     Wrong,
     /// Too many wrong ones from this address, or for this name.
-    #[error("too many wrong passwords or tokens of late")]
+    #[error("too many wrong passwords or tokens recently")]
     TooMany {
         /// When the next one is looked at; a fraction of a second counts as a whole one.
         retry_after: Duration,
@@ -109,7 +109,7 @@ impl Authenticator {
     /// Whether those who are known can be read.
     ///
     /// # Errors
-    /// Why not: nobody is let in then.
+    /// Why they cannot be read: all logins are rejected then.
     pub(crate) async fn users(&self) -> Result<(), Arc<Error>> {
         match &self.0 {
             Kind::Open(_) => Ok(()),
@@ -126,7 +126,7 @@ impl Authenticator {
     /// Who asks; `peer` is the other end of the connection.
     ///
     /// # Errors
-    /// Why nobody is let in.
+    /// Why all logins are rejected.
     pub(crate) async fn authenticate(
         &self,
         peer: IpAddr,

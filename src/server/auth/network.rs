@@ -22,7 +22,11 @@ impl FromStr for Network {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let form = || format!("`{text}` is no address or network, such as `10.0.0.0/8` or `::1`");
+        let form = || {
+            format!(
+                "invalid address or network `{text}`: expected one such as `10.0.0.0/8` or `::1`"
+            )
+        };
         let (address, length) = match text.split_once('/') {
             Some((address, length)) => (address, Some(length)),
             None => (text, None),

@@ -42,7 +42,7 @@ impl Hosted {
         if presence.is_alone() {
             store.tidy_up()?;
         } else {
-            tracing::info!(repo = %directory.display(), "another server serves this repository");
+            tracing::info!(repo = %directory.display(), "another server is already serving this repository");
         }
         let hosted = Hosted {
             repo,

@@ -179,7 +179,7 @@ impl RepoService {
         if policy.share_ref != self.policy().share_ref {
             tracing::warn!(
                 repo = self.name(),
-                "`[share] ref` has changed: start the server again"
+                "`[share] ref` has changed: restart the server"
             );
         }
         self.backend.site.set_policy(&policy);

@@ -41,7 +41,9 @@ pub(crate) fn router() -> Router<Shared> {
         .route("/{repo}/locks/verify", post(verify))
         .route("/{repo}/locks/{id}/unlock", post(unlock))
         .route("/{repo}/objects/{*rest}", any(objects))
-        .fallback(async || Problem::of(Code::Forbidden, "that is no address of the locking API"))
+        .fallback(async || {
+            Problem::of(Code::Forbidden, "this is not an address of the locking API")
+        })
 }
 
 fn answer(status: StatusCode, body: Value) -> Response {
@@ -118,7 +120,7 @@ async fn create(visit: RequestContext, Body(request): Body<Create>) -> Result<Re
             .expires_at()
             .map_or("you unlock it".to_owned(), messages::minutes);
         let message = format!(
-            "`{}` is locked by you already; renewed until {until}",
+            "`{}` is already locked by you; renewed until {until}",
             lock.path
         );
         return Ok(answer(
@@ -206,7 +208,7 @@ async fn unlock(
     let id = lease_of(&id);
     let Some(lock) = visit.lock_of(id).await? else {
         let detail = format!(
-            "there is no lock of the id `{}`",
+            "no lock has the id `{}`",
             crate::rules::spelling::escaped(id.as_bytes())
         );
         return Err(Problem::of(Code::NotHeld, detail));
@@ -248,10 +250,10 @@ async fn objects(
         let problem = Problem::new(
             StatusCode::NOT_FOUND,
             Code::Unsupported,
-            "this server keeps locks, not contents",
+            "this server stores locks, not file contents",
         );
         let problem =
-            problem.with_hint("its admin can name the server of the contents: --lfs-upstream URL");
+            problem.with_hint("its admin can name the content server: --lfs-upstream URL");
         return problem.into_response();
     };
     let repo = repo.strip_suffix(".git").unwrap_or(&repo);
@@ -273,6 +275,6 @@ async fn objects(
         Ok(target) => {
             (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, target)]).into_response()
         }
-        Err(_) => Problem::bad_usage("that is no address").into_response(),
+        Err(_) => Problem::bad_usage("invalid address").into_response(),
     }
 }

@@ -56,7 +56,7 @@ fn place_of(cursor: &str) -> Result<(Option<Key>, usize), Problem> {
     let (key, told) = cursor.split_once('.').unwrap_or((cursor, "0"));
     let told = told
         .parse()
-        .map_err(|_| Problem::bad_usage("that is no cursor of this server's"))?;
+        .map_err(|_| Problem::bad_usage("invalid cursor"))?;
     let key = (!key.is_empty()).then(|| key_of(key)).transpose()?;
     Ok((key, told))
 }

@@ -96,7 +96,7 @@ fn who(event: &Event) -> Markup {
     let (name, id) = match (&event.by, owner) {
         (Some(by), _) => (by.name.as_str(), by.id.as_str()),
         (None, Some(owner)) => (owner.name.as_str(), owner.id.as_str()),
-        (None, None) => ("nobody can tell", ""),
+        (None, None) => ("unknown holder", ""),
     };
     html! {
         bdi.who { (visible(if name.is_empty() { id } else { name })) }

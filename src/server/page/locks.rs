@@ -122,7 +122,7 @@ fn owner_details(owner: &Owner) -> String {
 
 fn unreadable(problem: &str) -> Markup {
     html! {
-        td.holder role="cell" data-label="Holder" { bdi.who { "nobody can tell" } }
+        td.holder role="cell" data-label="Holder" { bdi.who { "unknown holder" } }
         td.since role="cell" data-label="Since" { "unknown" }
         td.until role="cell" data-label="Until" {
             span.ends { "unknown" } " " span.badge { (Badge::Unreadable.label()) }

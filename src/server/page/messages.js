@@ -33,7 +33,7 @@ const idOf = (lock) => lock.lease || `unreadable ${keyOf(lock.path)}`;
 const isAbove = (above, key) => above === '' ? key !== '' : key.startsWith(`${above}/`);
 const withSlash = (lock) => (lock.kind === 'directory' ? `${lock.path}/` : lock.path);
 const pathOf = (lock) => (lock.path === '.' ? 'whole repository' : visible(withSlash(lock)));
-const nameOf = (owner) => visible(owner ? owner.name || owner.id : 'nobody knows');
+const nameOf = (owner) => visible(owner ? owner.name || owner.id : 'unknown holder');
 const personOf = ({ id, name }) => visible(!name || name === id ? id : `${name} <${id}>`);
 const detailsOf = ({ id, name, host }) =>
   visible([name && name !== id ? id : '', host && `on ${host}`].filter(Boolean).join(' '));

@@ -45,7 +45,7 @@ function newRow(lock) {
   const own = shown.replace(/\/$/, '').lastIndexOf('/') + 1;
   put('.above', shown.slice(0, own));
   put('.own', shown.slice(own));
-  put('.who', owner ? nameOf(owner) : 'nobody can tell');
+  put('.who', owner ? nameOf(owner) : 'unknown holder');
   put('.details', owner ? detailsOf(owner) : '');
   put('.reason bdi', visible(lock.reason || lock.problem || ''));
   row.querySelector('.since').replaceChildren(lock.acquired_at ? timeNode('ago', lock.acquired_at) : 'unknown');

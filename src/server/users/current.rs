@@ -104,16 +104,16 @@ impl CachedUsers {
         match read {
             Ok(users) => {
                 self.users = Arc::new(users);
-                tracing::info!("the users have been read again");
+                tracing::info!("users reloaded");
             }
             Err(error @ Error::BadUsers { .. }) => {
                 if is_news {
-                    tracing::error!(%error, "the users read before stay in force");
+                    tracing::error!(%error, "keeping the users read before");
                 }
             }
             Err(error) => {
                 if told.is_none_or(|told| told != words(&error)) {
-                    tracing::error!(error = words(&error), "nobody is let in");
+                    tracing::error!(error = words(&error), "rejecting all logins");
                 }
                 self.unreadable = Some(Arc::new(error));
             }

@@ -151,7 +151,7 @@ pub(crate) fn check_name(what: &str, name: &str) -> Result<(), String> {
     }
     let shown = crate::rules::spelling::escaped(name.as_bytes());
     Err(format!(
-        "{what} has 1 to {LONGEST_NAME} letters, digits and `.`, `_`, `@`, `+`, `-`; `{shown}` has not"
+        "`{shown}` cannot be {what}: expected 1 to {LONGEST_NAME} letters, digits, `.`, `_`, `@`, `+` or `-`"
     ))
 }
 
@@ -176,7 +176,7 @@ fn check_ids(users: &BTreeMap<String, User>) -> Result<(), (String, String)> {
 fn clash(name: &str, id: &str, other: &str, other_id: &str) -> (String, String) {
     let problem = format!(
         "the users `{name}` (id `{id}`) and `{other}` (id `{other_id}`) would own each other's locks: \
-         no id may be another's or lie below it"
+         an id must not equal another one or lie below it"
     );
     (name.max(other).to_owned(), problem)
 }

@@ -36,7 +36,7 @@ impl FromStr for Role {
         [Role::Viewer, Role::Editor, Role::Admin]
             .into_iter()
             .find(|role| role.as_str() == word)
-            .ok_or_else(|| format!("`{word}` is no role: viewer, editor and admin are"))
+            .ok_or_else(|| format!("unknown role `{word}`: expected viewer, editor or admin"))
     }
 }
 
@@ -81,7 +81,7 @@ impl FromStr for Access {
             return Ok(Access::None);
         }
         let role = word.parse().map(Access::As);
-        role.map_err(|_| format!("`{word}` is no role: viewer, editor, admin and none are"))
+        role.map_err(|_| format!("unknown role `{word}`: expected viewer, editor, admin or none"))
     }
 }
 
@@ -106,7 +106,7 @@ pub(super) fn check_repo(repo: &str) -> Result<(), String> {
     if is_odd || repo.strip_suffix(".git").is_some() {
         let shown = crate::rules::spelling::escaped(repo.as_bytes());
         return Err(format!(
-            "`{shown}` is no name of a repository: its path below the root without `.git` is, such as `team/game`"
+            "invalid repository name `{shown}`: expected its path below the root without `.git`, such as `team/game`"
         ));
     }
     Ok(())

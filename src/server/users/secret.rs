@@ -36,7 +36,7 @@ impl PasswordHash {
         let problem = if password.is_empty() {
             "the password is empty".to_owned()
         } else if password.chars().count() < SHORTEST {
-            format!("the password has less than {SHORTEST} characters")
+            format!("the password has fewer than {SHORTEST} characters")
         } else if password.len() > LONGEST {
             format!("the password is longer than {LONGEST} bytes")
         } else if password.chars().any(char::is_control) {
@@ -79,7 +79,7 @@ impl PasswordHash {
         if is_fine {
             Ok(())
         } else {
-            Err("is no argon2id hash, such as `git latch user add` writes".into())
+            Err("is not an argon2id hash, such as `git latch user add` writes".into())
         }
     }
 }

@@ -215,20 +215,23 @@ mod tests {
             ("[users.ada]\n[users.ada]\n", "users.toml:2: duplicate key"),
             (
                 "[users.ada.repos]\n\"a\" = \"no\"\n",
-                "users.toml:2: `no` is no role",
+                "users.toml:2: unknown role `no`",
             ),
-            ("\n[users.\"a:b\"]\n", "users.toml:2: a user's name has"),
+            (
+                "\n[users.\"a:b\"]\n",
+                "users.toml:2: `a:b` cannot be a user's name",
+            ),
             (
                 "\n[users.ada]\nid = \"\"\n",
                 "users.toml:2: the id of `ada` is empty",
             ),
             (
                 "[users.ada]\npassword = \"secret\"\n",
-                "users.toml:1: the password of `ada` is no argon2id",
+                "users.toml:1: the password of `ada` is not an argon2id",
             ),
             (
                 "[users.ada.repos]\n\"a.git\" = \"none\"\n",
-                "users.toml:1: `a.git` is no name of a repository",
+                "users.toml:1: invalid repository name `a.git`",
             ),
             (
                 "[users.ada.tokens.ci]\nsha256 = \"AB\"\ncreated = 2026-11-21T00:00:00Z\n",
@@ -236,7 +239,7 @@ mod tests {
             ),
             (
                 "[users.ada.tokens.ci]\nsha256 = \"AB\"\ncreated = 2026-11-21\n",
-                "users.toml:3: `2026-11-21` is no moment",
+                "users.toml:3: `2026-11-21` is not a time",
             ),
             (
                 "[users.bob]\nid = \"x\"\n[users.ada]\nid = \"x/y\"\n",

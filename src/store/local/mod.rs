@@ -289,7 +289,7 @@ impl LockStore for LocalStore {
             tracing::warn!("the guard was removed while a change was under way; beginning again");
         }
         Err(Error::Busy {
-            holder: "removed by somebody again and again".into(),
+            holder: "it was removed again and again".into(),
             guard: self.guard(),
         })
     }

@@ -232,7 +232,7 @@ fn within_limits(changes: usize) -> Result<()> {
         return Ok(());
     }
     Err(Error::bad_usage(
-        format!("one change of shared locks has at most {MAX_CHANGED} of them, not {changes}"),
+        format!("one change can affect at most {MAX_CHANGED} shared locks, not {changes}"),
         "lock the directory above, or do it in several steps",
     ))
 }

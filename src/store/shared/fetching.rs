@@ -149,11 +149,11 @@ impl SharedStore {
         Error::Refused {
             remote: self.remote.name.clone(),
             problem: format!(
-                "its lock ref {}; what was seen last stays in force here",
+                "its lock ref {}; what was last seen still applies here",
                 broken.words()
             ),
             hint: Some(
-                "ask who changed it; to put back what was seen here: git latch sync --restore (to accept the remote's: --reset)"
+                "ask who changed it; to restore what was seen here: git latch sync --restore (to accept the remote's: --reset)"
                     .into(),
             ),
         }
@@ -180,7 +180,7 @@ impl SharedStore {
             if !objects.contains(&tip.commit, &there.commit)? {
                 return Err(Error::Refused {
                     remote: self.remote.name.clone(),
-                    problem: "its lock ref went back, and locks were changed there since: to restore it would undo that".into(),
+                    problem: "its lock ref went back, and locks were changed there since: restoring it would undo that".into(),
                     hint: Some("git latch sync --reset".into()),
                 });
             }

@@ -157,8 +157,8 @@ pub(crate) fn page(
         Some((commit, told)) => {
             let at = past.iter().position(|past| past.commit == *commit);
             let gone = || {
-                let hint = "begin again, without a cursor";
-                Error::bad_usage("the history does not have that place any more", hint)
+                let hint = "start again without a cursor";
+                Error::bad_usage("the history no longer contains that place", hint)
             };
             (at.ok_or_else(gone)?, *told)
         }

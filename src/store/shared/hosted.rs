@@ -128,7 +128,7 @@ impl HostedStore {
         Objects::open(&repository).map_err(|error| Error::Unsupported {
             problem: format!("`{}` cannot be served: {error}", repository.display()),
             hint: Some(
-                "a server wants a repository with SHA-1 objects and refs in files; `git latch serve --remote` works with any"
+                "the server needs a repository with SHA-1 objects and refs in files; `git latch serve --remote` works with any"
                     .into(),
             ),
         })?;
@@ -253,9 +253,9 @@ impl HostedStore {
 
     fn not_accepted(&self, broken: Broken) -> Error {
         let hint = if broken.is_beyond_limits() {
-            "no honest program makes such a change: put the ref back with `git update-ref`"
+            "git-latch never makes such a change: restore the ref with `git update-ref`"
         } else {
-            "put it back with `git update-ref`, or start the server again to accept it"
+            "restore it with `git update-ref`, or restart the server to accept it"
         };
         Error::Refused {
             remote: self.repository.display().to_string(),
@@ -429,7 +429,7 @@ impl HostedStore {
                 }
                 Moved::Locked => {
                     return Err(Error::Busy {
-                        holder: "git, or what a git that died has left (remove it if no git is at work there)".into(),
+                        holder: "git, or a leftover of a git that died (remove it if no git is running there)".into(),
                         guard: self.ref_lock(),
                     });
                 }

@@ -230,7 +230,8 @@ impl SharedStore {
                     "locks cannot be shared through repositories of object format {other} yet"
                 ),
                 hint: Some(
-                    "without `[share] remote` in the policy they hold on this machine".into(),
+                    "without `[share] remote` in the policy, locks apply to this machine only"
+                        .into(),
                 ),
             }),
         }
@@ -276,7 +277,9 @@ impl SharedStore {
             problem: format!(
                 "this push moves or deletes `{reference}` on `{remote}`: the locks of all clones"
             ),
-            hint: Some(format!("push what you mean: git push {remote} --all")),
+            hint: Some(format!(
+                "name what you want to push: git push {remote} --all"
+            )),
         })
     }
 

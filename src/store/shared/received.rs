@@ -67,7 +67,7 @@ impl LockStore for ReceivedStore {
 
     fn transact(&self, _: &Scope, _: &dyn Clock, _: &mut Decide<'_>) -> Result<u64> {
         Err(Error::Unsupported {
-            problem: "this is where locks are pushed: they are changed in clones".into(),
+            problem: "this repository receives pushed locks: change them in a clone".into(),
             hint: Some("in a clone: git latch unlock --force PATH".into()),
         })
     }

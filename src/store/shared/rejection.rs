@@ -77,7 +77,7 @@ impl Rejection {
             remote: remote.to_owned(),
             problem: self.words,
             hint: Some(
-                "a host that takes no refs of its own kind wants a branch in the policy: `[share] ref = \"refs/heads/latch\"`".into(),
+                "if the host accepts branches only, name one in the policy: `[share] ref = \"refs/heads/latch\"`".into(),
             ),
         }
     }

@@ -105,7 +105,7 @@ impl Remote {
         // Somebody may take the first lock between the two questions: then it is there.
         self.fetch_once(into, limit)
             .or_else(|| self.fetch_once(into, limit))
-            .unwrap_or_else(|| Err(self.unreachable("it shows its lock ref and does not give it")))
+            .unwrap_or_else(|| Err(self.unreachable("it lists its lock ref but does not send it")))
     }
 
     /// `None` where the remote has the ref and has not given it.
@@ -223,7 +223,7 @@ impl Remote {
 
     fn run(&self, arguments: &[&str], limit: Duration) -> Result<Exchange> {
         if !self.is_known {
-            return Err(self.unreachable("git knows no remote of this name here"));
+            return Err(self.unreachable("git has no remote of this name here"));
         }
         let store = format!("--git-dir={}", self.store.display());
         let own = [store.as_str(), "-c", "core.hooksPath=/dev/null"];

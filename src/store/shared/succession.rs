@@ -49,7 +49,7 @@ impl Broken {
         match self {
             Broken::Vanished => "has vanished",
             Broken::WentBack => "went back",
-            Broken::BegunAnew => "had vanished and was begun anew",
+            Broken::BegunAnew => "had vanished and was created again",
             Broken::Number => "has a number that no change can have",
             Broken::Message => "has a message longer than any change's",
         }

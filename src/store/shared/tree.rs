@@ -93,7 +93,7 @@ pub(crate) fn entries(
 /// What lies in one place.
 pub(crate) fn entry(objects: &Objects, node: Node, known: SeenBefore<'_>) -> Result<Entry> {
     let bytes = match node.kind {
-        NodeKind::Odd => Err("it is no regular file".to_owned()),
+        NodeKind::Odd => Err("it is not a regular file".to_owned()),
         NodeKind::File => objects
             .blob(&node.oid, MAX_BYTES)?
             .map_err(|size| format!("it is larger than {MAX_BYTES} bytes: {size}")),

@@ -73,8 +73,8 @@ fn parse_update(line: &str) -> Result<RefUpdate> {
             })
         }
         _ => Err(Error::bad_usage(
-            format!("`{}` is no line of pre-push", line.escape_debug()),
-            "the hook is run by `git push`, which tells it on standard input what is pushed",
+            format!("invalid pre-push line `{}`", line.escape_debug()),
+            "`git push` runs this hook, with what is pushed on standard input",
         )),
     }
 }
@@ -92,8 +92,8 @@ pub fn parse_received(input: &str) -> Result<Vec<RefUpdate>> {
             remote_oid: (*old).to_owned(),
         }),
         _ => Err(Error::bad_usage(
-            format!("`{}` is no line of pre-receive", line.escape_debug()),
-            "the hook is run by git where a push arrives, which tells it on standard input what changes",
+            format!("invalid pre-receive line `{}`", line.escape_debug()),
+            "git runs this hook when a push arrives, with what changes on standard input",
         )),
     };
     input.lines().map(parse).collect()
@@ -240,10 +240,7 @@ pub(crate) fn unchanged_at_tip(
 pub(crate) fn range(repo: &Repo, range: &str) -> Result<Vec<Edit>> {
     let bad = |problem: &str| {
         Error::bad_usage(
-            format!(
-                "`{}` is no range of commits: {problem}",
-                range.escape_debug()
-            ),
+            format!("invalid commit range `{}`: {problem}", range.escape_debug()),
             "name two commits, such as `origin/main..HEAD`",
         )
     };
@@ -303,7 +300,7 @@ fn remote_tips(git: &Git, url: &str) -> Vec<String> {
             .map(str::to_owned)
             .collect(),
         Err(error) => {
-            tracing::debug!(%error, "the remote does not tell its refs");
+            tracing::debug!(%error, "the remote does not list its refs");
             Vec::new()
         }
     }

@@ -80,7 +80,7 @@ impl Rules<'_> {
             None => new.parents.is_empty(),
         };
         if !follows {
-            let problem = "a change of the locks is one commit on top of the lock ref";
+            let problem = "expected one commit on top of the lock ref";
             return Some(Objection::of_all(Code::BadUsage, problem));
         }
         self.on_moment(new.at, "the commit")
@@ -93,7 +93,7 @@ impl Rules<'_> {
         let latest = u64::try_from((self.now + skew).timestamp_millis()).unwrap_or_default();
         let is_next = self.seq > last && (self.seq <= latest || self.seq == last + 1);
         (!is_next).then(|| {
-            let problem = format!("the change's number {} does not follow on {last}", self.seq);
+            let problem = format!("the change's number {} does not follow {last}", self.seq);
             Objection::of_all(Code::BadUsage, problem)
         })
     }
@@ -157,7 +157,7 @@ impl Rules<'_> {
     fn on_step(&self, step: &Step, after: &View) -> Option<(Code, String)> {
         match (&step.old, &step.new) {
             (_, Some(_)) if !step.is_place => {
-                Some((Code::BadPath, "no lock can lie there".to_owned()))
+                Some((Code::BadPath, "no lock can be stored there".to_owned()))
             }
             (Some(old), Some(new)) => match (old.lock(), new.lock()) {
                 (Some(was), Some(is)) if was.lease == is.lease => {
@@ -175,7 +175,7 @@ impl Rules<'_> {
 
     fn on_new(&self, entry: &Entry, after: &View) -> Option<(Code, String)> {
         let Some(lock) = entry.lock() else {
-            let problem = "what is written there is no lock that this version reads";
+            let problem = "its content is not a lock that this version can read";
             return Some((Code::BadUsage, problem.to_owned()));
         };
         if lock.seq != self.seq {
@@ -230,7 +230,7 @@ impl Rules<'_> {
             return Some((Code::Forbidden, self.in_the_name_of(was)));
         }
         if after.standing(entry) == Standing::Expired {
-            let problem = "it has expired: what is lost is locked anew, not renewed";
+            let problem = "it has expired: lock it again instead of renewing it";
             return Some((Code::Lost, problem.to_owned()));
         }
         if is.heartbeat_at < was.heartbeat_at || is_shorter {
@@ -253,7 +253,7 @@ impl Rules<'_> {
                     lock.owner, self.pusher
                 ),
                 None => format!(
-                    "only who the policy's `[force] who` names may remove an unreadable lock, which {} is not",
+                    "the policy's `[force] who` does not allow {} to remove an unreadable lock",
                     self.pusher
                 ),
             };
@@ -266,7 +266,7 @@ impl Rules<'_> {
         let max = self.policy.terms.max_ttl;
         if lock.ttl > max && was.is_none_or(|was| was.ttl != lock.ttl) {
             let problem = format!(
-                "its ttl of {} is over the policy's max_ttl, {max}",
+                "its ttl of {} exceeds the policy's max_ttl, {max}",
                 lock.ttl
             );
             return Some((Code::BadUsage, problem));
@@ -303,7 +303,7 @@ impl Rules<'_> {
         let pusher = limits::signed(self.pusher);
         let is_signed = is_or_below(&new.committer, &pusher) || self.is_trusted();
         if crate::store::shared::is_for_others(&new.message) && !self.is_trusted() {
-            let problem = "the change says to be made for others";
+            let problem = "the change claims to be made for others";
             return Some(Objection::of_all(Code::Forbidden, problem));
         }
         (!is_signed).then(|| {
@@ -322,7 +322,7 @@ impl Rules<'_> {
 
     fn in_the_name_of(&self, lock: &Lock) -> String {
         format!(
-            "it is in the name of `{}`, but pushed by `{}`; the policy's `[server.pushers]` can say that they are one",
+            "it is in the name of `{}`, but pushed by `{}`; the policy's `[server.pushers]` can map one to the other",
             lock.owner.id, self.pusher
         )
     }
