@@ -1,11 +1,10 @@
-//! Installing, upgrading and removing the git hooks of a repository, and living with those of others: of whoever works in
-//! it, or the one that judges pushes where it is bare.
+//! Installs, upgrades and removes the git hooks of a repository, next to hooks of other tools. A repository with a
+//! working tree gets the client hooks, a bare one the hook that judges pushes.
 //!
-//! The scripts in `hooks/` are shipped as they are; only the path of the binary is filled in. Ours are known by the
-//! marker on their second line, whatever they are called, and replaced in place. A hook that is not ours goes on running
-//! as it was called (`before`); the tools that keep the place of a hook for themselves keep it, and run ours. Where the
-//! team tracks its hooks, ours run by lines in them that are for the team to add. Nothing of anybody else's is ever
-//! overwritten.
+//! The scripts in `hooks/` are shipped as they are; only the path of the binary is filled in. The marker on their second
+//! line identifies ours under any name, and they are replaced in place. A foreign hook keeps running as it was called
+//! (`before`). Tools that own the place of a hook keep it and run ours. Where the team tracks its hooks, the team adds
+//! the lines that run ours. Files of others are never overwritten.
 
 mod before;
 mod lfs;

@@ -1,8 +1,8 @@
 //! One repository with its locks, as a user of the library opens it: where the decisions of [`crate::rules::lease`], the store,
 //! the working tree's record and the policy come together.
 //!
-//! Reading leaves no trace in a repository that does not use locks. What changes something takes the clock as an
-//! argument and says in its answer what was refused; only what could not be done at all is an error.
+//! Reading leaves no trace in a repository that does not use locks. Operations that change something take the clock as
+//! an argument. A refusal is part of their answer; an error means that the operation could not be done at all.
 
 mod acquire;
 mod bits;

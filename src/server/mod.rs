@@ -1,7 +1,7 @@
 //! `git latch serve`: locks over HTTP, for browsers, backends and stock Git LFS clients.
 //!
 //! The only folder that names tokio and axum. It turns requests into questions and changes of `crate::server::engine`, and their
-//! answers into JSON, events and pages; what a lock is, and who may have it, is decided there.
+//! answers into JSON, events and pages; the engine decides what a lock is and who may have it.
 //!
 //! A request comes through `listen` (connections, TLS), `safety` (is it for us, is it ours), `address` (repository
 //! names have slashes), [`auth`] (who asks) and `app` (what they may), to one of `api`, `lfs`, `web`.

@@ -1,5 +1,5 @@
 //! Where locks are kept. A store only offers *read a view* and *transact*: every rule about leases is a pure decision
-//! in [`crate::rules::lease`], so that all stores judge alike.
+//! in [`crate::rules::lease`], so all stores decide alike.
 
 mod journal;
 mod latch_dir;
