@@ -100,7 +100,7 @@ fn what_is_no_file_at_all_blocks_and_is_not_followed_or_waited_for() {
             .unwrap()
             .success()
     );
-    blocks_as_unreadable(&ada, "no regular file");
+    blocks_as_unreadable(&ada, "not a regular file");
 }
 
 #[test]
@@ -466,5 +466,5 @@ fn a_pipe_where_a_lock_or_the_policy_should_be_keeps_nobody_waiting() {
     ada.ok(&["sweep"]);
     ada.ok(&["renew"]);
     std::os::unix::fs::symlink("pipe", ada.path.join(".latch.toml")).unwrap();
-    ada.latch(&["list"]).ended(5).said("no regular file");
+    ada.latch(&["list"]).ended(5).said("not a regular file");
 }

@@ -61,7 +61,7 @@ impl<'a> Looker<'a> {
 
     /// A file whose bits are not so. `before` are the write bits that were taken from it, where that is known.
     ///
-    /// A path that is not there, no regular file, or reached through a symbolic link is left alone.
+    /// A path that is not there, not a regular file, or reached through a symbolic link is left alone.
     pub(super) fn odd(
         &mut self,
         path: &[u8],
