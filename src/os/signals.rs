@@ -1,6 +1,7 @@
 //! Signals, where the system has them.
 //!
-//! Those that whoever started us wants ignored (`nohup`) stay ignored: a handler of ours would end that.
+//! What whoever started us wants ignored (`nohup`) stays ignored: a handler of ours would end that. Not so with a server,
+//! which is started in the background and told by signals to end and to reopen its log.
 
 use std::io;
 use std::sync::Arc;
@@ -35,7 +36,7 @@ pub fn on_end(then: impl FnMut() + Send + 'static) -> io::Result<()> {
     system::on_end(then)
 }
 
-/// The same for Ctrl-C and `SIGTERM` alone, as a server wants it.
+/// The same for Ctrl-C and `SIGTERM` alone, also where they were ignored, as a server wants it.
 ///
 /// # Errors
 /// What the system says.
@@ -43,7 +44,7 @@ pub(crate) fn on_stop(then: impl FnMut() + Send + 'static) -> io::Result<()> {
     system::on_stop(then)
 }
 
-/// From now on `then` is called for each `SIGHUP`.
+/// From now on `then` is called for each `SIGHUP`, also where it was ignored.
 ///
 /// # Errors
 /// What the system says.
@@ -86,7 +87,7 @@ mod system {
     }
 
     pub(super) fn on_end(then: impl FnMut() + Send + 'static) -> io::Result<()> {
-        on(&END, then)
+        on(&not_ignored(&END), then)
     }
 
     pub(super) fn on_stop(then: impl FnMut() + Send + 'static) -> io::Result<()> {
@@ -98,7 +99,7 @@ mod system {
     }
 
     fn on(signals: &[i32], mut then: impl FnMut() + Send + 'static) -> io::Result<()> {
-        let mut signals = Signals::new(not_ignored(signals))?;
+        let mut signals = Signals::new(signals)?;
         std::thread::spawn(move || signals.forever().for_each(|_| then()));
         Ok(())
     }
