@@ -2,7 +2,7 @@
 //!
 //! The kinds are files of their own: `hosted` is the repository itself, `remote` a git remote. Nothing here knows which it is.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,8 +18,8 @@ use crate::rules::error::{Error, Result};
 use crate::rules::path::{Claim, Key, Kind, Place, RepoPath};
 use crate::rules::time::Clock;
 use crate::rules::view::Entry;
-use crate::store::shared::Doubts;
 use crate::store::shared::tree::{self, SeenBefore};
+use crate::store::shared::{Doubts, Record};
 use crate::store::{LockStore, Scope};
 
 /// From how many locks on a second thread pays for itself.
@@ -154,7 +154,7 @@ impl Backend {
                 Ok::<_, Error>(news)
             })?
         };
-        let doubts = self.site.doubts();
+        let doubts = self.site.doubts().remembered();
         news.extend(doubted(objects, new, &doubts, &news, now)?);
         let entries = news.iter_mut().filter_map(|(_, entry)| entry.as_mut());
         let blocking = doubts.disbelieve(entries);
@@ -281,12 +281,15 @@ impl Backend {
 fn doubted(
     objects: &Objects,
     tree: &str,
-    doubts: &Doubts,
+    doubts: &Record,
     news: &[(Place, Option<Entry>)],
     now: DateTime<Utc>,
 ) -> Result<Vec<(Place, Option<Entry>)>> {
     let mut places = doubts.places();
-    places.retain(|place| news.iter().all(|(known, _)| known != place));
+    if !places.is_empty() {
+        let known: BTreeSet<&Place> = news.iter().map(|(place, _)| place).collect();
+        places.retain(|place| !known.contains(place));
+    }
     if places.is_empty() || tree.is_empty() {
         return Ok(Vec::new());
     }

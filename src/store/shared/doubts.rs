@@ -55,9 +55,9 @@ struct Unread {
     problem: String,
 }
 
-/// All that is not believed.
+/// All that is not believed, as it was read once.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Record {
+pub(crate) struct Record {
     unread: Option<Unread>,
     #[serde(default)]
     lock: Vec<Doubt>,
@@ -68,6 +68,34 @@ impl Record {
     fn problems(&self) -> HashMap<(&str, &str), &str> {
         let doubts = self.lock.iter();
         doubts.map(|d| (d.about(), d.problem.as_str())).collect()
+    }
+
+    /// Where what is not believed lies.
+    pub(crate) fn places(&self) -> Vec<Place> {
+        let paths = self
+            .lock
+            .iter()
+            .filter_map(|d| RepoPath::new(d.path.as_str()).ok());
+        paths
+            .flat_map(|path| [Kind::File, Kind::Directory].map(|kind| Claim::new(&path, kind)))
+            .filter_map(|claim| claim.place())
+            .collect()
+    }
+
+    /// Takes for no locks those of the entries that are not believed, which are read one by one as a server follows the
+    /// ref. Gives what blocks everything, if something does. Whether two locks have one lease id only a whole view shows.
+    pub(crate) fn disbelieve<'e>(
+        &self,
+        entries: impl Iterator<Item = &'e mut Entry>,
+    ) -> Option<Entry> {
+        let problems = self.problems();
+        for entry in entries.filter(|_| !problems.is_empty()) {
+            let problem = entry.lock().and_then(|lock| problems.get(&name_of(lock)));
+            if let Some(problem) = problem.map(|problem| (*problem).to_owned()) {
+                entry.content = Content::Unreadable { problem };
+            }
+        }
+        self.unread.as_ref().and_then(everything)
     }
 }
 
@@ -105,7 +133,7 @@ impl Doubts {
     }
 
     /// What is remembered; nothing where there is nothing to doubt, as there hardly ever is.
-    fn remembered(&self) -> Record {
+    pub(crate) fn remembered(&self) -> Record {
         if self.path.exists() {
             self.read()
         } else {
@@ -270,35 +298,6 @@ impl Doubts {
         for entry in changed {
             view.put(entry);
         }
-    }
-
-    /// Where what is not believed lies.
-    pub(crate) fn places(&self) -> Vec<Place> {
-        let doubts = self.remembered().lock;
-        let paths = doubts
-            .iter()
-            .filter_map(|d| RepoPath::new(d.path.as_str()).ok());
-        paths
-            .flat_map(|path| [Kind::File, Kind::Directory].map(|kind| Claim::new(&path, kind)))
-            .filter_map(|claim| claim.place())
-            .collect()
-    }
-
-    /// The same of entries that are read one by one, as a server follows the ref; and what blocks everything, if something
-    /// does. Whether two locks have one lease id only a whole view shows.
-    pub(crate) fn disbelieve<'e>(
-        &self,
-        entries: impl Iterator<Item = &'e mut Entry>,
-    ) -> Option<Entry> {
-        let record = self.remembered();
-        let problems = record.problems();
-        for entry in entries.filter(|_| !problems.is_empty()) {
-            let problem = entry.lock().and_then(|lock| problems.get(&name_of(lock)));
-            if let Some(problem) = problem.map(|problem| (*problem).to_owned()) {
-                entry.content = Content::Unreadable { problem };
-            }
-        }
-        record.unread.as_ref().and_then(everything)
     }
 
     /// What a lock of the remote proves of a process: the death of one of this very repository, and nothing beyond the end

@@ -37,7 +37,7 @@ use chrono::{DateTime, Utc};
 
 pub use self::clocks::ClockDifference;
 pub(crate) use self::commit::{LONG, is_for_others, seq_of};
-pub(crate) use self::doubts::Doubts;
+pub(crate) use self::doubts::{Doubts, Record};
 pub(crate) use self::hosted::HostedStore;
 use self::pending::PendingFile;
 pub use self::pending::{Pending, PushOutcome};
